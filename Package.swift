@@ -1,0 +1,123 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Adapters may use the core and the wire types, never another adapter.
+func adapter(_ name: String, _ products: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: ["MartletCore", "MartletWire"] + products)
+}
+
+let package = Package(
+    name: "martlet",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "martlet", targets: ["martlet"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        .target(name: "MartletWire"),
+        .target(
+            name: "MartletCore",
+            dependencies: ["MartletWire", .product(name: "Collections", package: "swift-collections")]
+        ),
+        .target(
+            name: "MartletNode",
+            dependencies: [
+                "MartletCore", "MartletWire",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        adapter(
+            "MartletStoreSQLite",
+            [
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+            ]
+        ),
+        adapter(
+            "MartletHTTP",
+            [
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]
+        ),
+        .target(
+            name: "MartletServer",
+            dependencies: [
+                "MartletCore", "MartletHTTP", "MartletNode", "MartletStoreSQLite", "MartletWire",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ]
+        ),
+        .executableTarget(
+            name: "martlet",
+            dependencies: [
+                "MartletServer", "MartletWire",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOFoundationCompat", package: "swift-nio"),
+            ]
+        ),
+        .target(
+            name: "MartletTestSupport",
+            dependencies: ["MartletCore", "MartletNode", "MartletWire"]
+        ),
+        // A SQLite file system for the tests: at a crash it drops what was not synced.
+        .target(name: "CLossyVFS", linkerSettings: [.linkedLibrary("sqlite3")]),
+
+        .testTarget(name: "MartletWireTests", dependencies: ["MartletWire"]),
+        .testTarget(name: "MartletCoreTests", dependencies: ["MartletCore", "MartletWire", "MartletTestSupport"]),
+        .testTarget(
+            name: "MartletStoreSQLiteTests",
+            dependencies: [
+                "CLossyVFS", "MartletCore", "MartletStoreSQLite", "MartletTestSupport", "MartletWire",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ]
+        ),
+        .testTarget(
+            name: "MartletHTTPTests",
+            dependencies: [
+                "MartletCore", "MartletHTTP", "MartletTestSupport", "MartletWire",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ]
+        ),
+        .testTarget(name: "SimulationTests", dependencies: ["MartletCore", "MartletTestSupport", "MartletWire"]),
+        .testTarget(name: "TidyTests"),
+    ],
+    swiftLanguageModes: [.v6]
+)
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+for target in package.targets where target.type != .plugin && target.name != "CLossyVFS" {
+    target.swiftSettings = (target.swiftSettings ?? []) + settings
+}

@@ -1,0 +1,2 @@
+#include "lossy_vfs.h"
+int x_lossy;

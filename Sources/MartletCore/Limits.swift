@@ -1,0 +1,52 @@
+/// Every limit of the core, named once, with its unit and default.
+package struct Limits: Sendable {
+    /// Bytes of one message's JSON as a publisher sends it. Default 64 KiB.
+    package var messageBytes = 65_536
+    /// Bytes of one NDJSON batch. Default 8 MiB.
+    package var batchBytes = 8_388_608
+    /// Messages in one batch. Default 10,000.
+    package var batchMessages = 10_000
+    /// Inboxes that one message may name. Default 1,000.
+    package var targetsPerMessage = 1_000
+    /// Bytes of a user, device, type, collapse or idempotency name. Default 256.
+    package var nameBytes = 256
+    /// Levels of arrays and objects in a message. Default 64.
+    package var jsonDepth = 64
+    /// Time to live when none is given, in seconds. Default 30 minutes.
+    package var ttlDefaultSeconds = 1_800
+    /// Longest time to live, in seconds. Default 30 days.
+    package var ttlMaxSeconds = 2_592_000
+    /// Messages sent and not yet taken or acked on one session. Default 64, at most ``windowMessagesMax``.
+    package var windowMessages = 64
+    package var windowMessagesMax = 1_024
+    /// Bytes sent and not yet taken or acked on one session. Default 64 KiB.
+    package var windowBytes = 65_536
+    /// Messages kept in one inbox; the oldest of the lowest lane go first. Default 250,000.
+    package var inboxMessages = 250_000
+    /// Bytes kept in one inbox. Default 256 MiB.
+    package var inboxBytes = 268_435_456
+    /// Devices of one user. Default 100.
+    package var devicesPerUser = 100
+    /// Time after which the position of a device that never came back is deleted, in seconds. Default 90 days.
+    package var deviceUnseenSeconds = 7_776_000
+    /// Time for which an idempotency key is remembered, in seconds. Default 24 hours.
+    package var idempotencySeconds = 86_400
+    /// Time for which the delivery record of a message is kept after it expired, in seconds. Default one day.
+    package var reportSeconds = 86_400
+    /// Heartbeat interval when none is asked for, in milliseconds. Default 25 s.
+    package var heartbeatMs: Int64 = 25_000
+    /// Shortest and longest heartbeat interval that a client may ask for, in milliseconds. Defaults 1 s and 10 min.
+    package var heartbeatMinMs: Int64 = 1_000
+    package var heartbeatMaxMs: Int64 = 600_000
+    /// Heartbeat interval of RAMEN sessions, in milliseconds. Default 4 s.
+    package var ramenHeartbeatMs: Int64 = 4_000
+    /// Longest time a long poll or a status request may wait, in seconds. Default 60.
+    package var waitMaxSeconds = 60
+    /// Shortest and longest pause before a client connects again, in milliseconds; each gets its own between them.
+    package var retryMinMs: Int64 = 500
+    package var retryMaxMs: Int64 = 3_000
+    /// Sequence numbers that a RAMEN session reserves at a time. Default 1,024.
+    package var seqBlock: UInt64 = 1_024
+
+    package init() {}
+}

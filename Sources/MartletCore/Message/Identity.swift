@@ -1,0 +1,91 @@
+/// A tenant. Dev mode has one, ``dev``.
+package struct AppID: Hashable, Sendable {
+    package var rawValue: UInt32
+    package init(_ rawValue: UInt32) { self.rawValue = rawValue }
+    /// The app of `martlet serve --dev`.
+    package static let dev = AppID(1)
+}
+
+/// Whom an inbox belongs to. The raw value is stored: it never changes.
+package enum Scope: UInt8, CaseIterable, Sendable {
+    case user = 0
+    case device = 1
+    /// The whole app: a broadcast.
+    case app = 2
+}
+
+/// Names one inbox.
+package struct InboxKey: Hashable, Sendable {
+    package var app: AppID
+    package var scope: Scope
+    /// The user or device id; empty for the app's own inbox.
+    package var name: String
+
+    package init(app: AppID, scope: Scope, name: String) {
+        self.app = app
+        self.scope = scope
+        self.name = name
+    }
+
+    package static func user(_ name: String, in app: AppID) -> InboxKey { .init(app: app, scope: .user, name: name) }
+    package static func device(_ name: String, in app: AppID) -> InboxKey { .init(app: app, scope: .device, name: name) }
+    package static func everyone(in app: AppID) -> InboxKey { .init(app: app, scope: .app, name: "") }
+}
+
+/// Names one device of an app.
+package struct DeviceKey: Hashable, Sendable {
+    package var app: AppID
+    package var name: String
+
+    package init(app: AppID, name: String) {
+        self.app = app
+        self.name = name
+    }
+}
+
+/// How urgent a message is; each has a lane of its own in every inbox. The raw value is stored.
+package enum Priority: UInt8, CaseIterable, Comparable, Sendable {
+    case high = 0
+    case medium = 1
+    case low = 2
+
+    /// More urgent is less.
+    package static func < (left: Priority, right: Priority) -> Bool { left.rawValue < right.rawValue }
+
+    /// As in a message's `priority`.
+    package var name: String {
+        switch self {
+        case .high: "high"
+        case .medium: "medium"
+        case .low: "low"
+        }
+    }
+
+    package init?(name: some StringProtocol) {
+        switch name {
+        case "high": self = .high
+        case "medium": self = .medium
+        case "low": self = .low
+        default: return nil
+        }
+    }
+}
+
+/// One of the nine lanes that a device reads: three scopes by three priorities.
+package struct Lane: Hashable, Sendable {
+    /// 0 to 8: `scope * 3 + priority`.
+    package let index: Int
+
+    package init(_ scope: Scope, _ priority: Priority) {
+        self.index = Int(scope.rawValue) * 3 + Int(priority.rawValue)
+    }
+
+    /// - Parameter index: 0 to 8; anything else is taken into that range.
+    package init(index: Int) { self.index = ((index % 9) + 9) % 9 }
+
+    package static let count = 9
+    package static let all = (0..<9).map { Lane(index: $0) }
+
+    package var scope: Scope { Scope(rawValue: UInt8(self.index / 3)) ?? .app }
+    package var priority: Priority { Priority(rawValue: UInt8(self.index % 3)) ?? .low }
+}

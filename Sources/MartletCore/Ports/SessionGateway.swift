@@ -1,0 +1,94 @@
+package import MartletWire
+
+/// How a session learns what its client has received.
+package enum AckMode: String, Sendable {
+    /// The client acks; the window counts what it has not acked.
+    case explicit
+    /// The client acks now and then, or by presenting a cursor; the window counts what the socket has not taken.
+    case none
+}
+
+/// What a client asks for when it connects, on any transport. Checked by the transport against ``Limits``.
+package struct Hello: Sendable {
+    package var app: AppID
+    package var user: String?
+    /// nil: the device is ephemeral; it starts now and nothing is recorded.
+    package var device: String?
+    package var cursor: Cursor?
+    /// Whether the client came back by itself (`Last-Event-ID`): if its session was taken over, it is told to stop.
+    package var automaticReconnect: Bool
+    package var ackMode: AckMode
+    package var windowMessages: Int
+    package var windowBytes: Int
+    package var heartbeatMs: Int64
+    /// A device seen for the first time starts after everything that is already stored.
+    package var fromNow: Bool
+    /// Whether the transport sees what the client sends, so that silence is a sign.
+    package var seesClient: Bool
+    /// RAMEN: the largest sequence number seen, 0 for none; nil on other transports.
+    package var ramenSeq: UInt64?
+    /// A short poll: never takes over a live session.
+    package var beside: Bool
+
+    package init(app: AppID, user: String?, device: String?, ackMode: AckMode, limits: Limits) {
+        self.app = app
+        self.user = user
+        self.device = device
+        self.ackMode = ackMode
+        self.windowMessages = limits.windowMessages
+        self.windowBytes = limits.windowBytes
+        self.heartbeatMs = limits.heartbeatMs
+        self.cursor = nil
+        self.automaticReconnect = false
+        self.fromNow = false
+        self.seesClient = false
+        self.ramenSeq = nil
+        self.beside = false
+    }
+}
+
+/// What a transport needs of the node.
+package protocol SessionGateway: Sendable {
+    /// Opens a session for a connection. Call on the event loop with this index; `client` is called on it.
+    func open(_ hello: Hello, client: any LiveClient, shard: Int) -> any SessionHandle
+
+    /// Acks without a session, by cursor; the same on any node.
+    ///
+    /// - Parameter done: called on any thread; an error if the position could not be taken.
+    func ack(_ cursor: Cursor, app: AppID, user: String?, device: String, done: @escaping @Sendable (WireError?) -> Void)
+
+    /// Acks by seq on a live session of any shard.
+    func ack(_ ack: SeqAck, session: String, app: AppID, device: String?, done: @escaping @Sendable (WireError?) -> Void)
+
+    /// Acks by RAMEN sequence number; on the live session if there is one, else by the recorded marks.
+    func ack(ramen seq: UInt64, app: AppID, user: String?, device: String, done: @escaping @Sendable (WireError?) -> Void)
+}
+
+/// Sequence numbers that a client has handled.
+package enum SeqAck: Equatable, Sendable {
+    /// Everything up to and with it.
+    case upTo(UInt64)
+    /// Just these; handlers finish out of order.
+    case each([UInt64])
+}
+
+/// A transport's hold on its session. Used on the event loop that opened it.
+package protocol SessionHandle: AnyObject {
+    /// - Throws: `seq_unknown` if a number was never sent.
+    func ack(_ ack: SeqAck) throws(WireError)
+
+    /// - Throws: `invalid_cursor` if it is another's.
+    func ack(_ cursor: Cursor) throws(WireError)
+
+    /// Everything that was flushed is in the kernel's hands.
+    func socketTook()
+
+    /// Bytes came from the client.
+    func heard()
+
+    /// The connection is gone, or the poll was answered.
+    func clientClosed()
+
+    /// Whether another session of the device lives and this one (a short poll) has nothing to send.
+    var isBeside: Bool { get }
+}

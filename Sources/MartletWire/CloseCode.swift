@@ -1,0 +1,50 @@
+/// Why the server ended a session. As a WebSocket close code (RFC 6455 §7.4) and as the data of an SSE `close` event.
+///
+/// 1000 to 1015 are the protocol's own. Of ours, 4000 to 4499 mean "connect again", 4500 to 4999 mean "do not".
+public enum CloseCode: UInt16, CaseIterable, Sendable {
+    case normal = 1000
+    case goingAway = 1001
+    case protocolError = 1002
+    case unsupportedData = 1003
+    case invalidUTF8 = 1007
+    case policyViolation = 1008
+    case tooBig = 1009
+    case internalError = 1011
+    /// The server is restarting: connect again after the time in the `drain` frame.
+    case serviceRestart = 1012
+    /// Nothing was heard from the client for twice the heartbeat interval.
+    case heartbeatTimeout = 4000
+    /// The store cannot be read now.
+    case storeUnavailable = 4001
+    /// Another session of the same device took over. The client must not come back by itself.
+    case takenOver = 4500
+    /// The first frame or the URL was refused; the reason says why.
+    case refused = 4501
+
+    /// Whether the client should connect again by itself.
+    public var reconnect: Bool {
+        switch self {
+        case .goingAway, .internalError, .serviceRestart, .heartbeatTimeout, .storeUnavailable: true
+        default: false
+        }
+    }
+
+    /// The short text that travels with the code.
+    public var reason: String {
+        switch self {
+        case .normal: "normal"
+        case .goingAway: "going away"
+        case .protocolError: "protocol error"
+        case .unsupportedData: "unsupported data"
+        case .invalidUTF8: "invalid UTF-8"
+        case .policyViolation: "policy violation"
+        case .tooBig: "too big"
+        case .internalError: "internal error"
+        case .serviceRestart: "service restart"
+        case .heartbeatTimeout: "heartbeat timeout"
+        case .storeUnavailable: "store unavailable"
+        case .takenOver: "taken over"
+        case .refused: "refused"
+        }
+    }
+}

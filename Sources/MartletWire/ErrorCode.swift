@@ -1,0 +1,78 @@
+/// The catalogue of errors that an HTTP answer or an error frame can carry.
+///
+/// As JSON: `{"error":{"code":"message_too_large","message":"…","limit":65536}}`. The code is for programs and
+/// stays as it is for years; the message is for people and may change. Listed with its meaning in docs/protocol.md.
+public enum ErrorCode: String, CaseIterable, Sendable {
+    /// The request or frame is not what its schema says.
+    case badRequest = "bad_request"
+    /// The body is not JSON (RFC 8259), or a line of an NDJSON batch is not.
+    case invalidJSON = "invalid_json"
+    /// A cursor that Martlet never gave out.
+    case invalidCursor = "invalid_cursor"
+    /// A sequence number beyond what this device was ever sent.
+    case seqUnknown = "seq_unknown"
+    /// Nothing says who is asking.
+    case unauthorized = "unauthorized"
+    /// Known, but not allowed.
+    case forbidden = "forbidden"
+    /// No such path or message.
+    case notFound = "not_found"
+    case methodNotAllowed = "method_not_allowed"
+    /// The idempotency key was used within 24 hours for another message.
+    case idempotencyConflict = "idempotency_conflict"
+    /// The session named by an ack is not live, or is another device's.
+    case sessionUnknown = "session_unknown"
+    case messageTooLarge = "message_too_large"
+    case batchTooLarge = "batch_too_large"
+    case headerTooLarge = "header_too_large"
+    case unsupportedMediaType = "unsupported_media_type"
+    /// A WebSocket upgrade that asks for another version than 13.
+    case upgradeRequired = "upgrade_required"
+    case tooManyDevices = "too_many_devices"
+    case internalError = "internal_error"
+    /// The store cannot write now (disk full, read-only). The publish was not stored: try again.
+    case storeUnavailable = "store_unavailable"
+    /// The server is shutting down: try again, another process will answer.
+    case draining
+
+    /// The HTTP status that goes with it.
+    public var status: Int {
+        switch self {
+        case .badRequest, .invalidJSON, .invalidCursor, .seqUnknown: 400
+        case .unauthorized: 401
+        case .forbidden, .tooManyDevices: 403
+        case .notFound, .sessionUnknown: 404
+        case .methodNotAllowed: 405
+        case .idempotencyConflict: 409
+        case .messageTooLarge, .batchTooLarge: 413
+        case .unsupportedMediaType: 415
+        case .upgradeRequired: 426
+        case .headerTooLarge: 431
+        case .internalError: 500
+        case .storeUnavailable, .draining: 503
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    public var isTemporary: Bool {
+        switch self {
+        case .internalError, .storeUnavailable, .draining: true
+        default: false
+        }
+    }
+}
+
+/// An error for the other side: what went wrong, and what to do about it.
+public struct WireError: Error, Equatable, Sendable {
+    public var code: ErrorCode
+    /// One sentence for people. Holds nothing that the asker did not send or may not know.
+    public var message: String
+    /// The limit that was passed, in the unit that the message names.
+    public var limit: Int?
+
+    public init(_ code: ErrorCode, _ message: String, limit: Int? = nil) {
+        self.code = code
+        self.message = message
+        self.limit = limit
+    }
+}

@@ -1,0 +1,4 @@
+import ArgumentParser
+import AsyncHTTPClient
+
+@main struct Martlet: AsyncParsableCommand { func run() async throws { print(HTTPClient.shared) } }
