@@ -202,7 +202,7 @@ extension Session {
         self.window.started(message.priority, bytes: message.weight)
         if self.ackMode == .explicit {
             self.inFlight.append(
-                .init(seq: seq, lane: lane, place: place, bytes: Int32(clamping: message.weight), isAcked: false))
+                .init(seq: seq, lane: lane, place: place, bytes: Int32(clamping: message.weight)))
         }
         if place == message.offset {
             self.journal.sent(lane, offset: place, at: at)
