@@ -5,7 +5,7 @@ extension Session {
     package mutating func socketTook() {
         guard self.ackMode == .none else { return }
         self.window.clear()
-        self.waitsForRoom = false
+        self.roomOpened()
     }
 
     /// The client acked by sequence number.
@@ -67,9 +67,14 @@ extension Session {
             return true
         }
         guard self.inFlight.count < before else { return }
-        self.waitsForRoom = false
+        self.roomOpened()
         self.ackedAt = at
         self.isDirty = true
+    }
+
+    private mutating func roomOpened() {
+        self.waitsForRoom = false
+        self.roomGrew = true
     }
 
     /// RAMEN: how many numbers are left of the reserved block.
@@ -78,5 +83,8 @@ extension Session {
     /// RAMEN: more numbers were reserved.
     ///
     /// - Parameter end: the new end of the block (exclusive).
-    package mutating func reserved(to end: UInt64) { self.seqEnd = max(self.seqEnd, end) }
+    package mutating func reserved(to end: UInt64) {
+        self.seqEnd = max(self.seqEnd, end)
+        self.roomOpened()
+    }
 }

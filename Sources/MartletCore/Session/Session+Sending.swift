@@ -71,6 +71,7 @@ extension Session {
         let wanted = Priority.allCases.first { !self.caughtUp[Int($0.rawValue)] }
         guard let wanted, self.window.isOpen(for: wanted) else { return nil }
         self.isReading = true
+        self.roomGrew = false
         self.invalidated = []
         let seqRoom = Int(clamping: self.seqEnd - self.nextSeq)
         return ReadRequest(
@@ -107,7 +108,7 @@ extension Session {
             self.journal.cut(gap.lane)
             self.isDirty = true
         }
-        let before = self.reached
+        var progressed = false
         var stopped: Priority?
         var isNewer = false
         for entry in result.entries {
@@ -118,8 +119,13 @@ extension Session {
                 isNewer = true
                 continue
             }
-            guard entry.offset > self.reached[entry.lane] else { continue }
-            if case .blocked = self.take(entry, now: now, at: at, into: &out) {
+            guard entry.offset > self.reached[entry.lane] else {
+                progressed = true
+                continue
+            }
+            switch self.take(entry, now: now, at: at, into: &out) {
+            case .done: progressed = true
+            case .blocked:
                 stopped = priority
                 self.waitsForRoom = true
             }
@@ -135,7 +141,8 @@ extension Session {
             self.caughtUp[index] = true
             for scope in Scope.allCases { self.reached.advance(Lane(scope, priority), to: result.end) }
         }
-        if !self.isCaughtUp, !isNewer, self.reached == before { self.waitsForRoom = true }
+        // There is more, but nothing of it fitted: asking again is of use only when room opens.
+        if !self.isCaughtUp, !isNewer, !progressed, !self.roomGrew { self.waitsForRoom = true }
         return out
     }
 

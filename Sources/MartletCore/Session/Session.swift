@@ -60,6 +60,8 @@ package struct Session: Sendable {
     var isReading = false
     /// The last read brought nothing that fits: no use in reading before the window opens.
     var waitsForRoom = false
+    /// Room opened since the read under way was asked for: what it found too large may fit now.
+    var roomGrew = false
     /// Offsets that a read in flight may return though they may not be sent any more.
     var invalidated: [UInt64] = []
     var isDirty = false
