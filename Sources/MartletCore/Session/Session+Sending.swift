@@ -218,7 +218,11 @@ extension Session {
             self.early.append(message.offset)
             self.journal.cut(lane)
         }
-        if self.isRamen { self.marks.sent(seq, positions: self.reached) }
+        if self.isRamen {
+            // Numbers of an earlier session stood for positions that this one may not have come to again.
+            if seq == self.firstSeq { self.marks = SeqMarks() }
+            self.marks.sent(seq, positions: self.reached)
+        }
         self.isDirty = true
         return Delivery(
             message: message, seq: seq, redelivered: message.offset <= self.suspect[lane], cursor: self.cursor)
