@@ -50,6 +50,7 @@ extension Session {
 
     private mutating func advance(to positions: Positions, at: Int64) {
         self.finish(at: at) { $0.place <= positions[$0.lane] }
+        self.unackedGaps.removeAll { $0.to <= positions[$0.lane] }
         guard !self.ackedBase.covers(positions) else { return }
         self.ackedBase.advance(to: positions)
         // Acked beyond what was sent here: another session of the device sent it.
@@ -61,12 +62,16 @@ extension Session {
     /// Takes messages out of flight.
     private mutating func finish(at: Int64, where isAcked: (InFlight) -> Bool) {
         let before = self.inFlight.count
+        var newest: UInt64 = 0
         self.inFlight.removeAll { entry in
             guard isAcked(entry) else { return false }
+            newest = max(newest, entry.seq)
             self.window.finished(entry.lane.priority, bytes: Int(entry.bytes))
             return true
         }
         guard self.inFlight.count < before else { return }
+        // What came after a notice arrived, so the notice did.
+        self.unackedGaps.removeAll { $0.seq <= newest }
         self.roomOpened()
         self.ackedAt = at
         self.isDirty = true

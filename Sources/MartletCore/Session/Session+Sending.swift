@@ -104,6 +104,7 @@ extension Session {
             out.gaps.append(
                 .init(
                     reason: .inboxFull, scope: gap.lane.scope, priority: gap.lane.priority, from: gap.from, to: gap.to))
+            self.noteGap(gap)
             self.reached.advance(gap.lane, to: gap.to)
             self.journal.cut(gap.lane)
             self.isDirty = true
@@ -191,6 +192,18 @@ extension Session {
         guard self.window.admits(message.priority, bytes: message.weight), self.nextSeq < self.seqEnd else { return .blocked }
         out.deliveries.append(self.start(message, lane: entry.lane, place: entry.offset, at: at))
         return .done
+    }
+
+    /// Keeps the recorded position before a gap until the client has shown that it got the notice.
+    private mutating func noteGap(_ gap: LogGap) {
+        guard self.ackMode == .explicit else { return }
+        if let index = self.unackedGaps.firstIndex(where: { $0.lane == gap.lane }) {
+            self.unackedGaps[index].to = gap.to
+            self.unackedGaps[index].seq = self.nextSeq
+        } else {
+            self.unackedGaps.append(
+                .init(lane: gap.lane, from: self.reached[gap.lane], to: gap.to, seq: self.nextSeq))
+        }
     }
 
     /// Leaves a place behind without sending anything for it.

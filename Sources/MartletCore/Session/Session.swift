@@ -49,6 +49,8 @@ package struct Session: Sendable {
     var firstSeq: UInt64 = 1
     /// Explicit acks: what was sent and not acked, by seq.
     var inFlight: [InFlight] = []
+    /// Explicit acks: gaps whose notice the client may not have got.
+    var unackedGaps: [UnackedGap] = []
     var marks = SeqMarks()
     var journal = SentJournal()
     /// Offsets sent in an older message's place before their own was reached.
@@ -79,6 +81,15 @@ package struct Session: Sendable {
         /// The place in the lane that it was sent for.
         var place: UInt64
         var bytes: Int32
+    }
+
+    struct UnackedGap: Sendable {
+        var lane: Lane
+        /// Where the lane stood before it, and what it reaches to.
+        var from: UInt64
+        var to: UInt64
+        /// The first number sent after the notice.
+        var seq: UInt64
     }
 
     /// - Parameters:
@@ -193,11 +204,13 @@ package struct Session: Sendable {
             journal: journal, nextSeq: self.isRamen ? self.nextSeq : 0, marks: self.isRamen ? self.marks.marks : nil, at: at)
     }
 
-    /// How far the client has acked: in each lane, everything before the first message in flight.
+    /// How far the client has acked: in each lane, everything before the first message in flight, and before a gap
+    /// until something sent after its notice was acked.
     package var acked: Positions {
         guard self.ackMode == .explicit else { return self.ackedBase }
         var positions = self.reached
         for entry in self.inFlight.reversed() { positions[entry.lane] = entry.place - 1 }
+        for gap in self.unackedGaps { positions[gap.lane] = min(positions[gap.lane], gap.from) }
         return positions
     }
 }
