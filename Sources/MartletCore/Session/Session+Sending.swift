@@ -142,6 +142,8 @@ extension Session {
             self.caughtUp[index] = true
             for scope in Scope.allCases { self.reached.advance(Lane(scope, priority), to: result.end) }
         }
+        // The own place of one that expired or was recalled is never read.
+        self.early.removeAll { $0.offset <= self.reached[$0.lane] }
         // There is more, but nothing of it fitted: asking again is of use only when room opens.
         if !self.isCaughtUp, !isNewer, !progressed, !self.roomGrew { self.waitsForRoom = true }
         return out
@@ -161,11 +163,10 @@ extension Session {
     /// Handles one place of a lane.
     private mutating func take(_ entry: LogEntry, now: Int64, at: Int64, into out: inout OnReadDone) -> Taken {
         guard case .message(let message) = entry.content else {
-            self.early.removeAll { $0 == entry.offset }
             self.pass(entry)
             return .done
         }
-        if let index = self.early.firstIndex(of: entry.offset) {
+        if let index = self.early.firstIndex(where: { $0.lane == entry.lane && $0.offset == entry.offset }) {
             // Sent before, in an older one's place: now its own is reached.
             self.early.remove(at: index)
             self.journal.cut(entry.lane)
@@ -175,7 +176,7 @@ extension Session {
                 return .done
             }
         }
-        if self.early.contains(message.offset) {
+        if self.early.contains(where: { $0.lane == entry.lane && $0.offset == message.offset }) {
             self.pass(entry)
             return .done
         }
@@ -228,7 +229,7 @@ extension Session {
             self.journal.sent(lane, offset: place, at: at)
             if message.liveOnly { self.journal.cut(lane) }
         } else {
-            self.early.append(message.offset)
+            self.early.append(.init(lane: lane, offset: message.offset))
             self.journal.cut(lane)
         }
         if self.isRamen {

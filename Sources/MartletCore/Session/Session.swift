@@ -53,8 +53,8 @@ package struct Session: Sendable {
     var unackedGaps: [UnackedGap] = []
     var marks = SeqMarks()
     var journal = SentJournal()
-    /// Offsets sent in an older message's place before their own was reached.
-    var early: [UInt64] = []
+    /// Messages sent in an older one's place before their own was reached.
+    var early: [Early] = []
     /// By priority: whether everything committed so far has been sent.
     var caughtUp: InlineArray<3, Bool> = .init(repeating: false)
     /// By priority: the largest offset that was announced and not sent.
@@ -81,6 +81,11 @@ package struct Session: Sendable {
         /// The place in the lane that it was sent for.
         var place: UInt64
         var bytes: Int32
+    }
+
+    struct Early: Sendable {
+        var lane: Lane
+        var offset: UInt64
     }
 
     struct UnackedGap: Sendable {
