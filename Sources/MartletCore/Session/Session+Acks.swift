@@ -52,6 +52,7 @@ extension Session {
         self.finish(at: at) { $0.place <= positions[$0.lane] }
         self.unackedGaps.removeAll { $0.to <= positions[$0.lane] }
         guard !self.ackedBase.covers(positions) else { return }
+        for lane in Lane.all where positions[lane] > self.ackedBase[lane] { self.ackedLanes |= Self.bit(lane) }
         self.ackedBase.advance(to: positions)
         // Acked beyond what was sent here: another session of the device sent it.
         self.reached.advance(to: positions)
@@ -65,6 +66,7 @@ extension Session {
         var newest: UInt64 = 0
         self.inFlight.removeAll { entry in
             guard isAcked(entry) else { return false }
+            self.ackedLanes |= Self.bit(entry.lane)
             newest = max(newest, entry.seq)
             self.window.finished(entry.lane.priority, bytes: Int(entry.bytes))
             return true

@@ -69,6 +69,8 @@ package struct Session: Sendable {
     var isDirty = false
     var ackedAt: Int64 = 0
     var recordedAcked = Positions()
+    /// Lanes in which something was acked since the last update, one bit each.
+    var ackedLanes: UInt16 = 0
 
     /// How many offsets are remembered as sent early; beyond it a collapsed message waits for its own place.
     static let earlyLimit = 256
@@ -168,11 +170,14 @@ package struct Session: Sendable {
         var advanced = self.reached
         advanced.advance(to: positions)
         if advanced != self.reached {
+            for lane in Lane.all where advanced[lane] > self.reached[lane] { self.ackedLanes |= Self.bit(lane) }
             self.reached = advanced
             self.isDirty = true
             self.ackedAt = at
         }
     }
+
+    static func bit(_ lane: Lane) -> UInt16 { UInt16(1) << UInt16(lane.index) }
 
     static func seqUnknown(_ seq: UInt64) -> WireError {
         WireError(.seqUnknown, "Sequence number \(seq) was never sent to this device.")
@@ -200,6 +205,9 @@ package struct Session: Sendable {
         let acked = self.acked
         var journal = self.journal.take()
         for lane in Lane.all where acked[lane] > self.recordedAcked[lane] {
+            // A lane that was only found empty up to here has delivered nothing.
+            guard self.ackedLanes & Self.bit(lane) != 0 else { continue }
+            self.ackedLanes &= ~Self.bit(lane)
             journal.append(
                 .init(kind: .delivered, lane: lane, from: self.recordedAcked[lane] + 1, to: acked[lane], at: self.ackedAt))
         }
