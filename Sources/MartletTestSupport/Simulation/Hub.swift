@@ -197,6 +197,7 @@ final class Hub: @unchecked Sendable {
         let place = SimClient.Place(session: live.serial, tap: live.taps, cursor: delivery.cursor, seq: delivery.seq)
         live.taps += 1
         let number = Publication.number(in: delivery.message.fragment)
+        self.world.note("  session \(live.serial) is sent \(number) as \(delivery.seq)\(delivery.redelivered ? ", again" : "")")
         self.world.oracle.sent(delivery, number: number, on: live, now: self.clock.now)
         self.queue(.message(place, number: number), on: live)
     }
@@ -244,15 +245,17 @@ final class Hub: @unchecked Sendable {
             switch ack {
             case .upTo(let place):
                 try live.session.acked(.upTo(place.seq), at: self.clock.wall)
-                self.world.oracle.acked(upTo: place, by: live.hello, now: self.clock.now)
+                self.world.oracle.acked(upTo: place, on: live, now: self.clock.now)
             case .each(let places):
                 try live.session.acked(.each(places.map(\.seq)), at: self.clock.wall)
-                self.world.oracle.acked(each: places, by: live.hello, now: self.clock.now)
+                self.world.oracle.acked(each: places, on: live, now: self.clock.now)
             case .cursor(let place, let cursor):
                 try live.session.acked(cursor, end: self.store.end, at: self.clock.wall)
-                if let place { self.world.oracle.acked(upTo: place, by: live.hello, now: self.clock.now) }
+                self.world.oracle.ackedByCursor(of: place?.session, on: live)
+                if let place { self.world.oracle.acked(upTo: place, on: live, now: self.clock.now) }
             }
         } catch {
+            if case .cursor(nil, _) = ack { return }
             self.world.oracle.refused(live, error)
         }
         if self.canary != .forgetsToReadOn { self.pump(live) }

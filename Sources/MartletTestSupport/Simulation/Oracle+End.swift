@@ -19,7 +19,7 @@ extension Oracle {
         where self.isPending(publication, on: view, at: self.tick + 1, now: self.now) {
             self.broken(
                 othersAreSlow ? .isolated : .atLeastOnce,
-                "message \(publication.number) is not sent to \(view.device?.name ?? "nobody"), though nothing is in its way"
+                "message \(publication.number) is not sent to \(view.device?.name ?? "nobody") on session \(live.serial), though nothing is in its way"
                     + (othersAreSlow ? " but other clients" : ""))
             return
         }

@@ -83,6 +83,7 @@ extension Oracle {
     }
 
     private func checkWindow(_ priority: Priority, _ view: SessionView, _ name: String) {
+        guard !view.isWindowUnknown else { return }
         let total = view.inFlight.reduce(0, +)
         let bytes = view.inFlightBytes.reduce(0, +)
         if total > view.windowMessages || total > 1 && bytes > view.windowBytes {

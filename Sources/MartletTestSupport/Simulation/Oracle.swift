@@ -112,7 +112,7 @@ final class Oracle {
             self.foreign(cursor, on: view, live)
             return
         }
-        self.presented(place, by: live.hello, now: live.connection == nil ? 0 : self.now)
+        self.presented(place, by: live.hello, now: self.now)
         if origin.epoch != self.epoch {
             view.expectedGaps.insert(.epoch)
         } else if live.hello.user != nil, origin.user != nil, origin.user != live.hello.user {
@@ -157,25 +157,29 @@ final class Oracle {
 
     // MARK: Acks
 
-    func acked(upTo place: SimClient.Place, by hello: Hello, now: Int64) {
-        guard let origin = self.sessions[place.session], place.tap < origin.taps.count else { return }
-        self.mark(origin, Array(0...place.tap), by: hello, now: now)
+    func acked(upTo place: SimClient.Place, on live: HubSession, now: Int64) {
+        self.presented(place, by: live.hello, on: live, now: now)
     }
 
-    func acked(each places: [SimClient.Place], by hello: Hello, now: Int64) {
-        guard let first = places.first, let origin = self.sessions[first.session] else { return }
-        self.mark(origin, places.map(\.tap), by: hello, now: now)
+    func acked(each places: [SimClient.Place], on live: HubSession, now: Int64) {
+        guard let origin = self.sessions[live.serial] else { return }
+        self.mark(origin, places.map(\.tap), by: live.hello, isLive: true, now: now)
     }
 
     /// A position that was handed in when connecting, or without a session.
-    func presented(_ place: SimClient.Place, by hello: Hello, now: Int64) {
-        self.acked(upTo: place, by: hello, now: self.now)
+    func presented(_ place: SimClient.Place, by hello: Hello, on live: HubSession? = nil, now: Int64) {
+        guard let origin = self.sessions[place.session], place.tap < origin.taps.count else { return }
+        self.mark(origin, Array(0...place.tap), by: hello, isLive: live?.serial == place.session, now: now)
     }
 
-    private func mark(_ origin: SessionView, _ indices: [Int], by hello: Hello, now: Int64) {
+    func ackedByCursor(of session: Int?, on live: HubSession) {
+        if session != live.serial { self.sessions[live.serial]?.isWindowUnknown = true }
+    }
+
+    private func mark(_ origin: SessionView, _ indices: [Int], by hello: Hello, isLive: Bool, now: Int64) {
         for index in indices where origin.taps.indices.contains(index) {
             origin.taps[index].isAcked = true
-            if origin.mode == .explicit { origin.leavesWindow(index) }
+            if origin.mode == .explicit, isLive { origin.leavesWindow(index) }
         }
         guard let device = origin.device, origin.epoch == self.epoch else { return }
         // The map from RAMEN numbers is of the last session only, and a crash may have cost it.
@@ -183,7 +187,8 @@ final class Oracle {
         var blocked = Set<Lane>()
         for tap in origin.taps {
             if !tap.isAcked { blocked.insert(tap.lane) }
-            guard !blocked.contains(tap.lane), tap.lane.scope != .user || origin.user == hello.user else { continue }
+            guard !blocked.contains(tap.lane), tap.lane.scope != .user || origin.user == hello.user && device.user == hello.user
+            else { continue }
             // One that was sent in an older one's place may come again in its own.
             guard self.publications[tap.number].collapseKey == nil, device.done[tap.number] == nil else { continue }
             device.done[tap.number] = now

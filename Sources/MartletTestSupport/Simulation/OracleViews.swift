@@ -43,6 +43,8 @@ final class SessionView {
     var inFlight = [0, 0, 0]
     var inFlightBytes = [0, 0, 0]
     var newest: [Lane: MessageID] = [:]
+    /// A cursor of another session acked on this one: what it covers cannot be told from outside.
+    var isWindowUnknown = false
     var expectedGaps: Set<GapNotice.Reason> = []
 
     struct Tap {

@@ -145,7 +145,7 @@ extension World {
 
     func processUpward(_ connection: Connection, _ count: Int) {
         for upward in connection.upward.prefix(count) {
-            guard let session = connection.session, session.isOpened else { continue }
+            guard let session = connection.session else { continue }
             switch upward {
             case .each(let places): self.hub?.ack(.each(places), on: session)
             case .upTo(let place): self.hub?.ack(.upTo(place), on: session)
@@ -160,7 +160,7 @@ extension World {
         guard let device = client.device, client.style != .never, let place = client.place, let hub = self.hub else { return }
         self.note("\(name(client)) acks \(place.seq) of session \(place.session) by a request")
         if let holder = hub.holder(of: device) {
-            guard holder.isOpened, holder.hello.user == client.user else { return }
+            guard holder.hello.user == client.user else { return }
             hub.ack(client.kind == .ramen ? .upTo(place) : .cursor(place, place.cursor), on: holder)
             return
         }
