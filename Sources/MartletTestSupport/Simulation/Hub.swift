@@ -276,6 +276,9 @@ final class Hub: @unchecked Sendable {
                 record, cursor: hello.cursor, ramenSeq: hello.ramenSeq, end: record.end, at: self.clock.wall)
             if gaps != nil { self.world.oracle.presented(place, by: hello, now: self.clock.now) }
             if let update = session.takeUpdate(at: self.clock.wall) { self.store.record([update]) }
+            // A session that began meanwhile read the record before this.
+            guard let holder = self.holder(of: device), holder.hello.user == hello.user else { return }
+            self.ack(hello.ramenSeq == nil ? .cursor(place, place.cursor) : .upTo(place), on: holder)
         }
     }
 
