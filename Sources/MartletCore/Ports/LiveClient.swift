@@ -15,6 +15,9 @@ package protocol LiveClient: AnyObject {
     /// Some messages are gone, or a presented position could not be used.
     func gap(_ gap: GapNotice)
 
+    /// Everything that can be sent now has been: what a short poll waits for. May come more than once.
+    func settled()
+
     /// The smallest frame that shows that the connection lives.
     func heartbeat()
 

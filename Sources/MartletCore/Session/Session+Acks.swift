@@ -15,7 +15,7 @@ extension Session {
     /// - Parameter at: Unix time in milliseconds.
     /// - Throws: `seq_unknown` if a number was never sent on this session; nothing is acked then.
     package mutating func acked(_ ack: SeqAck, at: Int64) throws(WireError) {
-        guard self.phase == .live else { return }
+        guard self.phase == .live || self.phase == .draining else { return }
         switch ack {
         case .upTo(let seq):
             guard seq < self.nextSeq else { throw Self.seqUnknown(seq) }
@@ -38,7 +38,7 @@ extension Session {
     ///   - at: Unix time in milliseconds.
     /// - Throws: `invalid_cursor` if no part of it is this reader's.
     package mutating func acked(_ cursor: Cursor, end: UInt64, at: Int64) throws(WireError) {
-        guard self.phase == .live else { return }
+        guard self.phase == .live || self.phase == .draining else { return }
         let (scopes, gaps) = self.identity.accept(cursor, end: end)
         guard !scopes.isEmpty || gaps.isEmpty else {
             throw WireError(.invalidCursor, "This cursor is of another user, device or history.")

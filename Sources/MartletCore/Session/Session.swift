@@ -7,7 +7,7 @@ package import MartletWire
 /// depend on how far behind it is.
 ///
 /// ```
-/// opening ──opened──► live ──closed──► closed
+/// opening ──opened──► live ──drained──► draining ──closed──► closed
 /// live: committed / readDone / acked / socketTook, then nextRead() until it returns nil
 /// ```
 ///
@@ -17,6 +17,8 @@ package struct Session: Sendable {
     enum Phase: UInt8, Sendable {
         case opening
         case live
+        /// Told to go: acks are taken, nothing is sent any more.
+        case draining
         case closed
     }
 
@@ -160,6 +162,11 @@ package struct Session: Sendable {
 
     /// The connection is gone, was taken over or refused.
     package mutating func closed() { self.phase = .closed }
+
+    /// The client was told to come back elsewhere or later.
+    package mutating func drained() {
+        if self.phase != .closed { self.phase = .draining }
+    }
 
     // MARK: What the store is to be told
 
