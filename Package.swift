@@ -105,6 +105,7 @@ let package = Package(
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]
         ),
+        .testTarget(name: "MartletServerTests", dependencies: ["MartletServer"]),
         .testTarget(name: "SimulationTests", dependencies: ["MartletCore", "MartletTestSupport", "MartletWire"]),
         .testTarget(name: "TidyTests"),
     ],

@@ -1,5 +1,5 @@
 /// Formats the `Date` header (RFC 9110 §5.6.7), and remembers the last second's.
-struct HTTPDate {
+package struct HTTPDate {
     private var second: Int64 = -1
     private var text = ""
 
@@ -17,7 +17,7 @@ struct HTTPDate {
     }
 
     /// - Parameter second: Unix time in seconds, not negative.
-    static func format(_ second: Int64) -> String {
+    package static func format(_ second: Int64) -> String {
         let day = second / 86_400
         let rest = second % 86_400
         // Days to a date in the proleptic Gregorian calendar, with years that begin in March.

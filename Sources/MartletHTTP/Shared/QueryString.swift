@@ -1,12 +1,12 @@
 /// The query of a request: percent-decoded names and values (WHATWG URL, application/x-www-form-urlencoded).
-struct QueryString: Equatable, Sendable {
-    private(set) var items: [(name: String, value: String)] = []
+package struct QueryString: Equatable, Sendable {
+    package private(set) var items: [(name: String, value: String)] = []
 
     /// Parameters looked at; more are ignored.
-    static let limit = 64
+    package static let limit = 64
 
     /// Parses what follows the `?`. Untrusted: bytes that are not UTF-8 after decoding become U+FFFD.
-    init(_ text: Substring) {
+    package init(_ text: Substring) {
         for pair in text.split(separator: "&", maxSplits: Self.limit, omittingEmptySubsequences: true).prefix(Self.limit) {
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             let value = parts.count > 1 ? Self.decode(parts[1]) : ""
@@ -15,7 +15,7 @@ struct QueryString: Equatable, Sendable {
     }
 
     /// The first value of a name.
-    subscript(name: String) -> String? { self.items.first { $0.name == name }?.value }
+    package subscript(name: String) -> String? { self.items.first { $0.name == name }?.value }
 
     /// `+` is a space; a `%` without two hex digits stands for itself.
     static func decode(_ text: Substring, plusIsSpace: Bool = true) -> String {
@@ -48,7 +48,7 @@ struct QueryString: Equatable, Sendable {
         }
     }
 
-    static func == (left: QueryString, right: QueryString) -> Bool {
+    package static func == (left: QueryString, right: QueryString) -> Bool {
         left.items.elementsEqual(right.items) { $0.name == $1.name && $0.value == $1.value }
     }
 }
