@@ -44,7 +44,9 @@ final class Writer: @unchecked Sendable {
     var wall: Int64 = 0
     /// A group whose COMMIT failed and that could not be looked for since.
     var doubtful: Group?
-    var healthy = true
+    var healthy = true {
+        didSet { self.shared.isWritable.store(self.healthy, ordering: .relaxed) }
+    }
     var oldestDirtyMs: Int64?
     var nextExpiryCheckMs: Int64 = 0
     var nextSweepMs: Int64 = 0
