@@ -25,6 +25,12 @@ enum Output {
         _ = self.write(Array("martlet: \(text)\n".utf8), to: 2)
     }
 
+    /// Whether nobody reads standard output any more; known without writing only for pipes and sockets.
+    static var isClosed: Bool {
+        var state = pollfd(fd: 1, events: 0, revents: 0)
+        return poll(&state, 1, 0) > 0 && state.revents & Int16(POLLERR) != 0
+    }
+
     /// A write to a closed pipe then fails instead of ending the program.
     static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 

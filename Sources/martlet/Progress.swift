@@ -39,10 +39,6 @@ final class Progress: Sendable {
         return cursor.isEmpty ? nil : cursor
     }
 
-    func recordEachSecond() async {
-        while (try? await Task.sleep(for: .seconds(1))) != nil { await self.record() }
-    }
-
     /// Tells what was printed since the last time. A failed ack is made up for by the next one, or by the cursor that
     /// the next connection presents.
     func record() async {

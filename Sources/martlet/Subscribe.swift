@@ -63,7 +63,13 @@ struct Subscribe: AsyncParsableCommand {
             var subscriber = subscriber
             return await subscriber.run(from: start)
         }
-        let recording = Task { await progress.recordEachSecond() }
+        let recording = Task {
+            while (try? await Task.sleep(for: .seconds(1))) != nil {
+                await progress.record()
+                // Otherwise `| head -1` would wait for the message after the one it wanted.
+                if Output.isClosed { work.cancel() }
+            }
+        }
         let signals = StopSignals { work.cancel() }
         let failure = await work.value
         signals.stop()
