@@ -36,7 +36,9 @@ struct Client: Sendable {
     }
 
     /// Sends a body and reads the whole answer of a 2xx.
-    func post(_ url: String, contentType: String, _ body: [UInt8], headers: [(String, String)] = []) async throws -> ByteBuffer {
+    func post(_ url: String, contentType: String, _ body: [UInt8], headers: [(String, String)] = []) async throws
+        -> ByteBuffer
+    {
         var request = HTTPClientRequest(url: url)
         request.method = .POST
         request.headers.add(name: "Content-Type", value: contentType)
@@ -74,7 +76,8 @@ struct Client: Sendable {
 
     private func unreachable(_ error: any Error) -> ClientError {
         if let error = error as? HTTPClientError, error == .invalidURL || error == .emptyHost {
-            return ClientError(message: "\(self.server) is not an address: give --url http://HOST:PORT", isTemporary: false)
+            return ClientError(
+                message: "\(self.server) is not an address: give --url http://HOST:PORT", isTemporary: false)
         }
         if let error = error as? HTTPClientError, error == .readTimeout {
             return ClientError(message: "nothing was heard from \(self.server) for too long", isTemporary: true)
@@ -83,16 +86,19 @@ struct Client: Sendable {
             return ClientError(message: "\(self.server) closed the connection", isTemporary: true)
         }
         return ClientError(
-            message: "cannot reach \(self.server): is it running? Start it with: make run, or: martlet serve --dev", isTemporary: true)
+            message: "cannot reach \(self.server): is it running? Start it with: make run, or: martlet serve --dev",
+            isTemporary: true)
     }
 
     private func refusal(_ response: HTTPClientResponse) async -> ClientError {
         let status = response.status.code
-        var error = ClientError(message: "\(self.server) answered \(status)", isTemporary: status >= 500 || status == 429 || status == 408)
+        var error = ClientError(
+            message: "\(self.server) answered \(status)", isTemporary: status >= 500 || status == 429 || status == 408)
         if let seconds = response.headers.first(name: "Retry-After").flatMap({ Int64($0) }), seconds >= 0 {
             error.retryAfterMs = min(seconds, 3_600) * 1_000
         }
-        guard let body = try? await response.body.collect(upTo: 65_536), let (code, message) = ServerError.read(body) else {
+        guard let body = try? await response.body.collect(upTo: 65_536), let (code, message) = ServerError.read(body)
+        else {
             error.message += status == 404 ? ": is there a Martlet server at this --url?" : ""
             return error
         }

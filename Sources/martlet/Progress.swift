@@ -34,7 +34,11 @@ final class Progress: Sendable {
         guard FileManager.default.fileExists(atPath: file) else { return nil }
         guard let data = FileManager.default.contents(atPath: file), data.count <= 4_096,
             let text = String(data: data, encoding: .utf8)
-        else { throw ClientError(message: "cannot read a cursor from \(file): remove it, or name another --cursor-file", isTemporary: false) }
+        else {
+            throw ClientError(
+                message: "cannot read a cursor from \(file): remove it, or name another --cursor-file",
+                isTemporary: false)
+        }
         let cursor = text.trimmingCharacters(in: .whitespacesAndNewlines)
         return cursor.isEmpty ? nil : cursor
     }
@@ -42,7 +46,9 @@ final class Progress: Sendable {
     /// Tells what was printed since the last time. A failed ack is made up for by the next one, or by the cursor that
     /// the next connection presents.
     func record() async {
-        let (printed, acked, written, refused) = self.state.withLock { ($0.printed, $0.acked, $0.written, $0.ackRefused) }
+        let (printed, acked, written, refused) = self.state.withLock {
+            ($0.printed, $0.acked, $0.written, $0.ackRefused)
+        }
         guard let printed else { return }
         if let file = self.file, written != printed {
             do {

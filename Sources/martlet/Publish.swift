@@ -68,7 +68,9 @@ struct Publish: AsyncParsableCommand {
         do {
             if let data = self.data {
                 let key = self.idempotencyKey ?? MessageTemplate.randomKey()
-                accepted = try await publisher.publish([.init(line: 0, body: template.message(Array(data.utf8), key: key))])
+                accepted = try await publisher.publish([
+                    .init(line: 0, body: template.message(Array(data.utf8), key: key))
+                ])
             } else {
                 accepted = try await self.publishLines(template, with: &publisher)
             }

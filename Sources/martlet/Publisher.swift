@@ -96,7 +96,8 @@ struct Publisher {
         }
         guard results.count == messages.count else {
             throw ClientError(
-                message: "\(self.client.server) answered \(messages.count) messages with \(results.count) results", isTemporary: true)
+                message: "\(self.client.server) answered \(messages.count) messages with \(results.count) results",
+                isTemporary: true)
         }
         return results
     }
@@ -107,6 +108,7 @@ struct Publisher {
         guard let (code, message) = ServerError.read(members) else {
             return .refused(ClientError(message: "the server's answer was not understood", isTemporary: false))
         }
-        return .refused(ClientError(message: message, isTemporary: ErrorCode(rawValue: code)?.isTemporary ?? false, code: code))
+        return .refused(
+            ClientError(message: message, isTemporary: ErrorCode(rawValue: code)?.isTemporary ?? false, code: code))
     }
 }

@@ -30,7 +30,8 @@ struct Subscribe: AsyncParsableCommand {
     @Option(help: "Exit after this many messages.")
     var count: Int?
 
-    @Option(help: "A file that keeps the position: read at the start if it is there, written after messages were printed.")
+    @Option(
+        help: "A file that keeps the position: read at the start if it is there, written after messages were printed.")
     var cursorFile: String?
 
     @Flag(help: "Print only each message's data; a string without its quotes.")

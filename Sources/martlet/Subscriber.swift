@@ -136,7 +136,9 @@ struct Subscriber: Sendable {
             )
         }
         if reconnects { return .again("the server closed the session: \(reason)", afterMs: 0) }
-        guard self.number("code", of: data) != UInt64(CloseCode.takenOver.rawValue) else { return .failed(self.takenOver) }
+        guard self.number("code", of: data) != UInt64(CloseCode.takenOver.rawValue) else {
+            return .failed(self.takenOver)
+        }
         return .failed(ClientError(message: "the server closed the session: \(reason)", isTemporary: false))
     }
 
@@ -149,7 +151,8 @@ struct Subscriber: Sendable {
     /// The data of a message, as text if it is a string; nothing if it has none.
     private static func data(of message: [UInt8]) -> [UInt8] {
         message.withUnsafeBytes { bytes in
-            guard let value = (try? JSON.object(in: bytes, maxDepth: 512))?.first(where: { $0.key.equals("data") })?.value
+            guard
+                let value = (try? JSON.object(in: bytes, maxDepth: 512))?.first(where: { $0.key.equals("data") })?.value
             else { return [] }
             return value.string.map { Array($0.utf8) } ?? value.raw.map { $0 == 0x0a ? 0x20 : $0 }
         }
