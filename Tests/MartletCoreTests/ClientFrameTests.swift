@@ -27,7 +27,8 @@ struct ClientFrameTests {
     }
 
     @Test(arguments: [
-        "[]", "7", #"{"ack":-1}"#, #"{"ack":1.5}"#, #"{"ack":null}"#, #"{"ack":{}}"#, #"{"ack":["7"]}"#, #"{"ack":[[7]]}"#,
+        "[]", "7", #"{"ack":-1}"#, #"{"ack":1.5}"#, #"{"ack":null}"#, #"{"ack":{}}"#, #"{"ack":["7"]}"#,
+        #"{"ack":[[7]]}"#,
         #"{"ack":7,"ping":1}"#, #"{"ack":7,"ack":8}"#, #"{"nack":7}"#, #"{"ack":18446744073709551616}"#,
         #"{"ack":[\#((0...1_024).map(String.init).joined(separator: ","))]}"#,
     ])
@@ -46,7 +47,8 @@ struct ClientFrameTests {
         #expect(try self.body(#"{"session":"s","ack":7}"#) == .seqs(.upTo(7), session: "s"))
         #expect(try self.body(#"{"ack":[5,7],"session":"s"}"#) == .seqs(.each([5, 7]), session: "s"))
         for text in [
-            "{}", #"{"session":"s"}"#, #"{"ack":7}"#, #"{"cursor":7}"#, #"{"cursor":"x","session":"s","ack":1}"#, #"{"seq":1}"#,
+            "{}", #"{"session":"s"}"#, #"{"ack":7}"#, #"{"cursor":7}"#, #"{"cursor":"x","session":"s","ack":1}"#,
+            #"{"seq":1}"#,
             #"{"session":"s","ack":"\#(Self.cursor)"}"#, #"{"session":"s","session":"s","ack":1}"#,
         ] {
             #expect { try self.body(text) } throws: { ($0 as? WireError)?.code == .badRequest }

@@ -13,7 +13,9 @@ struct CursorTests {
         var cursors = [self.sample]
         cursors.append(Cursor(tag: 0, epoch: 0, appHash: 0, userHash: 0, deviceHash: 0, positions: Positions()))
         cursors.append(
-            Cursor(tag: .max, epoch: .max, appHash: .max, userHash: .max, deviceHash: .max, positions: Positions(all: .max)))
+            Cursor(
+                tag: .max, epoch: .max, appHash: .max, userHash: .max, deviceHash: .max, positions: Positions(all: .max)
+            ))
         var extremes = Positions()
         extremes[Lane(index: 8)] = .max
         cursors.append(Cursor(tag: 1, epoch: 1, appHash: 1, userHash: 1, deviceHash: 1, positions: extremes))
@@ -25,7 +27,9 @@ struct CursorTests {
         }
     }
 
-    @Test(arguments: ["", "A", "!!!!", "AQ", String(repeating: "A", count: 100), String(repeating: "A", count: 600), "é", "AQAAAA=="])
+    @Test(arguments: [
+        "", "A", "!!!!", "AQ", String(repeating: "A", count: 100), String(repeating: "A", count: 600), "é", "AQAAAA==",
+    ])
     func garbage(_ text: String) {
         #expect(throws: WireError.self) { try Cursor(parsing: text) }
     }

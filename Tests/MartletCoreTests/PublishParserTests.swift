@@ -4,7 +4,9 @@ import Testing
 
 /// `POST /v1/messages`: one message's bytes to what a store takes.
 struct PublishParserTests {
-    let parser = PublishParser(app: .dev, limits: Limits()) { bytes in [UInt8(truncatingIfNeeded: bytes.count)] + bytes.prefix(8) }
+    let parser = PublishParser(app: .dev, limits: Limits()) { bytes in
+        [UInt8(truncatingIfNeeded: bytes.count)] + bytes.prefix(8)
+    }
 
     private func parse(_ text: String, key: String? = nil) throws(WireError) -> AppendRequest {
         try self.parser.parse(Array(text.utf8), idempotencyKey: key)
@@ -69,7 +71,9 @@ struct PublishParserTests {
             try self.members(#"{"to":{"all":true},"dataBase64":"ab\/+Zg==","contentType":"image/png"}"#)
                 == #""dataBase64":"ab/+Zg==","contentType":"image/png","priority":"medium""#)
         for bad in ["ab", "a===", "ab-_", "ab==ab==", "=", "a b="] {
-            #expect(self.refusal(#"{"to":{"all":true},"dataBase64":"\#(bad)"}"#)?.message.contains("dataBase64") == true, "\(bad)")
+            #expect(
+                self.refusal(#"{"to":{"all":true},"dataBase64":"\#(bad)"}"#)?.message.contains("dataBase64") == true,
+                "\(bad)")
         }
     }
 
@@ -120,7 +124,9 @@ struct PublishParserTests {
         #expect(error?.message.contains(part) == true, "\(error?.message ?? "accepted")")
     }
 
-    @Test(arguments: ["", " ", "{", #"{"to":{"all":true}"#, #"{"to":{"all":true}}x"#, #"{"to":{"all":tru}}"#, "nul", "[1,]"])
+    @Test(arguments: [
+        "", " ", "{", #"{"to":{"all":true}"#, #"{"to":{"all":true}}x"#, #"{"to":{"all":tru}}"#, "nul", "[1,]",
+    ])
     func notJSON(_ text: String) {
         #expect(self.refusal(text)?.code == .invalidJSON)
     }
@@ -149,7 +155,8 @@ struct PublishParserTests {
     @Test func idempotencyKeyFromHeaderAndBody() throws {
         #expect(try self.parse(#"{"to":{"all":true}}"#, key: "h").idempotency?.key == "h")
         #expect(try self.parse(#"{"to":{"all":true},"idempotencyKey":"h"}"#, key: "h").idempotency?.key == "h")
-        #expect(self.refusal(#"{"to":{"all":true},"idempotencyKey":"b"}"#, key: "h")?.message.contains("differ") == true)
+        #expect(
+            self.refusal(#"{"to":{"all":true},"idempotencyKey":"b"}"#, key: "h")?.message.contains("differ") == true)
         #expect(self.refusal(#"{"to":{"all":true}}"#, key: "")?.message.contains("Idempotency-Key") == true)
     }
 
@@ -161,14 +168,18 @@ struct PublishParserTests {
         #expect(base != nil)
         #expect(try digest(#" {"idempotencyKey":"other", "data": 1, "to":{"user":"a"}}"#) == base)
         for other in [
-            #"{"to":{"user":"b"},"data":1,"idempotencyKey":"k"}"#, #"{"to":{"device":"a"},"data":1,"idempotencyKey":"k"}"#,
-            #"{"to":{"user":"a"},"data":2,"idempotencyKey":"k"}"#, #"{"to":{"user":"a"},"data":1,"ttl":1,"idempotencyKey":"k"}"#,
+            #"{"to":{"user":"b"},"data":1,"idempotencyKey":"k"}"#,
+            #"{"to":{"device":"a"},"data":1,"idempotencyKey":"k"}"#,
+            #"{"to":{"user":"a"},"data":2,"idempotencyKey":"k"}"#,
+            #"{"to":{"user":"a"},"data":1,"ttl":1,"idempotencyKey":"k"}"#,
             #"{"to":{"user":"a"},"data":1,"priority":"low","idempotencyKey":"k"}"#,
             #"{"to":{"user":"a"},"data":1,"collapseKey":"c","idempotencyKey":"k"}"#,
         ] {
             #expect(try digest(other) != base, "\(other)")
         }
-        #expect(try digest(#"{"to":{"users":["a","b"]},"idempotencyKey":"k"}"#) != digest(#"{"to":{"users":["ab"]},"idempotencyKey":"k"}"#))
+        #expect(
+            try digest(#"{"to":{"users":["a","b"]},"idempotencyKey":"k"}"#)
+                != digest(#"{"to":{"users":["ab"]},"idempotencyKey":"k"}"#))
     }
 
     @Test func lines() {
@@ -188,7 +199,8 @@ struct PublishParserTests {
     @Test(arguments: [1, 2, 3, 4] as [UInt64])
     func mutations(seed: UInt64) {
         let original = Array(
-            #"{"to":{"users":["al\u0069ce","b\ud83d\ude00"]},"type":"t","data":[1e5,{"é":-0.5}],"priority":"low","ttl":60,"dataBase64":null}"#.utf8)
+            #"{"to":{"users":["al\u0069ce","b\ud83d\ude00"]},"type":"t","data":[1e5,{"é":-0.5}],"ttl":60,"dataBase64":null}"#
+                .utf8)
         var state = seed
         func random(_ bound: Int) -> Int {
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407

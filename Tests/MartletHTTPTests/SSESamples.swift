@@ -11,7 +11,8 @@ enum Samples {
 
     static func delivery(seq: UInt64, redelivered: Bool = false, fragment: String = fragment) -> Delivery {
         let message = StoredMessage(
-            id: self.id, offset: 1, priority: .high, at: 1, expiresAt: 2, collapseKey: nil, fragment: Array(fragment.utf8))
+            id: self.id, offset: 1, priority: .high, at: 1, expiresAt: 2, collapseKey: nil,
+            fragment: Array(fragment.utf8))
         return Delivery(message: message, seq: seq, redelivered: redelivered, cursor: self.cursor)
     }
 

@@ -9,12 +9,16 @@ struct MessageIDTests {
         #expect(MessageID(id.description) == id)
         #expect(MessageID("0197F0C4-9C3E-7A51-8E0F-1B2C3D4E5F60") == id)
         // Version and variant stand whatever the random bits are.
-        #expect(MessageID(milliseconds: 1, counter: .max, random: .max).description == "00000000-0001-7fff-bfff-ffffffffffff")
+        #expect(
+            MessageID(milliseconds: 1, counter: .max, random: .max).description
+                == "00000000-0001-7fff-bfff-ffffffffffff")
     }
 
     @Test(arguments: [
-        "", "0197f0c4", "0197f0c49c3e7a518e0f1b2c3d4e5f60", "0197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f6", "0197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f600",
-        "0197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f6g", "0197f0c-49c3e-7a51-8e0f-1b2c3d4e5f60", "{197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f6}",
+        "", "0197f0c4", "0197f0c49c3e7a518e0f1b2c3d4e5f60", "0197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f6",
+        "0197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f600",
+        "0197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f6g", "0197f0c-49c3e-7a51-8e0f-1b2c3d4e5f60",
+        "{197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f6}",
         "０197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f",
     ])
     func garbage(_ text: String) {

@@ -24,7 +24,8 @@ package enum ClientFrame: Equatable, Sendable {
             return
         }
         guard members.count == 1 else {
-            throw WireError(.badRequest, "A frame holds one member; this one has \(members.count). Send one frame for each.")
+            throw WireError(
+                .badRequest, "A frame holds one member; this one has \(members.count). Send one frame for each.")
         }
         if key.equals("ping") {
             self = .ping(Array(value.raw))
@@ -36,7 +37,8 @@ package enum ClientFrame: Equatable, Sendable {
             }
         } else {
             throw WireError(
-                .badRequest, "A frame cannot have a member \(PublishMember.quoted(key.string ?? "")): there are ack and ping.")
+                .badRequest,
+                "A frame cannot have a member \(PublishMember.quoted(key.string ?? "")): there are ack and ping.")
         }
     }
 }
@@ -50,7 +52,9 @@ package enum AckBody: Equatable, Sendable {
     ///
     /// - Throws: `invalid_json`, `bad_request` or `invalid_cursor`.
     package init(parsing bytes: UnsafeRawBufferPointer) throws(WireError) {
-        let shape = WireError(.badRequest, "An ack is {\"cursor\":\"…\"}, or {\"session\":\"…\",\"ack\":7} with the session from the welcome.")
+        let shape = WireError(
+            .badRequest,
+            "An ack is {\"cursor\":\"…\"}, or {\"session\":\"…\",\"ack\":7} with the session from the welcome.")
         var cursor: String?
         var session: String?
         var ack: SeqAck?
@@ -79,7 +83,8 @@ extension SeqAck {
 
     /// Reads `7` or `[5,7]`.
     init(_ value: JSONValue) throws(WireError) {
-        let shape = WireError(.badRequest, "\"ack\" must be a sequence number such as 7, or an array of them such as [5,7].")
+        let shape = WireError(
+            .badRequest, "\"ack\" must be a sequence number such as 7, or an array of them such as [5,7].")
         if let seq = value.unsigned {
             self = .upTo(seq)
             return

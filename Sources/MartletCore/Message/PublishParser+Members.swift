@@ -24,7 +24,9 @@ enum PublishMember: UInt8, CaseIterable {
             }
         if let match, key.equals(match.text) {
             self = match
-        } else if key.plainString == nil, let name = key.string, let member = Self.allCases.first(where: { $0.name == name }) {
+        } else if key.plainString == nil, let name = key.string,
+            let member = Self.allCases.first(where: { $0.name == name })
+        {
             self = member
         } else {
             return nil
@@ -63,7 +65,8 @@ enum PublishMember: UInt8, CaseIterable {
 
     /// At most 40 characters of what somebody sent.
     static func quoted(_ name: String) -> String {
-        "\"" + String(String.UnicodeScalarView(name.unicodeScalars.prefix(40))) + (name.unicodeScalars.count > 40 ? "…\"" : "\"")
+        "\"" + String(String.UnicodeScalarView(name.unicodeScalars.prefix(40)))
+            + (name.unicodeScalars.count > 40 ? "…\"" : "\"")
     }
 
     /// `; perhaps "x" is meant` if a known name is near, otherwise which ones there are. As the end of a sentence.
@@ -91,7 +94,9 @@ enum PublishMember: UInt8, CaseIterable {
             var current = [row + 1]
             for (column, b) in right.enumerated() {
                 var cost = min(previous[column] + (a == b ? 0 : 1), previous[column + 1] + 1, current[column] + 1)
-                if row > 0, column > 0, a == right[column - 1], left[row - 1] == b { cost = min(cost, before[column - 1] + 1) }
+                if row > 0, column > 0, a == right[column - 1], left[row - 1] == b {
+                    cost = min(cost, before[column - 1] + 1)
+                }
                 current.append(cost)
             }
             (before, previous) = (previous, current)

@@ -22,11 +22,14 @@ extension PublishParser {
                 guard value.kind == .true else { throw WireError(.badRequest, "\"to.all\" can only be true.") }
                 result = [.everyone(in: self.app)]
             case "topic", "audience", "segment":
-                throw WireError(.badRequest, "\"to.\(member)\" is not supported yet: use user, users, device, devices or all.")
+                throw WireError(
+                    .badRequest, "\"to.\(member)\" is not supported yet: use user, users, device, devices or all.")
             default:
                 throw WireError(
                     .badRequest,
-                    "\"to\" has an unknown member \(PublishMember.quoted(member))\(PublishMember.hint(member, PublishMember.targets)).")
+                    "\"to\" has an unknown member \(PublishMember.quoted(member))"
+                        + PublishMember.hint(member, PublishMember.targets) + "."
+                )
             }
         }
         guard let result else {
@@ -58,7 +61,9 @@ extension PublishParser {
     func name(_ value: JSONValue, _ member: String) throws(WireError) -> String {
         guard let text = value.string else {
             throw WireError(
-                .badRequest, value.kind == .number ? "\"\(member)\" must be a string: put it in quotes." : "\"\(member)\" must be a string.")
+                .badRequest,
+                value.kind == .number
+                    ? "\"\(member)\" must be a string: put it in quotes." : "\"\(member)\" must be a string.")
         }
         try self.check(text, member)
         return text
@@ -85,7 +90,9 @@ extension PublishParser {
             }
         }
         guard valid, bytes.count % 4 == 0 else {
-            throw WireError(.badRequest, "\"dataBase64\" is not base64 with the standard alphabet and padding (RFC 4648, section 4).")
+            throw WireError(
+                .badRequest,
+                "\"dataBase64\" is not base64 with the standard alphabet and padding (RFC 4648, section 4).")
         }
         return bytes
     }

@@ -34,7 +34,8 @@ package struct PublishParser: Sendable {
     ) throws(WireError) -> AppendRequest {
         guard bytes.count <= self.limits.messageBytes else {
             throw WireError(
-                .messageTooLarge, "A message may have at most \(self.limits.messageBytes) bytes; this one has \(bytes.count).",
+                .messageTooLarge,
+                "A message may have at most \(self.limits.messageBytes) bytes; this one has \(bytes.count).",
                 limit: self.limits.messageBytes)
         }
         var draft = PublishDraft()
@@ -60,7 +61,8 @@ package struct PublishParser: Sendable {
         case .contentType: draft.contentType = try self.name(value, "contentType")
         case .notification:
             guard value.kind == .object else {
-                throw WireError(.badRequest, "\"notification\" must be an object such as {\"title\":\"…\",\"body\":\"…\"}.")
+                throw WireError(
+                    .badRequest, "\"notification\" must be an object such as {\"title\":\"…\",\"body\":\"…\"}.")
             }
             draft.notification = value
         case .priority:
@@ -89,7 +91,8 @@ package struct PublishParser: Sendable {
 
     private func finish(_ draft: PublishDraft, bytes: Int, header: String?) throws(WireError) -> AppendRequest {
         guard let targets = draft.targets else {
-            throw WireError(.badRequest, "\"to\" is missing: say who gets the message, for example {\"to\":{\"user\":\"alice\"}}.")
+            throw WireError(
+                .badRequest, "\"to\" is missing: say who gets the message, for example {\"to\":{\"user\":\"alice\"}}.")
         }
         if draft.data != nil, draft.base64 != nil {
             throw WireError(.badRequest, "\"data\" and \"dataBase64\" exclude each other: leave one out.")

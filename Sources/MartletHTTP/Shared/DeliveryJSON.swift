@@ -54,7 +54,8 @@ package enum DeliveryJSON {
         json.append(contentsOf: #"{"session":"#.utf8)
         JSON.append(welcome.session, to: &json)
         json.append(contentsOf: #","ack":"\#(welcome.ackMode.rawValue)","heartbeatMs":\#(welcome.heartbeatMs)"#.utf8)
-        json.append(contentsOf: #","window":{"messages":\#(welcome.windowMessages),"bytes":\#(welcome.windowBytes)}"#.utf8)
+        json.append(
+            contentsOf: #","window":{"messages":\#(welcome.windowMessages),"bytes":\#(welcome.windowBytes)}"#.utf8)
         json.append(contentsOf: #","retryMs":\#(welcome.retryMs),"serverTime":\#(welcome.serverTime)"#.utf8)
         if let user = welcome.user {
             json.append(contentsOf: #","user":"#.utf8)

@@ -131,7 +131,8 @@ package struct WebSocketDecoder {
         return payload.opcode.isControl ? try self.takeControl(part, payload) : try self.takeData(part, payload)
     }
 
-    private mutating func takeControl(_ part: ByteBuffer, _ payload: Payload) throws(WebSocketError) -> WebSocketEvent? {
+    private mutating func takeControl(_ part: ByteBuffer, _ payload: Payload) throws(WebSocketError) -> WebSocketEvent?
+    {
         var whole = self.control ?? ByteBuffer()
         self.control = nil
         let isDone = payload.remaining == 0
@@ -208,7 +209,9 @@ extension WebSocketDecoder {
         guard let second = input.getInteger(at: input.readerIndex + 1, as: UInt8.self) else { return nil }
         guard second & 0x80 != 0 else { throw WebSocketError(.protocolError, "a client's frame is not masked") }
         let short = Int(second & 0x7f)
-        if opcode.isControl, short > 125 { throw WebSocketError(.protocolError, "a control frame has more than 125 bytes") }
+        if opcode.isControl, short > 125 {
+            throw WebSocketError(.protocolError, "a control frame has more than 125 bytes")
+        }
         guard let (length, lengthBytes) = try Self.length(short, input) else { return nil }
         // Before the mask and the payload are there.
         if !opcode.isControl { try self.check(length) }
@@ -244,7 +247,8 @@ extension WebSocketDecoder {
         case 127:
             guard let length = input.getInteger(at: input.readerIndex + 2, as: UInt64.self) else { return nil }
             guard length > 0xffff, length >> 63 == 0 else {
-                throw WebSocketError(.protocolError, "a length is longer than it needs to be, or has its highest bit set")
+                throw WebSocketError(
+                    .protocolError, "a length is longer than it needs to be, or has its highest bit set")
             }
             return (length, 8)
         default:

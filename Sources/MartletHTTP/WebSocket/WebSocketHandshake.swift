@@ -27,11 +27,13 @@ package enum WebSocketHandshake {
             self.tokens("Connection", headers).contains(where: { self.equal($0, "upgrade") })
         else {
             throw self.refusal(
-                .upgradeRequired, "This path speaks WebSocket: send \"Connection: Upgrade\" and \"Upgrade: websocket\".",
+                .upgradeRequired,
+                "This path speaks WebSocket: send \"Connection: Upgrade\" and \"Upgrade: websocket\".",
                 [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")])
         }
         guard self.values("Sec-WebSocket-Version", headers) == ["13"] else {
-            throw self.refusal(.upgradeRequired, "Use version 13 of WebSocket (RFC 6455).", [("Sec-WebSocket-Version", "13")])
+            throw self.refusal(
+                .upgradeRequired, "Use version 13 of WebSocket (RFC 6455).", [("Sec-WebSocket-Version", "13")])
         }
         let keys = self.values("Sec-WebSocket-Key", headers)
         guard keys.count == 1, let key = keys.first, self.isKey(key) else {
@@ -41,7 +43,9 @@ package enum WebSocketHandshake {
             ("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", self.acceptKey(for: key)),
         ]
         let offered = self.tokens("Sec-WebSocket-Protocol", headers)
-        if let chosen = protocols.first(where: { offered.contains($0) }) { answer.append(("Sec-WebSocket-Protocol", chosen)) }
+        if let chosen = protocols.first(where: { offered.contains($0) }) {
+            answer.append(("Sec-WebSocket-Protocol", chosen))
+        }
         return answer
     }
 
@@ -99,9 +103,12 @@ package enum WebSocketHandshake {
         for start in stride(from: 0, to: bytes.count, by: 3) {
             let group = bytes[start..<min(start + 3, bytes.count)]
             var bits: UInt32 = 0
-            for offset in 0..<3 { bits = bits << 8 | (start + offset < bytes.count ? UInt32(bytes[start + offset]) : 0) }
+            for offset in 0..<3 {
+                bits = bits << 8 | (start + offset < bytes.count ? UInt32(bytes[start + offset]) : 0)
+            }
             for place in 0..<4 {
-                output.append(place <= group.count ? self.alphabet[Int(bits >> UInt32(18 - 6 * place)) & 63] : UInt8(ascii: "="))
+                output.append(
+                    place <= group.count ? self.alphabet[Int(bits >> UInt32(18 - 6 * place)) & 63] : UInt8(ascii: "="))
             }
         }
         return String(decoding: output, as: UTF8.self)

@@ -123,7 +123,8 @@ struct JSONScanner {
     private mutating func enter(_ depth: Int) throws(WireError) {
         guard depth <= self.maxDepth else {
             throw WireError(
-                .badRequest, "The JSON nests arrays and objects deeper than \(self.maxDepth) levels at byte \(self.index).",
+                .badRequest,
+                "The JSON nests arrays and objects deeper than \(self.maxDepth) levels at byte \(self.index).",
                 limit: self.maxDepth)
         }
         self.index += 1

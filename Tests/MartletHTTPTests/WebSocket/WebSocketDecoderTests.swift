@@ -68,36 +68,41 @@ struct WebSocketDecoderTests {
         ]
         #expect(Self.decode([bytes]).events == expected)
         for size in [1, 2, 3, 5, 13, 14, 15, 127, 1_000, 65_999] {
-            let pieces = stride(from: 0, to: bytes.count, by: size).map { Array(bytes[$0..<min($0 + size, bytes.count)]) }
+            let pieces = stride(from: 0, to: bytes.count, by: size).map {
+                Array(bytes[$0..<min($0 + size, bytes.count)])
+            }
             let result = Self.decode(pieces)
             #expect(result.events == expected && result.error == nil, "pieces of \(size)")
         }
     }
 
     /// Bytes that cannot be right, as hex, with the code to close with. Each is refused at its last byte, not earlier.
-    @Test(arguments: [
-        ("c1", .protocolError), ("a1", .protocolError), ("91", .protocolError),  // reserved bits
-        ("83", .protocolError), ("87", .protocolError), ("8b", .protocolError), ("8f", .protocolError),  // reserved opcodes
-        ("8105", .protocolError),  // not masked
-        ("80", .protocolError), ("00", .protocolError),  // nothing to continue
-        ("01 80 00000000 81", .protocolError), ("01 80 00000000 82", .protocolError),  // a message within another
-        ("01 80 00000000 80 80 00000000 00", .protocolError),  // the message was over
-        ("09", .protocolError), ("08", .protocolError), ("0a", .protocolError),  // fragmented control frames
-        ("89fe", .protocolError), ("88ff", .protocolError),  // control frames of more than 125 bytes
-        ("81fe007d", .protocolError), ("82fe0000", .protocolError),  // lengths longer than they need be
-        ("82ff000000000000ffff", .protocolError), ("82ff8000000000000000", .protocolError),
-        ("82ff0000000000011171", .tooBig),  // 70,001
-        ("82ff7fffffffffffffff", .tooBig),
-        ("88 81 00000000 03", .protocolError),  // half a code
-        ("88 82 00000000 03ed", .protocolError), ("88 82 00000000 03ee", .protocolError),  // 1005, 1006
-        ("88 82 00000000 03e7", .protocolError), ("88 82 00000000 03ec", .protocolError), ("88 82 00000000 03f7", .protocolError),
-        ("88 82 00000000 1388", .protocolError), ("88 82 00000000 0000", .protocolError),
-        ("88 83 00000000 03e880", .invalidUTF8),
-        ("81 8a 00000000 c0", .invalidUTF8), ("81 8a 00000000 eda0", .invalidUTF8), ("81 82 00000000 ce80 81 8a 00000000 41 ff", .invalidUTF8),
-        ("01 81 00000000 ce 80 85 00000000 41", .invalidUTF8),  // a character cut by a fragment, and not gone on with
-        ("81 81 00000000 ce", .invalidUTF8),  // ends within a character
-        ("01 81 00000000 ce 80 80 00000000", .invalidUTF8),
-    ] as [(String, CloseCode)])
+    @Test(
+        arguments: [
+            ("c1", .protocolError), ("a1", .protocolError), ("91", .protocolError),  // reserved bits
+            ("83", .protocolError), ("87", .protocolError), ("8b", .protocolError), ("8f", .protocolError),  // opcodes
+            ("8105", .protocolError),  // not masked
+            ("80", .protocolError), ("00", .protocolError),  // nothing to continue
+            ("01 80 00000000 81", .protocolError), ("01 80 00000000 82", .protocolError),  // a message within another
+            ("01 80 00000000 80 80 00000000 00", .protocolError),  // the message was over
+            ("09", .protocolError), ("08", .protocolError), ("0a", .protocolError),  // fragmented control frames
+            ("89fe", .protocolError), ("88ff", .protocolError),  // control frames of more than 125 bytes
+            ("81fe007d", .protocolError), ("82fe0000", .protocolError),  // lengths longer than they need be
+            ("82ff000000000000ffff", .protocolError), ("82ff8000000000000000", .protocolError),
+            ("82ff0000000000011171", .tooBig),  // 70,001
+            ("82ff7fffffffffffffff", .tooBig),
+            ("88 81 00000000 03", .protocolError),  // half a code
+            ("88 82 00000000 03ed", .protocolError), ("88 82 00000000 03ee", .protocolError),  // 1005, 1006
+            ("88 82 00000000 03e7", .protocolError), ("88 82 00000000 03ec", .protocolError),
+            ("88 82 00000000 03f7", .protocolError),
+            ("88 82 00000000 1388", .protocolError), ("88 82 00000000 0000", .protocolError),
+            ("88 83 00000000 03e880", .invalidUTF8),
+            ("81 8a 00000000 c0", .invalidUTF8), ("81 8a 00000000 eda0", .invalidUTF8),
+            ("81 82 00000000 ce80 81 8a 00000000 41 ff", .invalidUTF8),
+            ("01 81 00000000 ce 80 85 00000000 41", .invalidUTF8),  // a character cut by a fragment
+            ("81 81 00000000 ce", .invalidUTF8),  // ends within a character
+            ("01 81 00000000 ce 80 80 00000000", .invalidUTF8),
+        ] as [(String, CloseCode)])
     func refused(_ hex: String, _ code: CloseCode) {
         let digits = hex.filter { $0 != " " }
         let bytes = stride(from: 0, to: digits.count, by: 2).compactMap { offset -> UInt8? in
@@ -157,7 +162,8 @@ struct WebSocketDecoderTests {
         let original =
             Self.frame(1, Array("héllo wörld".utf8), mask: zero) + Self.frame(9, [1], mask: zero)
             + Self.frame(1, Array("é🚕".utf8.prefix(3)), final: false, mask: zero) + Self.frame(10, [], mask: zero)
-            + Self.frame(0, Array("é🚕".utf8.dropFirst(3)), mask: zero) + Self.frame(2, [UInt8](repeating: 9, count: 200))
+            + Self.frame(0, Array("é🚕".utf8.dropFirst(3)), mask: zero)
+            + Self.frame(2, [UInt8](repeating: 9, count: 200))
             + Self.frame(8, [3, 0xe8], mask: zero)
         var failed = 0
         var seen = 0
@@ -173,7 +179,9 @@ struct WebSocketDecoderTests {
             let whole = Self.decode([bytes])
             let dripped = Self.decode(bytes.map { [$0] })
             #expect(whole.events == dripped.events && whole.error == dripped.error)
-            for case .text(let text) in whole.events { #expect(String(validating: text.readableBytesView, as: UTF8.self) != nil) }
+            for case .text(let text) in whole.events {
+                #expect(String(validating: text.readableBytesView, as: UTF8.self) != nil)
+            }
             seen += whole.events.count
             if whole.error != nil { failed += 1 }
         }

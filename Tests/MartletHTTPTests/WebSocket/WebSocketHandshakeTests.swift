@@ -5,7 +5,8 @@ import Testing
 struct WebSocketHandshakeTests {
     private let good: [WebSocketHandshake.Header] = [
         ("Host", "server.example.com"), ("upgrade", "WebSocket"), ("Connection", "keep-alive, Upgrade"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Protocol", "chat, superchat"), ("Sec-WebSocket-Version", " 13 "),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="), ("Sec-WebSocket-Protocol", "chat, superchat"),
+        ("Sec-WebSocket-Version", " 13 "),
     ]
 
     /// RFC 6455 §1.3.
@@ -17,13 +18,16 @@ struct WebSocketHandshakeTests {
     }
 
     @Test func subprotocols() throws {
-        let answer = try WebSocketHandshake.accept(method: "GET", headers: self.good, protocols: ["x", "superchat", "chat"])
+        let answer = try WebSocketHandshake.accept(
+            method: "GET", headers: self.good, protocols: ["x", "superchat", "chat"])
         #expect(answer.last?.name == "Sec-WebSocket-Protocol" && answer.last?.value == "superchat")
         let none = try WebSocketHandshake.accept(method: "GET", headers: self.good, protocols: ["x"])
         #expect(none.count == 3)
     }
 
-    private func refusal(method: String = "GET", _ change: (inout [WebSocketHandshake.Header]) -> Void) -> WebSocketHandshake.Refusal? {
+    private func refusal(method: String = "GET", _ change: (inout [WebSocketHandshake.Header]) -> Void)
+        -> WebSocketHandshake.Refusal?
+    {
         var headers = self.good
         change(&headers)
         do throws(WebSocketHandshake.Refusal) {
@@ -48,7 +52,10 @@ struct WebSocketHandshakeTests {
         #expect(self.refusal { $0.remove(at: 3) }?.error.code == .badRequest)
         #expect(self.refusal { $0.append($0[3]) }?.error.code == .badRequest)
         // 15 and 17 bytes, stray bits, another alphabet, no padding, nothing.
-        for key in ["dGhlIHNhbXBsZSBub25j", "dGhlIHNhbXBsZSBub25jZWU=", "dGhlIHNhbXBsZSBub25jZR==", "dGhlIHNhbXBsZSBub25jZ_==", "dGhlIHNhbXBsZSBub25jZQ", ""] {
+        for key in [
+            "dGhlIHNhbXBsZSBub25j", "dGhlIHNhbXBsZSBub25jZWU=", "dGhlIHNhbXBsZSBub25jZR==", "dGhlIHNhbXBsZSBub25jZ_==",
+            "dGhlIHNhbXBsZSBub25jZQ", "",
+        ] {
             #expect(self.refusal { $0[3].value = key }?.error.code == .badRequest, "\(key)")
         }
     }
