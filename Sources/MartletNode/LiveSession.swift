@@ -11,8 +11,6 @@ final class LiveSession: SessionHandle, @unchecked Sendable {
     let hello: Hello
     private(set) var session: Session
     private(set) var client: (any LiveClient)?
-    /// The short poll stands beside a live session of its device.
-    private(set) var isBeside = false
     private var isOpened = false
     private var isReserving = false
     /// In the shard's list of those to flush at the end of the turn.
@@ -92,8 +90,11 @@ final class LiveSession: SessionHandle, @unchecked Sendable {
     /// Another session of the device lives: this poll only acks.
     func standBeside() {
         guard let client = self.client else { return }
-        self.isBeside = true
-        client.opened(self.welcome())
+        var welcome = self.welcome()
+        welcome.isBeside = true
+        // It has not moved: what it presented stays its place.
+        if let cursor = self.hello.cursor { welcome.cursor = cursor }
+        client.opened(welcome)
         client.settled()
     }
 

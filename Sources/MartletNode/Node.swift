@@ -17,7 +17,6 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     let watches = Watches()
     let sessionCount = Atomic<Int>(0)
     private let draining = Atomic<Bool>(false)
-    private let drained: Mutex<(@Sendable () -> Void)?> = .init(nil)
     // Set once in init; shards refer back to the node.
     private var shards: [Shard] = []
 
@@ -255,20 +254,8 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
 
     // MARK: Going down
 
-    func sessionEnded() {
-        let left = self.sessionCount.wrappingSubtract(1, ordering: .relaxed).newValue
-        guard left == 0, self.isDraining else { return }
-        self.drained.withLock { drained in
-            drained?()
-            drained = nil
-        }
-    }
-
-    /// Tells every session where and when to come back, and refuses new ones.
-    ///
-    /// - Parameter done: called once when the last session has ended; the caller sets its own limit.
-    package func drain(done: @escaping @Sendable () -> Void) {
-        self.drained.withLock { $0 = done }
+    /// Tells every session when to come back, and refuses new ones. Acks are still taken until the connections are gone.
+    package func drain() {
         self.draining.store(true, ordering: .sequentiallyConsistent)
         let count = self.sessions
         for shard in self.shards {
@@ -279,8 +266,6 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
                 }
             }
         }
-        self.sessionCount.wrappingAdd(1, ordering: .relaxed)
-        self.sessionEnded()
     }
 
     /// Records the positions of all sessions that are left.

@@ -56,7 +56,7 @@ final class Shard: @unchecked Sendable {
             }
         }
         if let device = session.deviceKey { self.node.registry.release(device, by: session) }
-        if wasThere { self.node.sessionEnded() }
+        if wasThere { self.node.sessionCount.wrappingSubtract(1, ordering: .relaxed) }
     }
 
     func close(_ session: LiveSession, _ code: CloseCode, retryAfterMs: Int64?) {

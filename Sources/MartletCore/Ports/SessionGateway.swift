@@ -88,7 +88,4 @@ package protocol SessionHandle: AnyObject {
 
     /// The connection is gone, or the poll was answered.
     func clientClosed()
-
-    /// Whether another session of the device lives and this one (a short poll) has nothing to send.
-    var isBeside: Bool { get }
 }
