@@ -42,7 +42,7 @@ let package = Package(
         adapter(
             "MartletStoreSQLite",
             [
-                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
             ]
         ),
@@ -94,7 +94,8 @@ let package = Package(
             name: "MartletStoreSQLiteTests",
             dependencies: [
                 "CLossyVFS", "MartletCore", "MartletStoreSQLite", "MartletTestSupport", "MartletWire",
-                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
             ]
         ),
         .testTarget(

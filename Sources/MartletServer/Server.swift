@@ -5,7 +5,7 @@ import MartletNode
 import MartletStoreSQLite
 import NIOCore
 import NIOPosix
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// Puts the server together: configuration to store, node and listener. The only place that knows every adapter.
 package struct Server: Service {

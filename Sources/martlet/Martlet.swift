@@ -1,4 +1,5 @@
 import ArgumentParser
-import AsyncHTTPClient
 
-@main struct Martlet: AsyncParsableCommand { func run() async throws { print(HTTPClient.shared) } }
+@main struct Martlet: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(subcommands: [Serve.self])
+}

@@ -44,7 +44,14 @@ struct Serve: AsyncParsableCommand {
     @Option(help: ArgumentHelp("Time that sessions get to leave when the server stops.", valueName: "seconds"))
     var drainSeconds = 10
 
-    @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
+    @Option(
+        help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"),
+        transform: { text in
+            guard let level = Logger.Level(rawValue: text) else {
+                throw ValidationError("'\(text)' is not a log level: use trace, debug, info, notice, warning, error or critical.")
+            }
+            return level
+        })
     var logLevel: Logger.Level = .info
 
     mutating func validate() throws {
@@ -93,16 +100,19 @@ struct Serve: AsyncParsableCommand {
         do {
             try await group.run()
         } catch {
-            FileHandleOutput.error("martlet: \(error)")
+            StandardError.write("martlet: \(error)")
             throw ExitCode(1)
         }
     }
 }
 
 extension Durability: ExpressibleByArgument {}
-extension Logger.Level: @retroactive ExpressibleByArgument {}
 
 /// Writes a line where people look for errors.
-enum FileHandleOutput {
-    static func error(_ line: String) { fputs(line + "\n", stderr) }
+enum StandardError {
+    static func write(_ line: String) {
+        let bytes = Array((line + "\n").utf8)
+        // Nothing can be done if there is nobody to read it.
+        _ = bytes.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
+    }
 }

@@ -52,11 +52,17 @@ struct ControlPlane: Sendable {
             let response = try await self.responder.respond(to: request, context: context)
             let writer = CollectingWriter()
             try await response.body.write(writer)
-            return (response.head, writer.collected.buffer)
+            let body = writer.collected.buffer
+            // The router's own refusals have no body.
+            if response.status == .notFound, body.readableBytes == 0 { return Self.errorResponse(Self.nothingHere) }
+            if response.status == .methodNotAllowed, body.readableBytes == 0 {
+                return Self.errorResponse(WireError(.methodNotAllowed, "This path does not take \(request.method.rawValue)."))
+            }
+            return (response.head, body)
         } catch let error as WireError {
             return Self.errorResponse(error)
         } catch let error as any HTTPResponseError where error.status == .notFound {
-            return Self.errorResponse(WireError(.notFound, "There is nothing at this path: see docs/protocol.md for those that are."))
+            return Self.errorResponse(Self.nothingHere)
         } catch let error as any HTTPResponseError where error.status.code < 500 {
             return Self.errorResponse(WireError(.badRequest, "This request is not understood."))
         } catch {
@@ -64,6 +70,9 @@ struct ControlPlane: Sendable {
             return Self.errorResponse(WireError(.internalError, "Something went wrong here; the server's log says what."))
         }
     }
+
+    private static let nothingHere = WireError(
+        .notFound, "There is nothing at this path: docs/protocol.md lists those that there are.")
 
     static func errorResponse(_ error: WireError) -> (HTTPResponse, ByteBuffer) {
         var fields = HTTPFields()

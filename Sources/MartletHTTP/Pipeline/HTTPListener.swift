@@ -1,4 +1,4 @@
-package import MartletCore
+import MartletCore
 package import NIOCore
 import NIOHTTP1
 package import NIOPosix

@@ -13,7 +13,8 @@ final class SSEConnection: ChannelInboundHandler, StreamHandler, LiveClient, Con
 
     private let services: HTTPServices
     private let state: LoopState
-    private let hello: Hello
+    /// Let go once the session is open.
+    private var hello: HelloBox?
     private let encoder: SSEEncoder
     private var context: ChannelHandlerContext?
     private var handle: (any SessionHandle)?
@@ -24,7 +25,7 @@ final class SSEConnection: ChannelInboundHandler, StreamHandler, LiveClient, Con
     private init(front: FrontHandler, hello: Hello, encoder: SSEEncoder) {
         self.services = front.services
         self.state = front.state
-        self.hello = hello
+        self.hello = HelloBox(hello)
         self.encoder = encoder
     }
 
@@ -84,9 +85,10 @@ final class SSEConnection: ChannelInboundHandler, StreamHandler, LiveClient, Con
     }
 
     func begin() {
-        guard let context = self.context else { return }
-        StreamSocket.prepare(context.channel, heartbeatMs: self.hello.heartbeatMs)
-        let handle = self.services.gateway.open(self.hello, client: self, shard: self.state.index)
+        guard let context = self.context, let hello = self.hello else { return }
+        self.hello = nil
+        StreamSocket.prepare(context.channel, heartbeatMs: hello.value.heartbeatMs)
+        let handle = self.services.gateway.open(hello.value, client: self, shard: self.state.index)
         if self.isEnded || self.context == nil { handle.clientClosed() } else { self.handle = handle }
     }
 

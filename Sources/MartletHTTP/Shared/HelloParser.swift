@@ -21,7 +21,10 @@ struct HelloParser {
     private func name(_ parameter: String) throws(WireError) -> String? {
         guard let value = self.query[parameter] else { return nil }
         let limit = self.services.limits.nameBytes
-        guard (1...limit).contains(value.utf8.count), !value.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) else {
+        // U+FFFD is what bytes that are not UTF-8 were decoded to.
+        guard (1...limit).contains(value.utf8.count), !value.unicodeScalars.contains("\u{fffd}"),
+            !value.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f })
+        else {
             throw WireError(
                 .badRequest, "'\(parameter)' must be 1 to \(limit) bytes of UTF-8 without control characters.", limit: limit)
         }
@@ -34,7 +37,7 @@ struct HelloParser {
     func hello(ackMode: AckMode) throws(WireError) -> Hello {
         let identity = try self.identity()
         guard identity.user != nil || identity.device != nil else {
-            throw WireError(.badRequest, "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect.")
+            throw WireError(.unauthorized, "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect.")
         }
         var hello = Hello(
             app: .dev, user: identity.user, device: identity.device, ackMode: try self.ackMode(ackMode),

@@ -10,7 +10,7 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
 
     /// What the frames are for.
     enum Role {
-        case session(Hello, visibleHeartbeat: Bool)
+        case session(visibleHeartbeat: Bool)
         case echo
     }
 
@@ -20,8 +20,10 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
     let services: HTTPServices
     let state: LoopState
     private let role: Role
-    /// The header fields of the `101` answer.
-    private let answer: [WebSocketHandshake.Header]
+    /// Let go once the session is open.
+    private var hello: HelloBox?
+    /// The header fields of the `101` answer; let go once it is sent.
+    private var answer: [WebSocketHandshake.Header]
     private var decoder: WebSocketDecoder
     private(set) var context: ChannelHandlerContext?
     var handle: (any SessionHandle)?
@@ -30,10 +32,13 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
     private(set) var isClosing = false
     private var isUpgraded = false
 
-    private init(front: FrontHandler, role: Role, answer: [WebSocketHandshake.Header], limits: WebSocketDecoder.Limits) {
+    private init(
+        front: FrontHandler, role: Role, hello: Hello?, answer: [WebSocketHandshake.Header], limits: WebSocketDecoder.Limits
+    ) {
         self.services = front.services
         self.state = front.state
         self.role = role
+        self.hello = hello.map { HelloBox($0) }
         self.answer = answer
         self.decoder = WebSocketDecoder(limits: limits)
     }
@@ -45,13 +50,13 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
         hello.seesClient = true
         let visible = try parser.visibleHeartbeat()
         return WebSocketConnection(
-            front: front, role: .session(hello, visibleHeartbeat: visible), answer: answer,
+            front: front, role: .session(visibleHeartbeat: visible), hello: hello, answer: answer,
             limits: .init(messageBytes: front.services.limits.clientFrameBytes))
     }
 
     static func echo(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> WebSocketConnection {
         WebSocketConnection(
-            front: front, role: .echo, answer: try Self.accept(request),
+            front: front, role: .echo, hello: nil, answer: try Self.accept(request),
             limits: .init(messageBytes: 32 << 20, fragments: 1 << 20))
     }
 
@@ -95,7 +100,9 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
         case .echo:
             self.sendUpgrade()
             self.flushOutput()
-        case .session(let hello, let visible):
+        case .session(let visible):
+            guard let hello = self.hello?.value else { return }
+            self.hello = nil
             StreamSocket.prepare(context.channel, heartbeatMs: hello.heartbeatMs)
             let client = WebSocketClient(connection: self, visibleHeartbeat: visible)
             let handle = self.services.gateway.open(hello, client: client, shard: self.state.index)
@@ -111,6 +118,7 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
             for (name, value) in self.answer { buffer.writeString("\(name): \(value)\r\n") }
             buffer.writeStaticString("\r\n")
         }
+        self.answer = []
     }
 
     /// Refuses the handshake.
