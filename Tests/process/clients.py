@@ -99,8 +99,10 @@ class Receiver:
 
     def drop(self) -> None:
         """Ends the connection without a word and waits until the reader noticed."""
-        self._shutdown()
-        self.ended.wait(5)
+        for _ in range(25):
+            self._shutdown()
+            if self.ended.wait(0.2):  # a poll may have been between two requests
+                return
 
     def __enter__(self):
         return self
@@ -234,7 +236,7 @@ class WebSocket(Receiver):
         try:
             self.connection = websockets.sync.client.connect(
                 f"ws://127.0.0.1:{self.server.port}{self._path()}", compression=None, ping_interval=None, proxy=None,
-                open_timeout=10, close_timeout=1,
+                open_timeout=10, close_timeout=1, legacy=True,
             )
         except websockets.exceptions.InvalidStatus as error:
             raise Refused(error.response.status_code, error.response.body.decode()) from None

@@ -25,7 +25,7 @@ def hub():
 @pytest.fixture
 def server(tmp_path):
     """A server of the test's own, to be killed and restarted."""
-    server = Server(tmp_path / "data").start()
+    server = Server(tmp_path / "data", "--drain-seconds", "3").start()
     yield server
     server.stop()
 

@@ -14,7 +14,7 @@ COUNT = 100_000
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("backlog") / "data").start()
+    server = Server(tmp_path_factory.mktemp("backlog") / "data", "--drain-seconds", "3").start()
     lines = [json.dumps({"to": {"user": "alice"}, "type": "t", "data": {"n": n, "pad": "x" * 100}, "ttl": 3600}) for n in range(COUNT)]
     for start in range(0, COUNT, 10_000):
         answer = server.batch(lines[start : start + 10_000])
