@@ -1,4 +1,4 @@
-/// Remembers which positions the sequence numbers of a RAMEN device stand for, in bounded space.
+/// Remembers which positions the sequence numbers of one RAMEN session stand for, in bounded space; they only grow.
 ///
 /// The newest numbers are known exactly. Of older ones only some are kept; acking one in between acks what the next
 /// smaller kept one stands for, which is safe: at worst a few messages come again.
@@ -23,12 +23,13 @@ package struct SeqMarks: Equatable, Sendable {
 
     /// Takes an ack: everything at or below `seq`.
     ///
-    /// - Returns: the positions that it covers, or nil if it covers nothing that is remembered.
+    /// - Returns: the positions that it covers, or nil if it covers nothing that is remembered. A number beyond the last
+    ///   mark covers nothing: the record lags behind, and a session since may have begun again from an earlier position.
     package mutating func acked(_ seq: UInt64) -> Positions? {
-        guard let index = self.marks.lastIndex(where: { $0.seq <= seq }) else { return nil }
-        var positions = Positions()
-        // Marks of an earlier session of the device need not be behind those of a later one in every lane.
-        for mark in self.marks[...index] { positions.advance(to: mark.positions) }
+        guard let last = self.marks.last, seq <= last.seq,
+            let index = self.marks.lastIndex(where: { $0.seq <= seq })
+        else { return nil }
+        let positions = self.marks[index].positions
         self.marks.removeFirst(index + 1)
         return positions
     }

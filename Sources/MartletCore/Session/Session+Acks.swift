@@ -5,7 +5,7 @@ extension Session {
     package mutating func socketTook() {
         guard self.ackMode == .none else { return }
         self.window.clear()
-        self.waitsForRoom = false
+        self.roomOpened()
     }
 
     /// The client acked by sequence number.
@@ -50,7 +50,9 @@ extension Session {
 
     private mutating func advance(to positions: Positions, at: Int64) {
         self.finish(at: at) { $0.place <= positions[$0.lane] }
+        self.unackedGaps.removeAll { $0.to <= positions[$0.lane] }
         guard !self.ackedBase.covers(positions) else { return }
+        for lane in Lane.all where positions[lane] > self.ackedBase[lane] { self.ackedLanes |= Self.bit(lane) }
         self.ackedBase.advance(to: positions)
         // Acked beyond what was sent here: another session of the device sent it.
         self.reached.advance(to: positions)
@@ -61,15 +63,25 @@ extension Session {
     /// Takes messages out of flight.
     private mutating func finish(at: Int64, where isAcked: (InFlight) -> Bool) {
         let before = self.inFlight.count
+        var newest: UInt64 = 0
         self.inFlight.removeAll { entry in
             guard isAcked(entry) else { return false }
+            self.ackedLanes |= Self.bit(entry.lane)
+            newest = max(newest, entry.seq)
             self.window.finished(entry.lane.priority, bytes: Int(entry.bytes))
             return true
         }
         guard self.inFlight.count < before else { return }
-        self.waitsForRoom = false
+        // What came after a notice arrived, so the notice did.
+        self.unackedGaps.removeAll { $0.seq <= newest }
+        self.roomOpened()
         self.ackedAt = at
         self.isDirty = true
+    }
+
+    private mutating func roomOpened() {
+        self.waitsForRoom = false
+        self.roomGrew = true
     }
 
     /// RAMEN: how many numbers are left of the reserved block.
@@ -78,5 +90,8 @@ extension Session {
     /// RAMEN: more numbers were reserved.
     ///
     /// - Parameter end: the new end of the block (exclusive).
-    package mutating func reserved(to end: UInt64) { self.seqEnd = max(self.seqEnd, end) }
+    package mutating func reserved(to end: UInt64) {
+        self.seqEnd = max(self.seqEnd, end)
+        self.roomOpened()
+    }
 }

@@ -71,6 +71,7 @@ extension Session {
         let wanted = Priority.allCases.first { !self.caughtUp[Int($0.rawValue)] }
         guard let wanted, self.window.isOpen(for: wanted) else { return nil }
         self.isReading = true
+        self.roomGrew = false
         self.invalidated = []
         let seqRoom = Int(clamping: self.seqEnd - self.nextSeq)
         return ReadRequest(
@@ -103,11 +104,12 @@ extension Session {
             out.gaps.append(
                 .init(
                     reason: .inboxFull, scope: gap.lane.scope, priority: gap.lane.priority, from: gap.from, to: gap.to))
+            self.noteGap(gap)
             self.reached.advance(gap.lane, to: gap.to)
             self.journal.cut(gap.lane)
             self.isDirty = true
         }
-        let before = self.reached
+        var progressed = false
         var stopped: Priority?
         var isNewer = false
         for entry in result.entries {
@@ -118,8 +120,13 @@ extension Session {
                 isNewer = true
                 continue
             }
-            guard entry.offset > self.reached[entry.lane] else { continue }
-            if case .blocked = self.take(entry, now: now, at: at, into: &out) {
+            guard entry.offset > self.reached[entry.lane] else {
+                progressed = true
+                continue
+            }
+            switch self.take(entry, now: now, at: at, into: &out) {
+            case .done: progressed = true
+            case .blocked:
                 stopped = priority
                 self.waitsForRoom = true
             }
@@ -135,7 +142,10 @@ extension Session {
             self.caughtUp[index] = true
             for scope in Scope.allCases { self.reached.advance(Lane(scope, priority), to: result.end) }
         }
-        if !self.isCaughtUp, !isNewer, self.reached == before { self.waitsForRoom = true }
+        // The own place of one that expired or was recalled is never read.
+        self.early.removeAll { $0.offset <= self.reached[$0.lane] }
+        // There is more, but nothing of it fitted: asking again is of use only when room opens.
+        if !self.isCaughtUp, !isNewer, !progressed, !self.roomGrew { self.waitsForRoom = true }
         return out
     }
 
@@ -153,11 +163,10 @@ extension Session {
     /// Handles one place of a lane.
     private mutating func take(_ entry: LogEntry, now: Int64, at: Int64, into out: inout OnReadDone) -> Taken {
         guard case .message(let message) = entry.content else {
-            self.early.removeAll { $0 == entry.offset }
             self.pass(entry)
             return .done
         }
-        if let index = self.early.firstIndex(of: entry.offset) {
+        if let index = self.early.firstIndex(where: { $0.lane == entry.lane && $0.offset == entry.offset }) {
             // Sent before, in an older one's place: now its own is reached.
             self.early.remove(at: index)
             self.journal.cut(entry.lane)
@@ -167,7 +176,7 @@ extension Session {
                 return .done
             }
         }
-        if self.early.contains(message.offset) {
+        if self.early.contains(where: { $0.lane == entry.lane && $0.offset == message.offset }) {
             self.pass(entry)
             return .done
         }
@@ -184,6 +193,18 @@ extension Session {
         guard self.window.admits(message.priority, bytes: message.weight), self.nextSeq < self.seqEnd else { return .blocked }
         out.deliveries.append(self.start(message, lane: entry.lane, place: entry.offset, at: at))
         return .done
+    }
+
+    /// Keeps the recorded position before a gap until the client has shown that it got the notice.
+    private mutating func noteGap(_ gap: LogGap) {
+        guard self.ackMode == .explicit else { return }
+        if let index = self.unackedGaps.firstIndex(where: { $0.lane == gap.lane }) {
+            self.unackedGaps[index].to = gap.to
+            self.unackedGaps[index].seq = self.nextSeq
+        } else {
+            self.unackedGaps.append(
+                .init(lane: gap.lane, from: self.reached[gap.lane], to: gap.to, seq: self.nextSeq))
+        }
     }
 
     /// Leaves a place behind without sending anything for it.
@@ -208,10 +229,14 @@ extension Session {
             self.journal.sent(lane, offset: place, at: at)
             if message.liveOnly { self.journal.cut(lane) }
         } else {
-            self.early.append(message.offset)
+            self.early.append(.init(lane: lane, offset: message.offset))
             self.journal.cut(lane)
         }
-        if self.isRamen { self.marks.sent(seq, positions: self.reached) }
+        if self.isRamen {
+            // Numbers of an earlier session stood for positions that this one may not have come to again.
+            if seq == self.firstSeq { self.marks = SeqMarks() }
+            self.marks.sent(seq, positions: self.reached)
+        }
         self.isDirty = true
         return Delivery(
             message: message, seq: seq, redelivered: message.offset <= self.suspect[lane], cursor: self.cursor)

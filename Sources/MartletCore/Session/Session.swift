@@ -50,10 +50,12 @@ package struct Session: Sendable {
     var firstSeq: UInt64 = 1
     /// Explicit acks: what was sent and not acked, by seq.
     var inFlight: [InFlight] = []
+    /// Explicit acks: gaps whose notice the client may not have got.
+    var unackedGaps: [UnackedGap] = []
     var marks = SeqMarks()
     var journal = SentJournal()
-    /// Offsets sent in an older message's place before their own was reached.
-    var early: [UInt64] = []
+    /// Messages sent in an older one's place before their own was reached.
+    var early: [Early] = []
     /// By priority: whether everything committed so far has been sent.
     var caughtUp: InlineArray<3, Bool> = .init(repeating: false)
     /// By priority: the largest offset that was announced and not sent.
@@ -61,11 +63,15 @@ package struct Session: Sendable {
     var isReading = false
     /// The last read brought nothing that fits: no use in reading before the window opens.
     var waitsForRoom = false
+    /// Room opened since the read under way was asked for: what it found too large may fit now.
+    var roomGrew = false
     /// Offsets that a read in flight may return though they may not be sent any more.
     var invalidated: [UInt64] = []
     var isDirty = false
     var ackedAt: Int64 = 0
     var recordedAcked = Positions()
+    /// Lanes in which something was acked since the last update, one bit each.
+    var ackedLanes: UInt16 = 0
 
     /// How many offsets are remembered as sent early; beyond it a collapsed message waits for its own place.
     static let earlyLimit = 256
@@ -78,6 +84,20 @@ package struct Session: Sendable {
         /// The place in the lane that it was sent for.
         var place: UInt64
         var bytes: Int32
+    }
+
+    struct Early: Sendable {
+        var lane: Lane
+        var offset: UInt64
+    }
+
+    struct UnackedGap: Sendable {
+        var lane: Lane
+        /// Where the lane stood before it, and what it reaches to.
+        var from: UInt64
+        var to: UInt64
+        /// The first number sent after the notice.
+        var seq: UInt64
     }
 
     /// - Parameters:
@@ -157,11 +177,14 @@ package struct Session: Sendable {
         var advanced = self.reached
         advanced.advance(to: positions)
         if advanced != self.reached {
+            for lane in Lane.all where advanced[lane] > self.reached[lane] { self.ackedLanes |= Self.bit(lane) }
             self.reached = advanced
             self.isDirty = true
             self.ackedAt = at
         }
     }
+
+    static func bit(_ lane: Lane) -> UInt16 { UInt16(1) << UInt16(lane.index) }
 
     static func seqUnknown(_ seq: UInt64) -> WireError {
         WireError(.seqUnknown, "Sequence number \(seq) was never sent to this device.")
@@ -189,6 +212,9 @@ package struct Session: Sendable {
         let acked = self.acked
         var journal = self.journal.take()
         for lane in Lane.all where acked[lane] > self.recordedAcked[lane] {
+            // A lane that was only found empty up to here has delivered nothing.
+            guard self.ackedLanes & Self.bit(lane) != 0 else { continue }
+            self.ackedLanes &= ~Self.bit(lane)
             journal.append(
                 .init(kind: .delivered, lane: lane, from: self.recordedAcked[lane] + 1, to: acked[lane], at: self.ackedAt))
         }
@@ -198,11 +224,13 @@ package struct Session: Sendable {
             journal: journal, nextSeq: self.isRamen ? self.nextSeq : 0, marks: self.isRamen ? self.marks.marks : nil, at: at)
     }
 
-    /// How far the client has acked: in each lane, everything before the first message in flight.
+    /// How far the client has acked: in each lane, everything before the first message in flight, and before a gap
+    /// until something sent after its notice was acked.
     package var acked: Positions {
         guard self.ackMode == .explicit else { return self.ackedBase }
         var positions = self.reached
         for entry in self.inFlight.reversed() { positions[entry.lane] = entry.place - 1 }
+        for gap in self.unackedGaps { positions[gap.lane] = min(positions[gap.lane], gap.from) }
         return positions
     }
 }
