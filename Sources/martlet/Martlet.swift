@@ -1,9 +1,5 @@
 import ArgumentParser
 
-<<<<<<< HEAD
-@main struct Martlet: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(subcommands: [Serve.self])
-=======
 /// The one program: server and client.
 @main struct Martlet: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -29,5 +25,4 @@ struct Version: ParsableCommand {
     func run() throws {
         try Output.line(Self.text.utf8)
     }
->>>>>>> d82470dd1d3586ff09141a0d7583133d931ad9d0
 }
