@@ -107,12 +107,10 @@ def test_each_durability_survives_a_clean_restart_with_its_cursors(tmp_path, dur
         assert server.wait() == 0
         server.restart()
         with RawSSE(server, "alice", "d1", resume=position) as client:
-            if durability != "memory":
-                assert client.next()["data"] == 2
+            assert client.next()["data"] == 2
             server.publish("alice", data=3)
             assert client.next()["data"] == 3
-            if durability != "memory":
-                assert client.notices.empty()
+            assert client.notices.empty()
     finally:
         server.stop()
 

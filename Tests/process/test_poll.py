@@ -6,8 +6,8 @@ import time
 from clients import LongPoll, RawSSE, WebSocket
 
 
-def poll(hub, user, device="d1", headers=None, **query):
-    return hub.get("/v1/poll", params={"user": user, "device": device} | query, headers=headers)
+def poll(hub, user, headers=None, **query):
+    return hub.get("/v1/poll", params={"user": user, "device": f"{user}-d1"} | query, headers=headers)
 
 
 def test_a_short_poll_answers_at_once(hub, user):
@@ -24,10 +24,10 @@ def test_presenting_the_cursor_is_the_ack(hub, user):
     sent = [hub.publish(user, data=n, priority="high") for n in range(3)]
     first = poll(hub, user, limit=2).json()
     assert [m["data"] for m in first["messages"]] == [0, 1]
-    assert hub.device_state(sent[0], "d1") == "sent"
+    assert hub.device_state(sent[0], f"{user}-d1") == "sent"
     second = poll(hub, user, cursor=first["cursor"]).json()
     assert [m["data"] for m in second["messages"]] == [2]
-    assert hub.device_state(sent[1], "d1") == "delivered"
+    assert hub.device_state(sent[1], f"{user}-d1") == "delivered"
     assert poll(hub, user, cursor=second["cursor"]).json()["messages"] == []
 
 
@@ -72,20 +72,20 @@ def test_a_long_poll_ends_empty(hub, user):
 
 
 def test_beside_a_live_session_a_short_poll_only_acks(hub, user):
-    with WebSocket(hub, user, "d1") as client:
+    with WebSocket(hub, user, f"{user}-d1") as client:
         sent = hub.publish(user, data=1)
         client.next()
         answer = poll(hub, user, cursor=client.position).json()
         assert answer["live"] is True
         assert answer["messages"] == []
-        assert hub.device_state(sent, "d1") == "delivered"
+        assert hub.device_state(sent, f"{user}-d1") == "delivered"
         hub.publish(user, data=2)
         assert client.next()["data"] == 2
 
 
 def test_a_long_poll_takes_over(hub, user):
-    with RawSSE(hub, user, "d1") as client:
-        with LongPoll(hub, user, "d1") as polling:
+    with RawSSE(hub, user, f"{user}-d1") as client:
+        with LongPoll(hub, user, f"{user}-d1") as polling:
             assert client.notice("close")["code"] == 4500
             hub.publish(user, data=1)
             assert polling.next()["data"] == 1
@@ -96,7 +96,7 @@ def test_a_long_poll_that_is_taken_over_is_told(hub, user):
     asking = threading.Thread(target=lambda: answers.append(poll(hub, user, wait=10).json()))
     asking.start()
     asking.join(0.3)
-    with RawSSE(hub, user, "d1"):
+    with RawSSE(hub, user, f"{user}-d1"):
         asking.join(5)
     (answer,) = answers
     assert answer["takenOver"] is True

@@ -83,7 +83,7 @@ def test_takes_null_for_what_comes_later(hub, user):
 def test_takes_binary_data_as_base64(hub, user):
     from clients import RawSSE
 
-    with RawSSE(hub, user, "d1") as client:
+    with RawSSE(hub, user, f"{user}-d1") as client:
         answer = hub.post({"to": {"user": user}, "type": "blob", "dataBase64": "AAEC/w==", "contentType": "application/octet-stream"})
         assert answer.status_code == 202, answer.text
         message = client.next()
@@ -127,7 +127,7 @@ def test_the_same_key_and_message_is_one_message(hub, user):
     assert first.json() == second.json()
     assert "idempotent-replayed" not in first.headers
     assert second.headers["idempotent-replayed"] == "true"
-    with RawSSE(hub, user, "d1") as client:
+    with RawSSE(hub, user, f"{user}-d1") as client:
         assert client.next()["id"] == first.json()["id"]
         client.silent(0.1)
 
@@ -174,7 +174,7 @@ def test_a_batch_has_one_result_a_line(hub, user):
     results = [json.loads(line) for line in answer.text.splitlines()]
     assert [next(iter(result)) for result in results] == ["id", "error", "error", "id", "error"]
     assert [result["error"]["code"] for result in results if "error" in result] == ["bad_request", "invalid_json", "message_too_large"]
-    with RawSSE(hub, user, "d1") as client:
+    with RawSSE(hub, user, f"{user}-d1") as client:
         assert [(m["id"], m["data"]) for m in client.take(2)] == [(results[0]["id"], 0), (results[3]["id"], 2)]
 
 

@@ -31,7 +31,7 @@ def test_follows_a_message_to_each_device(hub, user):
 
 
 def test_expired_collapsed_and_recalled(hub, user):
-    with RawSSE(hub, user, "d1"):
+    with RawSSE(hub, user, f"{user}-d1"):
         pass
     expired = hub.publish(user, data=1, ttl=1)
     collapsed = hub.publish(user, data=2, collapseKey="k")
@@ -40,10 +40,10 @@ def test_expired_collapsed_and_recalled(hub, user):
     assert hub.recall(recalled).json() == {"id": recalled, "state": "recalled"}
     assert hub.recall(recalled).json() == {"id": recalled, "state": "recalled"}
     assert hub.status(recalled)["recalled"] is True
-    assert hub.device_state(recalled, "d1") == "recalled"
-    assert hub.device_state(collapsed, "d1") == "collapsed"
+    assert hub.device_state(recalled, f"{user}-d1") == "recalled"
+    assert hub.device_state(collapsed, f"{user}-d1") == "collapsed"
     time.sleep(1.1)  # the thing under test is the passing of time
-    assert hub.device_state(expired, "d1") == "expired"
+    assert hub.device_state(expired, f"{user}-d1") == "expired"
     assert hub.recall(expired).json() == {"id": expired, "state": "expired"}
 
 
@@ -54,7 +54,7 @@ def test_unknown_ids(hub):
 
 
 def test_wait_holds_the_answer_until_a_change(hub, user):
-    with WebSocket(hub, user, "d1") as client:
+    with WebSocket(hub, user, f"{user}-d1") as client:
         sent = hub.publish(user, data=1)
         client.next()
         first = hub.get(f"/v1/messages/{sent}")
