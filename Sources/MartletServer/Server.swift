@@ -6,6 +6,7 @@ import MartletStoreSQLite
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
+import UnixSignals
 
 /// Puts the server together: configuration to store, node and listener. The only place that knows every adapter.
 package struct Server: Service {
@@ -20,6 +21,22 @@ package struct Server: Service {
         self.configuration = configuration
         self.logger = logger
         self.onListening = onListening
+    }
+
+    /// Runs a server until SIGTERM or SIGINT.
+    ///
+    /// - Throws: what keeps it from starting, as a sentence.
+    package static func main(
+        _ configuration: ServerConfiguration, logger: Logger, onListening: @escaping @Sendable (_ url: String) -> Void
+    ) async throws {
+        let server = Server(configuration, logger: logger, onListening: onListening)
+        // The group's own lines say nothing that the server's do not.
+        let quiet = Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }
+        let group = ServiceGroup(
+            configuration: .init(
+                services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet))
+        try await group.run()
     }
 
     /// Runs until a graceful shutdown is asked for, then drains within the limit.

@@ -25,18 +25,18 @@ enum Rules {
             "MartletWire": [],
             "MartletCore": ["MartletWire", "BasicContainers", "Collections", "DequeModule", "HeapModule", "OrderedCollections"],
             "MartletNode": adapter.union(nio),
-            "MartletStoreSQLite": adapter.union(["Dispatch", "Foundation", "FoundationEssentials", "GRDB", "Glibc", "SQLite3"]),
+            "MartletStoreSQLite": adapter.union(["Dispatch", "Foundation", "FoundationEssentials", "Darwin", "GRDB", "GRDBSQLite", "Glibc"]),
             "MartletHTTP": adapter.union(nio).union([
                 "Crypto", "Glibc", "HTTPTypes", "Hummingbird", "HummingbirdCore", "NIOHTTP1", "NIOHTTPTypes", "NIOHTTPTypesHTTP1",
                 "NIOPosix", "NIOWebSocket",
             ]),
             "MartletServer": adapter.union(nio).union([
-                "Dispatch", "Foundation", "FoundationEssentials", "Glibc", "MartletHTTP", "MartletNode", "MartletStoreSQLite", "NIOPosix",
+                "Darwin", "Dispatch", "Foundation", "FoundationEssentials", "Glibc", "MartletHTTP", "MartletNode", "MartletStoreSQLite", "NIOPosix",
                 "ServiceLifecycle", "UnixSignals",
             ]),
             "martlet": nio.union([
-                "ArgumentParser", "AsyncHTTPClient", "Dispatch", "Foundation", "FoundationEssentials", "Glibc", "Logging", "MartletServer",
-                "MartletWire", "NIOFoundationCompat", "NIOHTTP1", "NIOPosix", "Synchronization",
+                "ArgumentParser", "AsyncHTTPClient", "Darwin", "Dispatch", "Foundation", "FoundationEssentials", "Glibc", "Logging",
+                "MartletServer", "MartletWire", "Musl", "NIOFoundationCompat", "NIOHTTP1", "NIOPosix", "Synchronization",
             ]),
             "MartletTestSupport": adapter.union(nio).union(["MartletNode", "Testing"]),
         ]
