@@ -8,6 +8,12 @@ import NIOPosix
 import ServiceLifecycle
 import UnixSignals
 
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
 /// Puts the server together: configuration to store, node and listener. The only place that knows every adapter.
 package struct Server: Service {
     private let configuration: ServerConfiguration
@@ -61,7 +67,8 @@ package struct Server: Service {
                 loops: loops)
         } catch {
             await Self.stop(store, logger: self.logger)
-            throw StartError("Cannot listen on \(self.configuration.host):\(self.configuration.port): \(error)")
+            throw StartError(
+                "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen.")
         }
         let port = listener.address?.port ?? self.configuration.port
         let host = self.configuration.host.contains(":") ? "[\(self.configuration.host)]" : self.configuration.host
@@ -92,6 +99,16 @@ package struct Server: Service {
         if left > 0 { self.logger.warning("sessions did not leave in time", metadata: ["sessions": "\(left)"]) }
         listener.abort()
         await withCheckedContinuation { continuation in node.flushPositions { continuation.resume() } }
+    }
+
+    private static func sentence(_ error: any Error) -> String {
+        guard let error = error as? IOError else { return "\(error)." }
+        return switch error.errnoCode {
+        case EADDRINUSE: "something else listens there."
+        case EACCES: "this user may not (ports below 1024 are the system's)."
+        case EADDRNOTAVAIL: "this machine has no such address."
+        default: "\(error)."
+        }
     }
 
     private static func stop(_ store: StoreSetup, logger: Logger) async {
