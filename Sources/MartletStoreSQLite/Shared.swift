@@ -51,7 +51,8 @@ final class DeviceState: Sendable {
         var values = Values(
             id: row.integer(0), user: row.text(1), acked: Codec.positions(&acked) ?? Positions(),
             sent: Codec.positions(&sent) ?? Positions(), seen: row.integer(5), nextSeq: row.unsigned(6),
-            seqEnd: row.unsigned(7), marks: Codec.marks(row.bytes(8)) ?? [], created: row.integer(9), bound: row.integer(10))
+            seqEnd: row.unsigned(7), marks: Codec.marks(row.bytes(8)) ?? [], created: row.integer(9),
+            bound: row.integer(10))
         values.trimmed = values.acked
         if row.integer(4) <= shared.uncleanRun {
             // The last positions before that stop may never have been written.

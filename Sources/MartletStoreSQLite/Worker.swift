@@ -43,7 +43,8 @@ final class Monitor<State>: @unchecked Sendable {
 
     /// Waits until `body` returns a value.
     ///
-    /// - Parameter timeoutMs: after this time `body` is called once more and nil is returned if it has none; nil waits for ever.
+    /// - Parameter timeoutMs: after this time `body` is called once more and nil is returned if it has none; nil waits
+    ///   for ever.
     func wait<Result>(timeoutMs: Int64? = nil, _ body: (inout State) -> Result?) -> Result? {
         pthread_mutex_lock(self.mutex)
         defer { pthread_mutex_unlock(self.mutex) }
@@ -72,23 +73,26 @@ final class Worker: Sendable {
     /// - Throws: ``StoreStartError`` if the system has no thread left.
     init(_ body: @escaping @Sendable () -> Void) throws(StoreStartError) {
         let done = self.done
-        let box = Unmanaged.passRetained(Body {
-            body()
-            done.withLock { $0 = true }
-            done.wakeAll()
-        })
+        let box = Unmanaged.passRetained(
+            Body {
+                body()
+                done.withLock { $0 = true }
+                done.wakeAll()
+            })
         #if canImport(Glibc)
         var thread = pthread_t()
         #else
         var thread: pthread_t?
         #endif
-        let code = pthread_create(&thread, nil, { argument in
-            #if canImport(Glibc)
-            guard let argument else { return nil }
-            #endif
-            Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
-            return nil
-        }, box.toOpaque())
+        let code = pthread_create(
+            &thread, nil,
+            { argument in
+                #if canImport(Glibc)
+                guard let argument else { return nil }
+                #endif
+                Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
+                return nil
+            }, box.toOpaque())
         guard code == 0 else {
             box.release()
             throw StoreStartError("The store cannot start a thread (error \(code)).")

@@ -45,14 +45,16 @@ final class Reader {
             """)
         self.trim = try db.prepare("SELECT upto, until FROM trim WHERE inbox = ? AND priority = ?")
         self.search = try db.prepare(MessageSearch.sql)
-        self.header = try db.prepare("SELECT app, flags, priority, at, expires, collapse, targets FROM message WHERE offset = ?")
+        self.header = try db.prepare(
+            "SELECT app, flags, priority, at, expires, collapse, targets FROM message WHERE offset = ?")
         self.inboxName = try db.prepare(InboxNames.sql)
         let columns = "\(DeviceState.columns), name"
         self.userDevices = try db.prepare("SELECT \(columns) FROM device WHERE app = ? AND user = ? ORDER BY name")
         self.oneDevice = try db.prepare("SELECT \(columns) FROM device WHERE app = ? AND name = ?")
         self.allDevices = try db.prepare("SELECT \(columns) FROM device WHERE app = ? ORDER BY name")
         self.journal = try db.prepare(
-            "SELECT start, at FROM journal WHERE device = ? AND kind = ? AND lane = ? AND upto >= ? ORDER BY upto LIMIT 16")
+            "SELECT start, at FROM journal WHERE device = ? AND kind = ? AND lane = ? AND upto >= ? ORDER BY upto LIMIT 16"
+        )
     }
 
     func close() { self.db.close() }
@@ -63,7 +65,8 @@ final class Reader {
         var indexed: UInt64
     }
 
-    /// Runs `find` and `body` on one snapshot of the database, with what `pick` takes from the memtable at the same commit.
+    /// Runs `find` and `body` on one snapshot of the database, with what `pick` takes from the memtable at the same
+    /// commit.
     ///
     /// A commit is in the database a moment before it is in the memtable: then it is tried again.
     func snapshot<Found: Sendable, Picked: Sendable, Value>(

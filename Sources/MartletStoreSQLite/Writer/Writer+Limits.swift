@@ -13,7 +13,8 @@ extension Writer {
 
     private func isOverLimit(_ inbox: Int64) -> Bool {
         guard let stats = self.stats[inbox] else { return false }
-        return stats.count > self.configuration.limits.inboxMessages || stats.bytes > self.configuration.limits.inboxBytes
+        return stats.count > self.configuration.limits.inboxMessages
+            || stats.bytes > self.configuration.limits.inboxBytes
     }
 
     private func count(_ inbox: Int64) throws -> InboxStats {

@@ -45,6 +45,8 @@ final class Writer: @unchecked Sendable {
     /// A group whose COMMIT failed and that could not be looked for since.
     var doubtful: Group?
     var healthy = true
+    /// Updates of devices whose records could not be read.
+    var deferred: [DeviceUpdate] = []
     var oldestDirtyMs: Int64?
     var nextExpiryCheckMs: Int64 = 0
     var nextSweepMs: Int64 = 0
@@ -105,7 +107,8 @@ final class Writer: @unchecked Sendable {
                 return SQLITE_OK
             }, Unmanaged.passUnretained(self).toOpaque())
         while true {
-            let taken = self.queue.wait(timeoutMs: self.configuration.flushMs / 2) { queue -> (operations: [Operation], phase: Phase)? in
+            let taken = self.queue.wait(timeoutMs: self.configuration.flushMs / 2) {
+                queue -> (operations: [Operation], phase: Phase)? in
                 guard !queue.operations.isEmpty || queue.phase != .running else { return nil }
                 defer {
                     queue.operations = []
@@ -117,7 +120,11 @@ final class Writer: @unchecked Sendable {
                 self.refuse(taken?.operations ?? [])
                 return
             }
-            if let operations = taken?.operations, !operations.isEmpty { self.process(operations) } else if taken != nil { return }
+            if let operations = taken?.operations, !operations.isEmpty {
+                self.process(operations)
+            } else if taken != nil {
+                return
+            }
             if taken == nil { self.idle() }
         }
     }
