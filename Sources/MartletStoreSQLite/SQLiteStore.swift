@@ -73,6 +73,13 @@ package final class SQLiteStore: LogStore {
 
     package var end: UInt64 { self.shared.memtable.withLock { $0.end } }
 
+    /// Whether the last commit went well. After one that did not, an attempt is made here, so that asking again tells.
+    package var isWritable: Bool {
+        if self.shared.isWritable.load(ordering: .relaxed) { return true }
+        self.settle { _ in }
+        return false
+    }
+
     /// The clock as it was kept last; nil if it never was.
     package func loadClock() -> ClockSample? { self.clock }
 

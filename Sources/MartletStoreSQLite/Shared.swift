@@ -6,6 +6,8 @@ final class Shared: Sendable {
     let memtable: Mutex<Memtable>
     /// Device records that are newer than their rows.
     let devices = Mutex<[DeviceKey: DeviceState]>([:])
+    /// Whether the last commit went well.
+    let isWritable = Atomic<Bool>(true)
     /// Everything up to here was in the log when it last stopped uncleanly; 0 if it never did.
     let uncleanEnd: UInt64
     let uncleanRun: Int64

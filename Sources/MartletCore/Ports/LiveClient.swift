@@ -15,6 +15,9 @@ package protocol LiveClient: AnyObject {
     /// Some messages are gone, or a presented position could not be used.
     func gap(_ gap: GapNotice)
 
+    /// Everything that can be sent now has been: what a short poll waits for. May come more than once.
+    func settled()
+
     /// The smallest frame that shows that the connection lives.
     func heartbeat()
 
@@ -45,6 +48,8 @@ package struct Welcome: Sendable {
     package var cursor: Cursor
     package var user: String?
     package var device: String?
+    /// A short poll beside a live session of its device: it acks, and has nothing to send.
+    package var isBeside = false
 
     package init(
         session: String, ackMode: AckMode, heartbeatMs: Int64, windowMessages: Int, windowBytes: Int, retryMs: Int64,

@@ -44,7 +44,9 @@ final class Writer: @unchecked Sendable {
     var wall: Int64 = 0
     /// A group whose COMMIT failed and that could not be looked for since.
     var doubtful: Group?
-    var healthy = true
+    var healthy = true {
+        didSet { self.shared.isWritable.store(self.healthy, ordering: .relaxed) }
+    }
     /// Updates of devices whose records could not be read.
     var deferred: [DeviceUpdate] = []
     var oldestDirtyMs: Int64?

@@ -1,0 +1,142 @@
+import MartletCore
+import MartletWire
+import NIOCore
+import Synchronization
+
+/// The sessions of one event loop. Everything in it happens on that loop.
+final class Shard: @unchecked Sendable {
+    let index: Int
+    let loop: any EventLoop
+    unowned let node: Node
+
+    private var readers: [InboxKey: Readers] = [:]
+    private var wheel: TimerWheel
+    private var wheelTimer: Scheduled<Void>?
+    /// Sessions with queued bytes, flushed once at the end of the turn.
+    var touched: [LiveSession] = []
+    private var dirty: [LiveSession] = []
+    private var isUpdateScheduled = false
+
+    /// How long positions wait for company before they go to the store.
+    private static let updateDelay = TimeAmount.milliseconds(50)
+
+    init(index: Int, loop: any EventLoop, node: Node) {
+        self.index = index
+        self.loop = loop
+        self.node = node
+        self.wheel = TimerWheel(now: node.clock.now())
+    }
+
+    // MARK: Sessions
+
+    /// From now on the session is told of commits to its inboxes.
+    func add(_ session: LiveSession) {
+        for inbox in session.inboxes {
+            if self.readers[inbox] == nil { self.node.registry.add(inbox, shard: self.index) }
+            self.readers[inbox, default: .none].add(session)
+        }
+        self.node.sessionCount.wrappingAdd(1, ordering: .relaxed)
+    }
+
+    func remove(_ session: LiveSession) {
+        self.wheel.remove(session)
+        if let update = session.takeUpdate(at: self.node.clock.wall()) { self.node.record([update]) }
+        var wasThere = false
+        for inbox in session.inboxes {
+            guard let removed = self.readers[inbox]?.remove(session), removed.wasThere else { continue }
+            wasThere = true
+            if removed.isEmpty {
+                self.readers[inbox] = nil
+                self.node.registry.remove(inbox, shard: self.index)
+            }
+        }
+        if let device = session.deviceKey { self.node.registry.release(device, by: session) }
+        if wasThere { self.node.sessionCount.wrappingSubtract(1, ordering: .relaxed) }
+    }
+
+    func close(_ session: LiveSession, _ code: CloseCode, retryAfterMs: Int64?) {
+        session.close(code, retryAfterMs: retryAfterMs)
+    }
+
+    /// Every session of this shard, once.
+    var sessions: [LiveSession] {
+        var seen: [ObjectIdentifier: LiveSession] = [:]
+        for list in self.readers.values {
+            list.forEach { seen[ObjectIdentifier($0)] = $0 }
+        }
+        return Array(seen.values)
+    }
+
+    // MARK: Commits
+
+    /// Hands commits to the sessions that read their inboxes; one flush for each session at the end.
+    func deliver(_ commits: [Commit]) {
+        let now = self.node.clock.now()
+        let at = self.node.clock.wall()
+        for commit in commits {
+            switch commit {
+            case .stored(let message, let targets, let superseded):
+                for (index, target) in targets.enumerated() {
+                    guard let list = self.readers[target] else { continue }
+                    list.forEach {
+                        $0.committed(message, scope: target.scope, superseded: superseded[index], now: now, at: at)
+                    }
+                }
+            case .recalled(let offset, let targets):
+                for target in targets {
+                    guard let list = self.readers[target] else { continue }
+                    list.forEach { $0.recalled(offset: offset) }
+                }
+            }
+        }
+        self.endTurn()
+    }
+
+    /// Flushes everything that was queued in this turn.
+    func endTurn() {
+        guard !self.touched.isEmpty else { return }
+        let now = self.node.clock.now()
+        let touched = self.touched
+        self.touched = []
+        for session in touched { session.flush(now: now) }
+    }
+
+    // MARK: Time
+
+    func schedule(_ session: LiveSession) {
+        self.wheel.remove(session)
+        self.wheel.add(session, due: session.nextDue)
+        self.startTimer()
+    }
+
+    private func startTimer() {
+        guard self.wheelTimer == nil, self.wheel.count > 0 else { return }
+        self.wheelTimer = self.loop.scheduleTask(in: .milliseconds(TimerWheel.tickMs)) { self.turnWheel() }
+    }
+
+    private func turnWheel() {
+        self.wheelTimer = nil
+        let now = self.node.clock.now()
+        for session in self.wheel.advance(to: now) { session.due(now: now) }
+        self.startTimer()
+    }
+
+    // MARK: Positions
+
+    /// A session has something for the store.
+    func dirtied(_ session: LiveSession) {
+        self.dirty.append(session)
+        guard !self.isUpdateScheduled else { return }
+        self.isUpdateScheduled = true
+        self.loop.scheduleTask(in: Self.updateDelay) { self.takeUpdates() }
+    }
+
+    func takeUpdates() {
+        self.isUpdateScheduled = false
+        let at = self.node.clock.wall()
+        let dirty = self.dirty
+        self.dirty = []
+        let updates = dirty.compactMap { $0.takeUpdate(at: at) }
+        if !updates.isEmpty { self.node.record(updates) }
+    }
+}

@@ -1,0 +1,131 @@
+import MartletCore
+import MartletWire
+
+/// What a crash leaves behind: the durable part of a ``MemoryLogStore``. Opened by one store at a time.
+package final class MemoryDisk: @unchecked Sendable {
+    var tables = MemoryTables()
+
+    package init() {}
+
+    /// Lets the next start begin a new history, as after a restored backup.
+    package func beginNewEpoch() { self.tables.epoch &+= 1 }
+}
+
+/// Everything that a store keeps.
+struct MemoryTables {
+    var epoch: UInt32 = 1
+    /// Each start has a number; the devices' rows say in which they were written.
+    var run: UInt64 = 0
+    var isClean = true
+    /// The last run that did not end cleanly, and the end of the log then.
+    var uncleanRun: UInt64 = 0
+    var uncleanEnd: UInt64 = 0
+    /// Offset of the newest message or recall.
+    var end: UInt64 = 0
+    var lastID = (milliseconds: Int64(0), counter: UInt16(0))
+    var rows: [UInt64: MessageRow] = [:]
+    var offsets: [MessageID: UInt64] = [:]
+    var inboxes: [InboxKey: MemoryInbox] = [:]
+    var keys: [KeyName: KeyRow] = [:]
+    var devices: [DeviceKey: DeviceRow] = [:]
+
+    struct KeyName: Hashable {
+        var app: AppID
+        var key: String
+    }
+
+    struct KeyRow {
+        var digest: [UInt8]
+        var id: MessageID
+        var expiresAt: Int64
+    }
+
+    /// The next id; they grow whatever the wall clock does.
+    mutating func nextID(wall: Int64) -> MessageID {
+        if wall > self.lastID.milliseconds {
+            self.lastID = (wall, 0)
+        } else if self.lastID.counter == 0x0fff {
+            self.lastID = (self.lastID.milliseconds + 1, 0)
+        } else {
+            self.lastID.counter += 1
+        }
+        return MessageID(
+            milliseconds: self.lastID.milliseconds, counter: self.lastID.counter,
+            random: (self.end + 1) &* 0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+struct MessageRow {
+    var message: StoredMessage
+    var app: AppID
+    var targets: [InboxKey]
+    var recalledAt: Int64?
+    /// Inboxes that pushed it out because they were full.
+    var trimmedFrom: Set<InboxKey> = []
+    /// When a newer message took its collapse key: wall clock in milliseconds, by inbox.
+    var collapsedAt: [InboxKey: Int64] = [:]
+
+    func isAlive(at now: Int64) -> Bool {
+        self.recalledAt == nil && !self.message.liveOnly && !self.message.isExpired(at: now)
+    }
+}
+
+struct DeviceRow {
+    var user: String?
+    var acked: Positions
+    /// Up to where, per lane, something may have been sent.
+    var sent: Positions
+    var run: UInt64
+    var nextSeq: UInt64 = 1
+    var seqEnd: UInt64 = 1
+    var marks: [SeqMark] = []
+    var journal: [JournalRange] = []
+
+    /// Forgets what concerns the user's inbox: it is another one now.
+    mutating func changeUser(to user: String?, end: UInt64) {
+        self.user = user
+        self.acked.set(.user, to: 0)
+        self.sent.set(.user, to: end)
+        self.journal.removeAll { $0.lane.scope == .user }
+        for index in self.marks.indices { self.marks[index].positions.set(.user, to: 0) }
+    }
+
+    mutating func take(_ update: DeviceUpdate, run: UInt64) {
+        let isSameUser = update.user == self.user
+        for lane in Lane.all where isSameUser || lane.scope != .user {
+            self.acked.advance(lane, to: update.acked[lane])
+            self.sent.advance(lane, to: update.sent[lane])
+        }
+        self.journal += update.journal.filter { isSameUser || $0.lane.scope != .user }
+        self.nextSeq = max(self.nextSeq, update.nextSeq)
+        if var marks = update.marks {
+            if !isSameUser { for index in marks.indices { marks[index].positions.set(.user, to: 0) } }
+            self.marks = marks
+        }
+        self.run = run
+    }
+}
+
+/// One inbox: three lanes of offsets, oldest first.
+struct MemoryInbox {
+    var lanes: [[UInt64]] = [[], [], []]
+    /// The newest message of each collapse key.
+    var newest: [String: UInt64] = [:]
+    /// Per lane: the largest offset that the limit took while somebody might still have wanted it.
+    var trimmedTo: [UInt64] = [0, 0, 0]
+    var bytes = 0
+
+    var count: Int { self.lanes[0].count + self.lanes[1].count + self.lanes[2].count }
+
+    /// Index of the first place after an offset.
+    func firstIndex(after offset: UInt64, priority: Int) -> Int {
+        let lane = self.lanes[priority]
+        var low = 0
+        var high = lane.count
+        while low < high {
+            let middle = (low + high) / 2
+            if lane[middle] <= offset { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
