@@ -6,6 +6,14 @@ final class Shared: Sendable {
     let memtable: Mutex<Memtable>
     /// Device records that are newer than their rows.
     let devices = Mutex<[DeviceKey: DeviceState]>([:])
+    /// Counts what the writer has shown; readers that found the database ahead of the memtable wait for the next.
+    let published = Monitor(Published())
+
+    struct Published: Sendable {
+        var count: UInt64 = 0
+        var waiting = 0
+    }
+
     /// Whether the last commit went well.
     let isWritable = Atomic<Bool>(true)
     /// Everything up to here was in the log when it last stopped uncleanly; 0 if it never did.

@@ -11,10 +11,25 @@ final class Monitor<State>: @unchecked Sendable {
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var state: State
 
+    #if canImport(Glibc)
+    private static var clock: clockid_t { CLOCK_MONOTONIC }
+    #else
+    private static var clock: clockid_t { CLOCK_REALTIME }
+    #endif
+
     init(_ state: sending State) {
         self.state = state
         pthread_mutex_init(self.mutex, nil)
+        #if canImport(Glibc)
+        // Waiting must not depend on steps of the wall clock.
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, Self.clock)
+        pthread_cond_init(self.condition, &attributes)
+        pthread_condattr_destroy(&attributes)
+        #else
         pthread_cond_init(self.condition, nil)
+        #endif
     }
 
     deinit {
@@ -50,7 +65,7 @@ final class Monitor<State>: @unchecked Sendable {
         defer { pthread_mutex_unlock(self.mutex) }
         var deadline = timespec()
         if let timeoutMs {
-            clock_gettime(CLOCK_REALTIME, &deadline)
+            clock_gettime(Self.clock, &deadline)
             let nanoseconds = Int64(deadline.tv_nsec) + timeoutMs % 1_000 * 1_000_000
             deadline.tv_sec += Int(timeoutMs / 1_000 + nanoseconds / 1_000_000_000)
             deadline.tv_nsec = Int(nanoseconds % 1_000_000_000)

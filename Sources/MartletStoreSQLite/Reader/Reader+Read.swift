@@ -13,7 +13,7 @@ extension Reader {
 
     func read(_ request: ReadRequest) throws -> ReadResult {
         defer { for place in self.places { place.reset() } }
-        let limit = request.messages * 2 + 64
+        let limit = min(request.messages, 1 << 20) * 2 + 64
         return try self.snapshot(
             find: { () -> [Int64?] in
                 var inboxes: [Int64?] = []
@@ -161,7 +161,7 @@ struct NewestOfKeys {
         if try select.step(), select.integer(3) & (MessageFlag.recalled | MessageFlag.liveOnly) == 0,
             select.integer(5) > self.now
         {
-            message = self.reader.message(select, Priority(rawValue: UInt8(select.integer(8))) ?? .low)
+            message = self.reader.message(select, Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(8))) ?? .low)
         }
         self.messages[offset] = .some(message)
         return message

@@ -58,6 +58,11 @@ extension Writer {
 
     /// Writes everything that is kept in memory, and clears a slice of what is past its time.
     func settle(_ group: inout Group) throws {
+        if !self.healthy {
+            // Something to write, so that the commit tells whether it can be.
+            try self.begin(&group)
+            try self.setMeta("probe", self.now)
+        }
         try self.flushDevices(&group, limit: .max)
         self.freeze()
         try self.index(&group, limit: .max)
@@ -233,8 +238,12 @@ extension Writer {
     func boundLog() {
         let bytes = Int(self.logPages) * 4_096
         guard bytes > self.configuration.checkpointBytes, self.checkpointer.isIdle else { return }
-        if bytes > self.configuration.logBytes {
-            _ = try? self.db.checkpoint(SQLITE_CHECKPOINT_RESTART)
+        if bytes > self.logBound {
+            // Someone who reads for long (a backup) holds the log: then it may grow by as much again before the next try.
+            sqlite3_busy_timeout(self.db.handle, 100)
+            let restarted = (try? self.db.checkpoint(SQLITE_CHECKPOINT_RESTART)) != nil
+            sqlite3_busy_timeout(self.db.handle, 5_000)
+            self.logBound = self.configuration.logBytes + (restarted ? 0 : bytes)
             self.logPages = 0
         } else if bytes > 2 * self.configuration.checkpointBytes, self.checkpointer.remainingPages < 512 {
             // The background has moved nearly all; after the rest is moved the log starts again by itself.

@@ -128,6 +128,11 @@ extension Writer {
             for message in self.shared.memtable.withLock({ $0.dropExpired(lane, at: now) }) {
                 self.indexer.left(lane, message.offset)
                 self.shrink(inbox, by: message.weight)
+                // A slice of the index may have been written ahead.
+                self.sql.deleteEntry.bind(1, inbox)
+                self.sql.deleteEntry.bind(2, Int64(priority.rawValue))
+                self.sql.deleteEntry.bind(3, message.offset)
+                try self.sql.deleteEntry.run()
             }
         }
     }

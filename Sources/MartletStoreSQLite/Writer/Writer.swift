@@ -55,6 +55,8 @@ final class Writer: @unchecked Sendable {
     var sweepPosition: Int64 = 0
     var lastAppendMs: Int64 = 0
     var lastClockMs: Int64 = 0
+    /// Bytes of SQLite's log from which on commits wait until it starts again.
+    var logBound: Int
     /// Pages in SQLite's log after the last commit.
     var logPages: Int32 = 0
 
@@ -75,6 +77,7 @@ final class Writer: @unchecked Sendable {
         self.environment = environment
         self.checkpointer = checkpointer
         self.logger = logger
+        self.logBound = configuration.logBytes
         self.reportMs = Int64(configuration.limits.reportSeconds) * 1_000
         self.ids = IDGenerator(after: lastID)
         self.nextOffset = shared.memtable.withLock { $0.end } + 1
@@ -181,11 +184,13 @@ final class Writer: @unchecked Sendable {
         guard !group.inTransaction else { return }
         try self.sql.begin.run()
         group.inTransaction = true
+        group.changesBefore = sqlite3_total_changes(self.db.handle)
     }
 
     func commit(_ group: inout Group) throws(SQLiteError) {
         guard group.inTransaction else { return }
         group.committing = true
         try self.sql.commit.run()
+        group.wrote = sqlite3_total_changes(self.db.handle) != group.changesBefore
     }
 }
