@@ -110,7 +110,7 @@ import Testing
     }
 
     @Test func aGapWithNothingAfterItStaysUnrecorded() throws {
-        let bench = try SessionBench(isCaughtUp: false)
+        let bench = try SessionBench(acked: 2, isCaughtUp: false)
         _ = bench.read([], gaps: [.init(lane: .userLow, from: 2, to: 5)], end: 8)
         #expect(bench.session.acked[.userLow] == 2)
         #expect(bench.session.acked[.userMedium] == 8)

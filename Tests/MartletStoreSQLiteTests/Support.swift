@@ -11,7 +11,7 @@ final class TemporaryFolder: Sendable {
     let path: String
 
     init() {
-        self.path = NSTemporaryDirectory() + "/martlet-store-" + UUID().uuidString
+        self.path = FileManager.default.temporaryDirectory.resolvingSymlinksInPath().path + "/martlet-store-" + UUID().uuidString
         try? FileManager.default.createDirectory(atPath: self.path, withIntermediateDirectories: true)
     }
 
@@ -65,4 +65,24 @@ func everything(_ store: SQLiteStore, of name: String = "alice", now: Int64) asy
 
 func settle(_ store: SQLiteStore) async -> StoreError? {
     await withCheckedContinuation { waiting in store.settle { waiting.resume(returning: $0) } }
+}
+
+extension TemporaryFolder {
+    /// Bytes of the database file, or of the one with this suffix.
+    func size(of suffix: String) -> Int {
+        let attributes = try? FileManager.default.attributesOfItem(atPath: self.database + suffix)
+        return (attributes?[.size] as? NSNumber)?.intValue ?? 0
+    }
+
+    /// The first column of a query's first row, by a connection of the test's own.
+    func integer(_ sql: String) -> Int64? {
+        var db: OpaquePointer?
+        guard sqlite3_open_v2(self.database, &db, SQLITE_OPEN_READWRITE, nil) == SQLITE_OK else { return nil }
+        defer { sqlite3_close(db) }
+        sqlite3_busy_timeout(db, 1_000)
+        var statement: OpaquePointer?
+        guard sqlite3_prepare_v2(db, sql, -1, &statement, nil) == SQLITE_OK else { return nil }
+        defer { sqlite3_finalize(statement) }
+        return sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : nil
+    }
 }

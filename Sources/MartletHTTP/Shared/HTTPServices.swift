@@ -1,18 +1,18 @@
 package import Logging
 package import MartletCore
 
-/// What the HTTP adapter needs of the rest of the server.
-package struct HTTPServices: Sendable {
-    package var gateway: any SessionGateway
-    package var desk: any MessageDesk
-    package var limits: Limits
+/// What the HTTP adapter needs of the rest of the server. A class, because every connection holds it.
+package final class HTTPServices: Sendable {
+    package let gateway: any SessionGateway
+    package let desk: any MessageDesk
+    package let limits: Limits
     /// Whether `?user=` and `?device=` stand for a token and the dev page and `/dev/echo` exist.
-    package var isDev: Bool
+    package let isDev: Bool
     /// Whether the store can be written.
-    package var isStoreReady: @Sendable () -> Bool
+    package let isStoreReady: @Sendable () -> Bool
     /// Unix time in milliseconds.
-    package var wall: @Sendable () -> Int64
-    package var logger: Logger
+    package let wall: @Sendable () -> Int64
+    package let logger: Logger
 
     package init(
         gateway: any SessionGateway, desk: any MessageDesk, limits: Limits, isDev: Bool,

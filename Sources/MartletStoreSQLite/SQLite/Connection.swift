@@ -3,7 +3,7 @@ import GRDBSQLite
 /// A connection to a database file, for one thread at a time.
 final class Connection {
     let handle: OpaquePointer
-    private var isOpen = true
+    private(set) var isOpen = true
 
     /// - Parameter vfs: the name of a registered file system; nil is SQLite's own.
     init(path: String, readOnly: Bool = false, vfs: String? = nil) throws(SQLiteError) {
@@ -26,6 +26,8 @@ final class Connection {
     func close() {
         guard self.isOpen else { return }
         self.isOpen = false
+        // SQLite keeps a connection open behind the scenes while it has statements.
+        while let statement = sqlite3_next_stmt(self.handle, nil) { sqlite3_finalize(statement) }
         sqlite3_close_v2(self.handle)
     }
 

@@ -10,7 +10,9 @@ final class Statement {
         self.connection = connection
     }
 
-    deinit { sqlite3_finalize(self.handle) }
+    deinit {
+        if self.connection.isOpen { sqlite3_finalize(self.handle) }
+    }
 
     /// Tells SQLite to copy what is bound.
     private static let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)

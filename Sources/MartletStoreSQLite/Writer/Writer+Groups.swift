@@ -24,11 +24,12 @@ extension Writer {
     }
 
     /// Notes for an operation that it failed. Of an append, that is the part that this group was to take.
-    func fail(_ operation: Operation, _ error: StoreError, _ group: inout Group) {
+    /// - Parameter whole: also what later groups were to take.
+    func fail(_ operation: Operation, _ error: StoreError, whole: Bool = false, _ group: inout Group) {
         switch operation {
         case .append(let job):
             let first = job.taken
-            if error.reason == .stopped { job.next = job.requests.count }
+            if whole { job.next = job.requests.count }
             group.completions.append(.append(job, Array(repeating: .failed(error), count: job.next - first)))
             job.taken = job.next
         case .recall(_, _, let done): group.completions.append(.recall(.failure(error), done))

@@ -126,7 +126,7 @@ final class Writer: @unchecked Sendable {
 
     private func refuse(_ operations: [Operation]) {
         var group = Group()
-        for operation in operations { self.fail(operation, StoreError(.stopped), &group) }
+        for operation in operations { self.fail(operation, StoreError(.stopped), whole: true, &group) }
         self.complete(group.completions)
     }
 
@@ -136,7 +136,13 @@ final class Writer: @unchecked Sendable {
         while index < operations.count {
             var group = self.newGroup()
             do {
-                try self.resolveDoubt()
+                do {
+                    try self.resolveDoubt()
+                } catch {
+                    self.fail(operations[index], StoreError(.unavailable), whole: true, &group)
+                    index += 1
+                    throw error
+                }
                 while index < operations.count, group.rows < self.configuration.groupRows {
                     let operation = operations[index]
                     do {
