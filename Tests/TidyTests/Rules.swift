@@ -19,24 +19,24 @@ enum Rules {
     /// What each target may import. From this package: the arrows of docs/architecture.md. From outside: what its job needs.
     static let imports: [String: Set<String>] = {
         let everywhere: Set<String> = ["Logging", "Metrics", "Synchronization", "Tracing"]
+        let libc: Set<String> = ["Darwin", "Glibc", "Musl"]
         let nio: Set<String> = ["NIOConcurrencyHelpers", "NIOCore"]
         let adapter: Set<String> = everywhere.union(["MartletCore", "MartletWire"])
         return [
             "MartletWire": [],
             "MartletCore": ["MartletWire", "BasicContainers", "Collections", "DequeModule", "HeapModule", "OrderedCollections"],
             "MartletNode": adapter.union(nio),
-            "MartletStoreSQLite": adapter.union(["Dispatch", "Foundation", "FoundationEssentials", "Darwin", "GRDB", "GRDBSQLite", "Glibc"]),
-            "MartletHTTP": adapter.union(nio).union([
-                "Crypto", "Glibc", "HTTPTypes", "Hummingbird", "HummingbirdCore", "NIOHTTP1", "NIOHTTPTypes", "NIOHTTPTypesHTTP1",
+            "MartletStoreSQLite": adapter.union(libc).union(["GRDB", "GRDBSQLite"]),
+            "MartletHTTP": adapter.union(nio).union(libc).union([
+                "Crypto", "HTTPTypes", "Hummingbird", "HummingbirdCore", "NIOHTTP1", "NIOHTTPTypes", "NIOHTTPTypesHTTP1",
                 "NIOPosix", "NIOWebSocket",
             ]),
-            "MartletServer": adapter.union(nio).union([
-                "Darwin", "Dispatch", "Foundation", "FoundationEssentials", "Glibc", "MartletHTTP", "MartletNode", "MartletStoreSQLite", "NIOPosix",
-                "ServiceLifecycle", "UnixSignals",
+            "MartletServer": adapter.union(nio).union(libc).union([
+                "MartletHTTP", "MartletNode", "MartletStoreSQLite", "NIOPosix", "ServiceLifecycle", "UnixSignals",
             ]),
-            "martlet": nio.union([
-                "ArgumentParser", "AsyncHTTPClient", "Darwin", "Dispatch", "Foundation", "FoundationEssentials", "Glibc", "Logging",
-                "MartletServer", "MartletWire", "Musl", "NIOFoundationCompat", "NIOHTTP1", "NIOPosix", "Synchronization",
+            "martlet": nio.union(libc).union([
+                "ArgumentParser", "AsyncHTTPClient", "Dispatch", "Foundation", "Logging", "MartletServer", "MartletWire", "NIOFoundationCompat",
+                "NIOHTTP1", "ServiceLifecycle", "Synchronization", "UnixSignals",
             ]),
             "MartletTestSupport": adapter.union(nio).union(["MartletNode", "Testing"]),
         ]
@@ -81,6 +81,12 @@ enum Rules {
         ("Task", "the core has no tasks: values in, actions out"),
     ]
 
+    /// Banned calls that stay, each in one file and for one reason.
+    static let exceptions: [(path: String, call: String)] = [
+        // A thread of the store's own pauses 50 µs between tries for a consistent snapshot; no event announces one.
+        ("Sources/MartletStoreSQLite/Reader/Reader.swift", "usleep(")
+    ]
+
     /// Calls and left-over notes in a file of `Sources`.
     static func bannedCalls(in file: SourceFile) -> [Problem] {
         let isCore = file.target == "MartletCore" || file.target == "MartletWire"
@@ -88,6 +94,7 @@ enum Rules {
         for (number, line) in file.code.enumerated() {
             let place = "\(file.path):\(number + 1)"
             for (call, instead) in self.banned + (isCore ? self.bannedInCore : []) where self.calls(call, in: line) {
+                if self.exceptions.contains(where: { $0.path == file.path && $0.call == call }) { continue }
                 problems.append(Problem(place: place, text: "\(call) is banned: \(instead)"))
             }
             if file.target != "martlet" {
