@@ -50,7 +50,7 @@ package struct Server: Service {
     /// - Throws: what keeps it from starting, as a sentence.
     package func run() async throws {
         let store = try StoreSetup.open(self.configuration, logger: self.logger)
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: UsableCores.count)
         let loops = Array(group.makeIterator()).map { $0 as any EventLoop }
         let clock = NodeClock(
             now: { store.clock.now() }, wall: { ServerClock.wallMs() },
