@@ -161,7 +161,8 @@ struct NewestOfKeys {
         if try select.step(), select.integer(3) & (MessageFlag.recalled | MessageFlag.liveOnly) == 0,
             select.integer(5) > self.now
         {
-            message = self.reader.message(select, Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(8))) ?? .low)
+            message = self.reader.message(
+                select, Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(8))) ?? .low)
         }
         self.messages[offset] = .some(message)
         return message

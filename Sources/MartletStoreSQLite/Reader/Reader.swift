@@ -10,7 +10,7 @@ final class Reader {
     let begin, commit: Statement
     private let newest, indexed, inbox: Statement
     let places: [Statement]
-    let collapse, message, trim: Statement
+    let collapse, message, trim, superseded: Statement
     let search, header, inboxName: Statement
     let userDevices, oneDevice, allDevices, journal: Statement
 
@@ -38,16 +38,20 @@ final class Reader {
             FROM message m JOIN body b ON b.offset = m.offset WHERE m.offset = ?
             """)
         self.trim = try db.prepare("SELECT upto, until FROM trim WHERE inbox = ? AND priority = ?")
+        self.superseded = try db.prepare("SELECT at FROM superseded WHERE offset = ? AND inbox = ?")
         self.search = try db.prepare(MessageSearch.sql)
         self.header = try db.prepare(
-            "SELECT app, flags, priority, at, expires, collapse, targets FROM message WHERE offset = ?")
+            "SELECT app, flags, priority, at, expires, recalled_at, targets FROM message WHERE offset = ?")
         self.inboxName = try db.prepare(InboxNames.sql)
         let columns = "\(DeviceState.columns), name"
         self.userDevices = try db.prepare("SELECT \(columns) FROM device WHERE app = ? AND user = ? ORDER BY name")
         self.oneDevice = try db.prepare("SELECT \(columns) FROM device WHERE app = ? AND name = ?")
         self.allDevices = try db.prepare("SELECT \(columns) FROM device WHERE app = ? ORDER BY name")
         self.journal = try db.prepare(
-            "SELECT start, at FROM journal WHERE device = ? AND kind = ? AND lane = ? AND upto >= ? ORDER BY upto LIMIT 16"
+            """
+            SELECT start, at FROM journal WHERE device = ? AND kind = ? AND lane = ? AND upto >= ?
+            ORDER BY upto LIMIT 16
+            """
         )
     }
 

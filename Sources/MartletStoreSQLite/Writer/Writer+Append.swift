@@ -93,6 +93,12 @@ extension Writer {
         select.bind(2, key)
         let before: UInt64? = try select.step() && select.integer(1) > self.now ? select.unsigned(0) : nil
         select.reset()
+        if let before {
+            self.sql.insertSuperseded.bind(1, before)
+            self.sql.insertSuperseded.bind(2, inbox)
+            self.sql.insertSuperseded.bind(3, self.wall)
+            try self.sql.insertSuperseded.run()
+        }
         let upsert = self.sql.upsertCollapse
         upsert.bind(1, inbox)
         upsert.bind(2, key)
@@ -146,7 +152,8 @@ extension Writer {
         if expires <= self.now { return .expired }
         try self.begin(&group)
         self.sql.setFlags.bind(1, flags | MessageFlag.recalled)
-        self.sql.setFlags.bind(2, offset)
+        self.sql.setFlags.bind(2, self.wall)
+        self.sql.setFlags.bind(3, offset)
         try self.sql.setFlags.run()
         group.rows += 1
         group.recalled.append(offset)

@@ -151,6 +151,8 @@ extension Writer {
             } else {
                 self.sql.deleteMessage.bind(1, expiry.offset)
                 try self.sql.deleteMessage.run()
+                self.sql.deleteSuperseded.bind(1, expiry.offset)
+                try self.sql.deleteSuperseded.run()
             }
         }
     }
@@ -239,7 +241,7 @@ extension Writer {
         let bytes = Int(self.logPages) * 4_096
         guard bytes > self.configuration.checkpointBytes, self.checkpointer.isIdle else { return }
         if bytes > self.logBound {
-            // Someone who reads for long (a backup) holds the log: then it may grow by as much again before the next try.
+            // Someone who reads for long (a backup) holds the log: it grows by as much again before the next try.
             sqlite3_busy_timeout(self.db.handle, 100)
             let restarted = (try? self.db.checkpoint(SQLITE_CHECKPOINT_RESTART)) != nil
             sqlite3_busy_timeout(self.db.handle, 5_000)

@@ -2,7 +2,7 @@
 struct WriterStatements {
     let begin, commit, rollback: Statement
     let insertMessage, insertBody, insertInbox, selectInbox, selectStats: Statement
-    let selectKey, insertKey, selectCollapse, upsertCollapse: Statement
+    let selectKey, insertKey, selectCollapse, upsertCollapse, insertSuperseded, deleteSuperseded: Statement
     let messageAt, messageFrom, setFlags, hasMessage: Statement
     let insertEntry, insertExpiry, setMeta: Statement
     let laneHead, deleteLane, laneStats, upsertTrim, expiredEntries, deleteEntry: Statement
@@ -30,6 +30,8 @@ struct WriterStatements {
         self.insertKey = try db.prepare(
             "INSERT OR REPLACE INTO idempotency (app, key, digest, high, low, expires) VALUES (?,?,?,?,?,?)")
         self.selectCollapse = try db.prepare("SELECT offset, until FROM collapse WHERE inbox = ? AND key = ?")
+        self.insertSuperseded = try db.prepare("INSERT OR IGNORE INTO superseded (offset, inbox, at) VALUES (?,?,?)")
+        self.deleteSuperseded = try db.prepare("DELETE FROM superseded WHERE offset = ?")
         self.upsertCollapse = try db.prepare(
             """
             INSERT INTO collapse (inbox, key, offset, until) VALUES (?,?,?,?)
@@ -37,7 +39,7 @@ struct WriterStatements {
             """)
         self.messageAt = try db.prepare("SELECT app, flags, expires, targets FROM message WHERE offset = ?")
         self.messageFrom = try db.prepare(MessageSearch.sql)
-        self.setFlags = try db.prepare("UPDATE message SET flags = ? WHERE offset = ?")
+        self.setFlags = try db.prepare("UPDATE message SET flags = ?, recalled_at = ? WHERE offset = ?")
         self.hasMessage = try db.prepare("SELECT 1 FROM message WHERE offset = ?")
         self.insertEntry = try db.prepare(
             "INSERT OR REPLACE INTO entry (inbox, priority, offset, size, expires) VALUES (?,?,?,?,?)")
@@ -45,8 +47,9 @@ struct WriterStatements {
         self.setMeta = try db.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES (?,?)")
         self.laneHead = try db.prepare(
             """
-            SELECT offset, size, expires FROM entry WHERE inbox = ? AND priority = ? AND offset <= ?
-            ORDER BY offset LIMIT 1000
+            SELECT e.offset, e.size, e.expires, m.flags, m.collapse
+            FROM entry e CROSS JOIN message m ON m.offset = e.offset
+            WHERE e.inbox = ? AND e.priority = ? AND e.offset <= ? ORDER BY e.offset LIMIT 1000
             """
         )
         self.deleteLane = try db.prepare("DELETE FROM entry WHERE inbox = ? AND priority = ? AND offset <= ?")

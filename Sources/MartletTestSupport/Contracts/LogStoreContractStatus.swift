@@ -79,6 +79,27 @@ extension LogStoreContract {
             try expect(try await fixture.status(recalled[0]).recalled, "the message says that it was recalled")
             try expect(!(try await fixture.status(expired[0]).recalled), "and another that it was not")
         },
+        Case(name: "a sent range that reaches across a recalled or collapsed message does not make it sent") { fixture in
+            try await fixture.open()
+            let ids = try await fixture.publish("recalled", "first")
+            let first = fixture.store.end - 1
+            let collapsed = try await fixture.publish("collapsed", key: "k")
+            _ = try await fixture.store.recall(ids[0], app: .dev)
+            try await fixture.publish("newest", priority: .high, key: "k")
+            let last = try await fixture.publish("last")
+            fixture.clock.advance(milliseconds: 10)
+            let lane = Lane(.user, .medium)
+            fixture.record(
+                sent: Positions([lane: fixture.store.end]),
+                journal: [
+                    JournalRange(
+                        kind: .sent, lane: lane, from: first, to: fixture.store.end, at: fixture.clock.wall)
+                ])
+            try expectEqual(try await fixture.state(ids[0]), .recalled, "taken back before the range ended")
+            try expectEqual(try await fixture.state(collapsed[0]), .collapsed, "replaced before the range ended")
+            try expectEqual(try await fixture.state(ids[1]), .sent, "the first of the range that was sent")
+            try expectEqual(try await fixture.state(last[0]), .sent, "the last")
+        },
         Case(name: "an acked position alone does not make a message delivered that was never sent") { fixture in
             try await fixture.open()
             let ids = try await fixture.publish("a", ttl: 1)
