@@ -111,6 +111,17 @@ import Testing
         #expect(update?.acked[.userMedium] == 4)
     }
 
+    @Test func anAckIsRecordedThoughTheSessionEndsBeforeItHasOpened() throws {
+        var session = Session(SessionBench.hello(), tag: 1, epoch: 1)
+        var cursor = session.cursor
+        cursor.positions[.userMedium] = 4
+        try session.acked(cursor, end: 9, at: 1)
+        let update = session.takeUpdate(at: 1)
+        #expect(update?.acked[.userMedium] == 4)
+        #expect(update?.sent == Positions())
+        #expect(update?.journal == [])
+    }
+
     @Test func aRamenAckWhileTheSessionOpensIsKept() throws {
         var session = Session(SessionRamen.hello(0), tag: 1, epoch: 1)
         try session.acked(.upTo(5), at: 1)

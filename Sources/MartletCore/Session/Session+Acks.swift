@@ -48,6 +48,8 @@ extension Session {
         for scope in scopes { positions.set(scope, from: cursor.positions) }
         guard self.phase != .opening else {
             self.ackedEarly.advance(to: positions)
+            // The session may end before it has opened.
+            self.isDirty = true
             return
         }
         self.advance(to: positions, at: at)

@@ -34,6 +34,8 @@ package struct Session: Sendable {
     let identity: CursorIdentity
 
     var phase = Phase.opening
+    /// Whether the device's record has come.
+    private var isOpened = false
     package internal(set) var window: Window
     /// Up to where each lane has been sent or passed over.
     package internal(set) var reached = Positions()
@@ -177,6 +179,7 @@ package struct Session: Sendable {
             }
         }
         self.phase = .live
+        self.isOpened = true
         return gaps
     }
 
@@ -226,14 +229,16 @@ package struct Session: Sendable {
                 .init(kind: .delivered, lane: lane, from: self.recordedAcked[lane] + 1, to: acked[lane], at: self.ackedAt))
         }
         self.recordedAcked = acked
+        let knowsMarks = self.isRamen && self.isOpened
         return DeviceUpdate(
             device: DeviceKey(app: self.app, name: device), user: self.user, acked: acked, sent: self.sentHigh,
-            journal: journal, nextSeq: self.isRamen ? self.nextSeq : 0, marks: self.isRamen ? self.marks.marks : nil, at: at)
+            journal: journal, nextSeq: knowsMarks ? self.nextSeq : 0, marks: knowsMarks ? self.marks.marks : nil, at: at)
     }
 
     /// How far the client has acked: in each lane, everything before the first message in flight, and before a gap
     /// until something sent after its notice was acked.
     package var acked: Positions {
+        guard self.isOpened else { return self.ackedEarly }
         guard self.ackMode == .explicit else { return self.ackedBase }
         var positions = self.reached
         for entry in self.inFlight.reversed() { positions[entry.lane] = entry.place - 1 }

@@ -245,6 +245,8 @@ final class Hub: @unchecked Sendable {
             switch ack {
             case .upTo(let place):
                 try live.session.acked(.upTo(place.seq), at: self.clock.wall)
+                // Numbers mean nothing before the record is there; should the session end first, the ack is to be repeated.
+                guard live.isOpened else { return }
                 self.world.oracle.acked(upTo: place, on: live, now: self.clock.now)
             case .each(let places):
                 try live.session.acked(.each(places.map(\.seq)), at: self.clock.wall)
@@ -255,7 +257,7 @@ final class Hub: @unchecked Sendable {
                 if let place { self.world.oracle.acked(upTo: place, on: live, now: self.clock.now) }
             }
         } catch {
-            if case .cursor(nil, _) = ack { return }
+            if case .cursor(let place, _) = ack, !self.world.oracle.isOfThisHistory(place) { return }
             self.world.oracle.refused(live, error)
         }
         if self.canary != .forgetsToReadOn { self.pump(live) }
@@ -274,6 +276,9 @@ final class Hub: @unchecked Sendable {
                 record, cursor: hello.cursor, ramenSeq: hello.ramenSeq, end: record.end, at: self.clock.wall)
             if gaps != nil { self.world.oracle.presented(place, by: hello, now: self.clock.now) }
             if let update = session.takeUpdate(at: self.clock.wall) { self.store.record([update]) }
+            // A session that began meanwhile read the record before this.
+            guard let holder = self.holder(of: device), holder.hello.user == hello.user else { return }
+            self.ack(hello.ramenSeq == nil ? .cursor(place, place.cursor) : .upTo(place), on: holder)
         }
     }
 

@@ -150,6 +150,10 @@ final class Oracle {
         self.broken(.atLeastOnce, "a client was refused what it had been given: \(error.message)")
     }
 
+    func isOfThisHistory(_ place: SimClient.Place?) -> Bool {
+        place.flatMap { self.sessions[$0.session] }?.epoch == self.epoch
+    }
+
     func socketTook(_ live: HubSession) {
         guard let view = self.sessions[live.serial], view.mode == .none else { return }
         for index in view.taps.indices { view.leavesWindow(index) }
