@@ -50,6 +50,9 @@ package struct Session: Sendable {
     var firstSeq: UInt64 = 1
     /// Explicit acks: what was sent and not acked, by seq.
     var inFlight: [InFlight] = []
+    /// Acked while the session was opening: a cursor's positions, and a RAMEN number.
+    var ackedEarly = Positions()
+    var seqAckedEarly: UInt64 = 0
     /// Explicit acks: gaps whose notice the client may not have got.
     var unackedGaps: [UnackedGap] = []
     var marks = SeqMarks()
@@ -154,6 +157,10 @@ package struct Session: Sendable {
                 guard ramenSeq < self.nextSeq else { throw Self.seqUnknown(ramenSeq) }
                 if let positions = self.marks.acked(ramenSeq) { self.advanceAcked(to: positions, at: at) }
             }
+            if self.seqAckedEarly < self.nextSeq, let positions = self.marks.acked(self.seqAckedEarly) {
+                self.advanceAcked(to: positions, at: at)
+            }
+            self.advanceAcked(to: self.ackedEarly, at: at)
             if let cursor {
                 let valid = self.identity.validPositions(of: cursor, end: record.end)
                 self.advanceAcked(to: valid.positions, at: at)

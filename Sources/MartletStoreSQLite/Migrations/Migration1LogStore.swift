@@ -1,8 +1,9 @@
 extension Migrations {
     /// The log store. An inbox id stands for app, scope and name, so the app leads every key.
     ///
-    /// `message` is append-only and kept until its reports expire; `body` goes at the expiry; `entry` and `expiry` follow
-    /// behind (see ``Indexer``) up to `meta.indexed`. The newest message row is never deleted: offsets go on from it.
+    /// `message` is append-only and kept until its reports expire; `body` goes at the expiry; `entry` and `expiry`
+    /// follow behind (see ``Indexer``) up to `meta.indexed`. The newest message row is never deleted: offsets go on
+    /// from it.
     static let logStore = """
         CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
         CREATE TABLE inbox (

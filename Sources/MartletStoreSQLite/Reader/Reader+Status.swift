@@ -10,7 +10,8 @@ extension Reader {
         var expiresAt: Int64
         var recalled: Bool
         var isExpired: Bool
-        /// A device first seen from this time on is not addressed. One bound in the very millisecond of a live-only publish is.
+        /// A device first seen from this time on is not addressed. One bound in the very millisecond of a live-only
+        /// publish is.
         var seenBefore: Int64
         var targets: [Target] = []
     }
@@ -43,7 +44,8 @@ extension Reader {
             guard let key = try InboxNames.find(inbox, with: self.inboxName) else { continue }
             header.targets.append(
                 Target(
-                    key: key, lane: Lane(key.scope, header.priority), collapsed: try self.isCollapsed(inbox, collapseKey, offset),
+                    key: key, lane: Lane(key.scope, header.priority),
+                    collapsed: try self.isCollapsed(inbox, collapseKey, offset),
                     trimmed: try self.isTrimmed(inbox, header.priority, offset)))
         }
         var result = MessageStatus(
@@ -77,7 +79,8 @@ extension Reader {
 
     /// Calls `body` for each device that a target names, once, by name (as bytes).
     private func devices(
-        of header: Header, _ app: AppID, _ kept: [DeviceKey: DeviceState], _ body: (String, DeviceState.Values) throws -> Void
+        of header: Header, _ app: AppID, _ kept: [DeviceKey: DeviceState],
+        _ body: (String, DeviceState.Values) throws -> Void
     ) throws {
         func values(_ row: Statement, _ name: String) -> DeviceState.Values {
             kept[DeviceKey(app: app, name: name)]?.values ?? DeviceState.read(row, shared: self.shared)
@@ -102,7 +105,9 @@ extension Reader {
                 found[name] = values(select, name)
             }
         }
-        for (name, device) in found.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) { try body(name, device) }
+        for (name, device) in found.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
+            try body(name, device)
+        }
     }
 
     /// Where the message stands on one device; nil if it does not address it.
@@ -137,9 +142,12 @@ extension Reader {
     }
 
     /// When a message was sent or delivered; nil if it was not.
-    private func time(_ kind: JournalRange.Kind, _ device: DeviceState.Values, _ lane: Lane, _ offset: UInt64) throws -> Int64? {
+    private func time(
+        _ kind: JournalRange.Kind, _ device: DeviceState.Values, _ lane: Lane, _ offset: UInt64
+    ) throws -> Int64? {
         var earliest: Int64?
-        for range in device.journal where range.kind == kind && range.lane == lane && range.from <= offset && offset <= range.to {
+        for range in device.journal
+        where range.kind == kind && range.lane == lane && range.from <= offset && offset <= range.to {
             earliest = min(earliest ?? range.at, range.at)
         }
         defer { self.journal.reset() }

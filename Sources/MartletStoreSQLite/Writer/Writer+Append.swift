@@ -25,7 +25,8 @@ extension Writer {
         let message = StoredMessage(
             id: id, offset: offset, priority: request.priority, at: self.wall,
             expiresAt: self.now + Int64(request.ttl) * 1_000, collapseKey: request.collapseKey,
-            liveOnly: request.ttl == 0, fragment: StoredMessage.fragment(id: id, at: self.wall, members: request.members))
+            liveOnly: request.ttl == 0,
+            fragment: StoredMessage.fragment(id: id, at: self.wall, members: request.members))
         var inboxes: [Int64] = []
         inboxes.reserveCapacity(request.targets.count)
         for target in request.targets { inboxes.append(try self.inbox(target)) }
@@ -131,7 +132,9 @@ extension Writer {
 
     /// Takes a message back.
     func recall(_ id: MessageID, _ app: AppID, _ group: inout Group) throws -> RecallOutcome? {
-        guard let offset = try MessageSearch.offset(of: id, upTo: self.nextOffset, with: self.sql.messageFrom) else { return nil }
+        guard let offset = try MessageSearch.offset(of: id, upTo: self.nextOffset, with: self.sql.messageFrom) else {
+            return nil
+        }
         let select = self.sql.messageAt
         select.bind(1, offset)
         defer { select.reset() }
@@ -147,7 +150,8 @@ extension Writer {
         try self.sql.setFlags.run()
         group.rows += 1
         group.recalled.append(offset)
-        group.commits.append(.recalled(offset: offset, targets: try inboxes.compactMap { try InboxNames.find($0, self.db) }))
+        group.commits.append(
+            .recalled(offset: offset, targets: try inboxes.compactMap { try InboxNames.find($0, self.db) }))
         return .recalled
     }
 }

@@ -13,7 +13,8 @@ extension Writer {
 
     private func isOverLimit(_ inbox: Int64) -> Bool {
         guard let stats = self.stats[inbox] else { return false }
-        return stats.count > self.configuration.limits.inboxMessages || stats.bytes > self.configuration.limits.inboxBytes
+        return stats.count > self.configuration.limits.inboxMessages
+            || stats.bytes > self.configuration.limits.inboxBytes
     }
 
     private func count(_ inbox: Int64) throws -> InboxStats {
@@ -127,6 +128,11 @@ extension Writer {
             for message in self.shared.memtable.withLock({ $0.dropExpired(lane, at: now) }) {
                 self.indexer.left(lane, message.offset)
                 self.shrink(inbox, by: message.weight)
+                // A slice of the index may have been written ahead.
+                self.sql.deleteEntry.bind(1, inbox)
+                self.sql.deleteEntry.bind(2, Int64(priority.rawValue))
+                self.sql.deleteEntry.bind(3, message.offset)
+                try self.sql.deleteEntry.run()
             }
         }
     }

@@ -15,7 +15,8 @@ extension LogStoreContract {
                 journal: [JournalRange(kind: .sent, lane: lane, from: offset, to: offset, at: at + 1)])
             let sent = try await fixture.status(ids[0])
             try expectEqual(
-                sent.devices, [.init(device: "phone", user: "alice", state: .sent, sentAt: at + 1)], "after it was sent")
+                sent.devices, [.init(device: "phone", user: "alice", state: .sent, sentAt: at + 1)], "after it was sent"
+            )
             fixture.record(
                 acked: Positions([lane: offset]),
                 journal: [JournalRange(kind: .delivered, lane: lane, from: 1, to: offset, at: at + 5)])
@@ -68,7 +69,9 @@ extension LogStoreContract {
             let expired = try await fixture.publish("e", ttl: 1)
             send(fixture.store.end)
             fixture.clock.advance(milliseconds: 1_000)
-            for (id, state) in [(recalled[0], DeliveryState.recalled), (collapsed[0], .collapsed), (expired[0], .expired)] {
+            for (id, state) in [
+                (recalled[0], DeliveryState.recalled), (collapsed[0], .collapsed), (expired[0], .expired),
+            ] {
                 try expectEqual(try await fixture.state(id, on: "a"), .sent, "sent before it was \(state)")
                 try expectEqual(try await fixture.state(id, on: "b"), state, "never sent")
                 try expectEqual(try await fixture.status(id).counts, [.sent: 1, state: 1], "the counts")
@@ -123,7 +126,8 @@ extension LogStoreContract {
             try expectEqual(try await fixture.store.status(other), nil, "another app's message")
             let unknown = MessageID(high: ids[0].high, low: ids[0].low ^ 1)
             try expectEqual(
-                try await fixture.store.status(StatusRequest(app: .dev, id: unknown, now: 0)), nil, "an unknown message")
+                try await fixture.store.status(StatusRequest(app: .dev, id: unknown, now: 0)), nil, "an unknown message"
+            )
             fixture.clock.advance(milliseconds: 10_000 + Int64(fixture.limits.reportSeconds) * 1_000 - 1)
             _ = try await fixture.status(ids[0])
         },
