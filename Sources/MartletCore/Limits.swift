@@ -2,6 +2,8 @@
 package struct Limits: Sendable {
     /// Bytes of one message's JSON as a publisher sends it. Default 64 KiB.
     package var messageBytes = 65_536
+    /// Bytes of one frame that a client sends on a WebSocket. Default 16 KiB.
+    package var clientFrameBytes = 16_384
     /// Bytes of one NDJSON batch. Default 8 MiB.
     package var batchBytes = 8_388_608
     /// Messages in one batch. Default 10,000.

@@ -8,11 +8,13 @@ final class LiveSession: SessionHandle, @unchecked Sendable {
     /// Same as ``Session/tag``; readable from any thread.
     let tag: UInt32
     let id: String
-    let hello: Hello
+    private let app: AppID
+    private let heartbeatMs: Int64
+    private let seesClient: Bool
+    /// What the client asked for; let go once the session is open, because there are many sessions.
+    private(set) var hello: HelloBox?
     private(set) var session: Session
     private(set) var client: (any LiveClient)?
-    /// The short poll stands beside a live session of its device.
-    private(set) var isBeside = false
     private var isOpened = false
     private var isReserving = false
     /// In the shard's list of those to flush at the end of the turn.
@@ -30,7 +32,10 @@ final class LiveSession: SessionHandle, @unchecked Sendable {
         let clock = shard.node.clock
         let random = clock.random()
         self.shard = shard
-        self.hello = hello
+        self.app = hello.app
+        self.heartbeatMs = hello.heartbeatMs
+        self.seesClient = hello.seesClient
+        self.hello = HelloBox(hello)
         self.tag = max(1, UInt32(truncatingIfNeeded: random))
         self.id = String(clock.random(), radix: 36)
         self.session = Session(hello, tag: self.tag, epoch: shard.node.store.epoch)
@@ -39,13 +44,13 @@ final class LiveSession: SessionHandle, @unchecked Sendable {
         self.lastHeardMs = self.lastSentMs
     }
 
-    var deviceKey: DeviceKey? { self.hello.device.map { DeviceKey(app: self.hello.app, name: $0) } }
+    var deviceKey: DeviceKey? { self.session.device.map { DeviceKey(app: self.app, name: $0) } }
 
     /// The inboxes that it reads.
     var inboxes: [InboxKey] {
-        var inboxes: [InboxKey] = [.everyone(in: self.hello.app)]
-        if let user = self.hello.user { inboxes.append(.user(user, in: self.hello.app)) }
-        if let device = self.hello.device { inboxes.append(.device(device, in: self.hello.app)) }
+        var inboxes: [InboxKey] = [.everyone(in: self.app)]
+        if let user = self.session.user { inboxes.append(.user(user, in: self.app)) }
+        if let device = self.session.device { inboxes.append(.device(device, in: self.app)) }
         return inboxes
     }
 
@@ -54,11 +59,13 @@ final class LiveSession: SessionHandle, @unchecked Sendable {
     /// The record is there (nil for an ephemeral device).
     func opened(_ record: DeviceRecord?, end: UInt64) {
         guard let client = self.client, !self.session.isClosed else { return }
+        let hello = self.hello?.value
+        self.hello = nil
         let clock = self.shard.node.clock
         let gaps: [GapNotice]
         do {
             gaps = try self.session.opened(
-                record, cursor: self.hello.cursor, ramenSeq: self.hello.ramenSeq, end: end, at: clock.wall())
+                record, cursor: hello?.cursor, ramenSeq: hello?.ramenSeq, end: end, at: clock.wall())
         } catch {
             self.refuse(error)
             return
@@ -76,10 +83,10 @@ final class LiveSession: SessionHandle, @unchecked Sendable {
     private func welcome() -> Welcome {
         let node = self.shard.node
         return Welcome(
-            session: self.id, ackMode: self.hello.ackMode, heartbeatMs: self.hello.heartbeatMs,
-            windowMessages: self.hello.windowMessages, windowBytes: self.hello.windowBytes,
+            session: self.id, ackMode: self.session.ackMode, heartbeatMs: self.heartbeatMs,
+            windowMessages: self.session.window.messages, windowBytes: self.session.window.bytes,
             retryMs: RetryHint.pause(node.limits, random: node.clock.random()), serverTime: node.clock.wall(),
-            cursor: self.session.cursor, user: self.hello.user, device: self.hello.device)
+            cursor: self.session.cursor, user: self.session.user, device: self.session.device)
     }
 
     /// The session cannot be opened.
@@ -92,8 +99,11 @@ final class LiveSession: SessionHandle, @unchecked Sendable {
     /// Another session of the device lives: this poll only acks.
     func standBeside() {
         guard let client = self.client else { return }
-        self.isBeside = true
-        client.opened(self.welcome())
+        var welcome = self.welcome()
+        welcome.isBeside = true
+        // It has not moved: what it presented stays its place.
+        if let cursor = self.hello?.value.cursor { welcome.cursor = cursor }
+        client.opened(welcome)
         client.settled()
     }
 
@@ -198,12 +208,12 @@ final class LiveSession: SessionHandle, @unchecked Sendable {
     /// The wheel's call: sends a heartbeat, or finds the client dead.
     func due(now: Int64) {
         guard let client = self.client, self.session.isLive else { return }
-        let interval = self.hello.heartbeatMs
-        if self.hello.seesClient, now - self.lastHeardMs >= interval * 2 {
+        let interval = self.heartbeatMs
+        if self.seesClient, now - self.lastHeardMs >= interval * 2 {
             self.shard.close(self, .heartbeatTimeout, retryAfterMs: RetryHint.pause(self.shard.node.limits, random: self.shard.node.clock.random()))
             return
         }
-        let quiet = self.hello.seesClient ? min(self.lastSentMs, self.lastHeardMs) : self.lastSentMs
+        let quiet = self.seesClient ? min(self.lastSentMs, self.lastHeardMs) : self.lastSentMs
         if now - quiet >= interval {
             client.heartbeat()
             self.touch()
@@ -215,9 +225,9 @@ final class LiveSession: SessionHandle, @unchecked Sendable {
 
     /// When it wants to be called next, on the server's clock.
     var nextDue: Int64 {
-        let interval = self.hello.heartbeatMs
+        let interval = self.heartbeatMs
         let heartbeat = self.lastSentMs + interval
-        return self.hello.seesClient ? min(heartbeat, self.lastHeardMs + interval * 2) : heartbeat
+        return self.seesClient ? min(heartbeat, self.lastHeardMs + interval * 2) : heartbeat
     }
 
     // MARK: What the transport says
@@ -269,4 +279,10 @@ final class LiveSession: SessionHandle, @unchecked Sendable {
         self.shard.remove(self)
         self.session.closed()
     }
+}
+
+/// A hello on the heap, to be let go as a whole.
+final class HelloBox {
+    let value: Hello
+    init(_ value: Hello) { self.value = value }
 }

@@ -17,7 +17,6 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     let watches = Watches()
     let sessionCount = Atomic<Int>(0)
     private let draining = Atomic<Bool>(false)
-    private let drained: Mutex<(@Sendable () -> Void)?> = .init(nil)
     // Set once in init; shards refer back to the node.
     private var shards: [Shard] = []
 
@@ -67,7 +66,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
             return session
         }
         if hello.beside, let holder = self.registry.holder(of: device) {
-            self.stand(session, beside: holder)
+            self.stand(session, beside: holder, cursor: hello.cursor)
             return session
         }
         if hello.automaticReconnect, let cursor = hello.cursor, self.registry.wasTakenOver(cursor.tag) {
@@ -76,28 +75,27 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         }
         shard.add(session)
         let claim = Registry.Claim(shard: shard, session: session)
+        let opening = DeviceOpening(
+            device: device, user: hello.user, fromNow: hello.fromNow,
+            reserve: hello.ramenSeq == nil ? 0 : self.limits.seqBlock, at: self.clock.wall())
         if let previous = self.registry.claim(device, for: claim, lineage: hello.cursor?.tag) {
             // What the old session recorded must be with the store before the new one asks for it.
             if previous.shard === shard {
                 previous.session.takenOver()
-                self.openDevice(device, for: session)
+                self.openDevice(opening, for: session)
             } else {
                 previous.shard.loop.execute {
                     previous.session.takenOver()
-                    self.openDevice(device, for: session)
+                    self.openDevice(opening, for: session)
                 }
             }
         } else {
-            self.openDevice(device, for: session)
+            self.openDevice(opening, for: session)
         }
         return session
     }
 
-    private func openDevice(_ device: DeviceKey, for session: LiveSession) {
-        let hello = session.hello
-        let opening = DeviceOpening(
-            device: device, user: hello.user, fromNow: hello.fromNow,
-            reserve: hello.ramenSeq == nil ? 0 : self.limits.seqBlock, at: self.clock.wall())
+    private func openDevice(_ opening: DeviceOpening, for session: LiveSession) {
         self.store.openDevice(opening) { result in
             session.shard.loop.execute {
                 switch result {
@@ -109,8 +107,8 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     }
 
     /// A short poll beside a live session: its cursor is an ack for that session.
-    private func stand(_ session: LiveSession, beside holder: Registry.Claim) {
-        guard let cursor = session.hello.cursor else {
+    private func stand(_ session: LiveSession, beside holder: Registry.Claim, cursor: Cursor?) {
+        guard let cursor else {
             session.standBeside()
             return
         }
@@ -255,20 +253,8 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
 
     // MARK: Going down
 
-    func sessionEnded() {
-        let left = self.sessionCount.wrappingSubtract(1, ordering: .relaxed).newValue
-        guard left == 0, self.isDraining else { return }
-        self.drained.withLock { drained in
-            drained?()
-            drained = nil
-        }
-    }
-
-    /// Tells every session where and when to come back, and refuses new ones.
-    ///
-    /// - Parameter done: called once when the last session has ended; the caller sets its own limit.
-    package func drain(done: @escaping @Sendable () -> Void) {
-        self.drained.withLock { $0 = done }
+    /// Tells every session when to come back, and refuses new ones. Acks are still taken until the connections are gone.
+    package func drain() {
         self.draining.store(true, ordering: .sequentiallyConsistent)
         let count = self.sessions
         for shard in self.shards {
@@ -279,8 +265,6 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
                 }
             }
         }
-        self.sessionCount.wrappingAdd(1, ordering: .relaxed)
-        self.sessionEnded()
     }
 
     /// Records the positions of all sessions that are left.

@@ -13,7 +13,6 @@ final class Registry: Sendable {
         /// By inbox, one bit for each shard that has a session reading it.
         var masks: [InboxKey: UInt64] = [:]
         var devices: [DeviceKey: Claim] = [:]
-        var sessions: [String: Claim] = [:]
         /// Tags of sessions that others took over, newest last, and the same as a set.
         var takenOrder: [UInt32] = []
         var taken: Set<UInt32> = []

@@ -9,7 +9,7 @@ final class Shard: @unchecked Sendable {
     let loop: any EventLoop
     unowned let node: Node
 
-    private var readers: [InboxKey: [LiveSession]] = [:]
+    private var readers: [InboxKey: Readers] = [:]
     private var wheel: TimerWheel
     private var wheelTimer: Scheduled<Void>?
     /// Sessions with queued bytes, flushed once at the end of the turn.
@@ -32,8 +32,8 @@ final class Shard: @unchecked Sendable {
     /// From now on the session is told of commits to its inboxes.
     func add(_ session: LiveSession) {
         for inbox in session.inboxes {
-            if self.readers[inbox, default: []].isEmpty { self.node.registry.add(inbox, shard: self.index) }
-            self.readers[inbox, default: []].append(session)
+            if self.readers[inbox] == nil { self.node.registry.add(inbox, shard: self.index) }
+            self.readers[inbox, default: .none].add(session)
         }
         self.node.sessionCount.wrappingAdd(1, ordering: .relaxed)
     }
@@ -43,20 +43,15 @@ final class Shard: @unchecked Sendable {
         if let update = session.takeUpdate(at: self.node.clock.wall()) { self.node.record([update]) }
         var wasThere = false
         for inbox in session.inboxes {
-            guard var list = self.readers[inbox], let index = list.firstIndex(where: { $0 === session }) else { continue }
+            guard let removed = self.readers[inbox]?.remove(session), removed.wasThere else { continue }
             wasThere = true
-            // Out of the dictionary while it changes, so that the array is not copied.
-            self.readers[inbox] = nil
-            list.swapAt(index, list.count - 1)
-            list.removeLast()
-            if list.isEmpty {
+            if removed.isEmpty {
+                self.readers[inbox] = nil
                 self.node.registry.remove(inbox, shard: self.index)
-            } else {
-                self.readers[inbox] = list
             }
         }
         if let device = session.deviceKey { self.node.registry.release(device, by: session) }
-        if wasThere { self.node.sessionEnded() }
+        if wasThere { self.node.sessionCount.wrappingSubtract(1, ordering: .relaxed) }
     }
 
     func close(_ session: LiveSession, _ code: CloseCode, retryAfterMs: Int64?) {
@@ -67,7 +62,7 @@ final class Shard: @unchecked Sendable {
     var sessions: [LiveSession] {
         var seen: [ObjectIdentifier: LiveSession] = [:]
         for list in self.readers.values {
-            for session in list { seen[ObjectIdentifier(session)] = session }
+            list.each { seen[ObjectIdentifier($0)] = $0 }
         }
         return Array(seen.values)
     }
@@ -83,15 +78,14 @@ final class Shard: @unchecked Sendable {
             case .stored(let message, let targets, let superseded):
                 for (index, target) in targets.enumerated() {
                     guard let list = self.readers[target] else { continue }
-                    for session in list {
-                        session.committed(
-                            message, scope: target.scope, superseded: superseded[index], now: now, at: at)
+                    list.each {
+                        $0.committed(message, scope: target.scope, superseded: superseded[index], now: now, at: at)
                     }
                 }
             case .recalled(let offset, let targets):
                 for target in targets {
                     guard let list = self.readers[target] else { continue }
-                    for session in list { session.recalled(offset: offset) }
+                    list.each { $0.recalled(offset: offset) }
                 }
             }
         }

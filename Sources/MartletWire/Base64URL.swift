@@ -23,6 +23,32 @@ public enum Base64URL {
         if count > 0 { output.append(self.alphabet[Int(bits << UInt32(6 - count)) & 63]) }
     }
 
+    /// Writes the encoded form of `bytes`; `output` must have room for four characters for every three bytes begun.
+    ///
+    /// - Returns: how many characters were written; 0 if they do not fit.
+    public static func encode(_ bytes: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Int {
+        guard output.count >= (bytes.count + 2) / 3 * 4 else { return 0 }
+        var written = 0
+        var bits: UInt32 = 0
+        var count = 0
+        self.alphabet.withUnsafeBufferPointer { alphabet in
+            for byte in bytes {
+                bits = bits << 8 | UInt32(byte)
+                count += 8
+                while count >= 6 {
+                    count -= 6
+                    output[written] = alphabet[Int(bits >> UInt32(count)) & 63]
+                    written += 1
+                }
+            }
+            if count > 0 {
+                output[written] = alphabet[Int(bits << UInt32(6 - count)) & 63]
+                written += 1
+            }
+        }
+        return written
+    }
+
     /// Decodes text. Untrusted: any bytes, any length.
     ///
     /// - Returns: nil for a character outside the alphabet, an impossible length, or stray bits at the end

@@ -1,4 +1,28 @@
 import ArgumentParser
-import AsyncHTTPClient
 
-@main struct Martlet: AsyncParsableCommand { func run() async throws { print(HTTPClient.shared) } }
+/// The one program: server and client.
+@main struct Martlet: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "martlet",
+        abstract: "A push server that never loses a message in the air, and its command line client.",
+        discussion: """
+            Try it in three terminals:
+
+              martlet serve --dev
+              martlet subscribe --user alice --device a1
+              martlet publish --user alice '{"hello":"world"}'
+            """,
+        version: Version.text,
+        subcommands: [Serve.self, Publish.self, Subscribe.self, Version.self]
+    )
+}
+
+/// `martlet version`.
+struct Version: ParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Print the version.")
+    static let text = "martlet 0.1.0"
+
+    func run() throws {
+        try Output.line(Self.text.utf8)
+    }
+}

@@ -62,16 +62,40 @@ package struct Cursor: Hashable, Sendable {
 
     /// Appends the text form, as ASCII.
     package func append(to output: inout [UInt8]) {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(64)
-        bytes.append(Self.version)
-        for word in [self.tag, self.epoch, self.appHash, self.userHash, self.deviceHash] {
-            for shift in stride(from: UInt32(24), through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: word >> shift)) }
+        let start = output.count
+        output.append(contentsOf: repeatElement(0, count: Self.maxTextLength))
+        let written = output.withUnsafeMutableBytes { bytes in
+            self.write(to: UnsafeMutableRawBufferPointer(rebasing: bytes[start...]))
         }
-        let largest = self.positions.largest
-        Varint.append(largest, to: &bytes)
-        for lane in Lane.all { Varint.append(largest - self.positions[lane], to: &bytes) }
-        Base64URL.encode(bytes, into: &output)
+        output.removeLast(Self.maxTextLength - written)
+    }
+
+    /// Longest text form, in bytes, with room to write it.
+    package static let maxTextLength = 168
+
+    /// Writes the text form, as ASCII, without allocating.
+    ///
+    /// - Parameter output: at least ``maxTextLength`` bytes.
+    /// - Returns: how many bytes were written.
+    package func write(to output: UnsafeMutableRawBufferPointer) -> Int {
+        withUnsafeTemporaryAllocation(byteCount: 128, alignment: 8) { bytes in
+            bytes[0] = Self.version
+            self.writeWord(self.tag, to: bytes, at: 1)
+            self.writeWord(self.epoch, to: bytes, at: 5)
+            self.writeWord(self.appHash, to: bytes, at: 9)
+            self.writeWord(self.userHash, to: bytes, at: 13)
+            self.writeWord(self.deviceHash, to: bytes, at: 17)
+            var count = 21
+            let largest = self.positions.largest
+            Varint.write(largest, to: bytes, at: &count)
+            for index in 0..<Lane.count { Varint.write(largest - self.positions[Lane(index: index)], to: bytes, at: &count) }
+            return Base64URL.encode(UnsafeRawBufferPointer(rebasing: bytes[..<count]), into: output)
+        }
+    }
+
+    @inline(__always)
+    private func writeWord(_ word: UInt32, to bytes: UnsafeMutableRawBufferPointer, at offset: Int) {
+        bytes.storeBytes(of: word.bigEndian, toByteOffset: offset, as: UInt32.self)
     }
 }
 

@@ -9,6 +9,19 @@ package enum Varint {
         bytes.append(UInt8(rest))
     }
 
+    /// Writes an integer, at most 10 bytes, and moves `offset` past it.
+    @inline(__always)
+    static func write(_ value: UInt64, to bytes: UnsafeMutableRawBufferPointer, at offset: inout Int) {
+        var rest = value
+        while rest >= 0x80 {
+            bytes[offset] = UInt8(truncatingIfNeeded: rest) | 0x80
+            offset += 1
+            rest >>= 7
+        }
+        bytes[offset] = UInt8(rest)
+        offset += 1
+    }
+
     /// Takes one integer off the front.
     ///
     /// - Returns: nil if the bytes end too early, the value does not fit 64 bits, or it is padded (so that one value has one form).

@@ -48,6 +48,8 @@ package struct Welcome: Sendable {
     package var cursor: Cursor
     package var user: String?
     package var device: String?
+    /// A short poll beside a live session of its device: it acks, and has nothing to send.
+    package var isBeside = false
 
     package init(
         session: String, ackMode: AckMode, heartbeatMs: Int64, windowMessages: Int, windowBytes: Int, retryMs: Int64,

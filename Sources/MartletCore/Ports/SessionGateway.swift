@@ -21,12 +21,14 @@ package struct Hello: Sendable {
     package var windowMessages: Int
     package var windowBytes: Int
     package var heartbeatMs: Int64
-    /// A device seen for the first time starts after everything that is already stored.
+    /// A device seen for the first time, or for the first time with this user, starts after everything that is stored.
     package var fromNow: Bool
     /// Whether the transport sees what the client sends, so that silence is a sign.
     package var seesClient: Bool
     /// RAMEN: the largest sequence number seen, 0 for none; nil on other transports.
     package var ramenSeq: UInt64?
+    /// A poll: one answer, in which no lane needs room kept for another.
+    package var isPoll: Bool
     /// A short poll: never takes over a live session.
     package var beside: Bool
 
@@ -43,6 +45,7 @@ package struct Hello: Sendable {
         self.fromNow = false
         self.seesClient = false
         self.ramenSeq = nil
+        self.isPoll = false
         self.beside = false
     }
 }
@@ -88,7 +91,4 @@ package protocol SessionHandle: AnyObject {
 
     /// The connection is gone, or the poll was answered.
     func clientClosed()
-
-    /// Whether another session of the device lives and this one (a short poll) has nothing to send.
-    var isBeside: Bool { get }
 }

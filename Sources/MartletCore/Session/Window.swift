@@ -1,19 +1,21 @@
 /// How much may be on its way to a client at once, in messages and bytes, and the share of each lane.
 ///
 /// `low` may take at most half of it, `low` and `medium` together at most three quarters, each at least one message, so
-/// that a `high` message always finds room behind at most a window of others.
+/// that a `high` message always finds room behind at most a window of others. A poll's answer is one piece and has no shares.
 package struct Window: Equatable, Sendable {
     package let messages: Int
     package let bytes: Int
+    private let hasShares: Bool
     private var messagesInFlight: InlineArray<3, Int32>
     private var bytesInFlight: InlineArray<3, Int32>
 
     /// - Parameters:
     ///   - messages: at least 1.
     ///   - bytes: at least 1; at most 1 GiB.
-    package init(messages: Int, bytes: Int) {
+    package init(messages: Int, bytes: Int, hasShares: Bool = true) {
         self.messages = max(1, messages)
         self.bytes = min(max(1, bytes), 1 << 30)
+        self.hasShares = hasShares
         self.messagesInFlight = .init(repeating: 0)
         self.bytesInFlight = .init(repeating: 0)
     }
@@ -24,8 +26,10 @@ package struct Window: Equatable, Sendable {
 
     package var inFlightBytes: Int { Int(self.bytesInFlight[0]) + Int(self.bytesInFlight[1]) + Int(self.bytesInFlight[2]) }
 
-    package var lowShare: Int { max(1, self.messages / 2) }
-    package var mediumAndLowShare: Int { max(1, self.messages * 3 / 4) }
+    package var lowShare: Int { self.hasShares ? max(1, self.messages / 2) : self.messages }
+    package var mediumAndLowShare: Int { self.hasShares ? max(1, self.messages * 3 / 4) : self.messages }
+    private var lowByteShare: Int { self.hasShares ? self.bytes / 2 : self.bytes }
+    private var mediumAndLowByteShare: Int { self.hasShares ? self.bytes * 3 / 4 : self.bytes }
 
     /// Messages of a priority that may be started now.
     package func room(for priority: Priority) -> Int {
@@ -41,11 +45,11 @@ package struct Window: Equatable, Sendable {
     /// Bytes of a priority that may be started now.
     package func byteRoom(for priority: Priority) -> Int {
         let total = self.bytes - self.inFlightBytes
-        let both = self.bytes * 3 / 4 - Int(self.bytesInFlight[1]) - Int(self.bytesInFlight[2])
+        let both = self.mediumAndLowByteShare - Int(self.bytesInFlight[1]) - Int(self.bytesInFlight[2])
         switch priority {
         case .high: return max(0, total)
         case .medium: return max(0, min(total, both))
-        case .low: return max(0, min(total, both, self.bytes / 2 - Int(self.bytesInFlight[2])))
+        case .low: return max(0, min(total, both, self.lowByteShare - Int(self.bytesInFlight[2])))
         }
     }
 

@@ -1,0 +1,32 @@
+# Thin: each target is one line into scripts/. `make` prints this menu.
+.PHONY: menu run test check fmt conformance simulate crash bench
+
+SEEDS ?= 200000
+ROUNDS ?= 500
+
+menu: ## print this menu
+	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+run: ## install what is missing, build a release, start in dev mode
+	@scripts/run
+
+test: ## everything: unit, simulation, conformance, real processes and clients
+	@scripts/test
+
+check: ## format lint and the structure rules
+	@scripts/check
+
+fmt: ## format all Swift code
+	@scripts/fmt
+
+conformance: ## Autobahn|Testsuite against /dev/echo (needs Python 2.7)
+	@scripts/conformance
+
+simulate: ## more random histories: make simulate SEEDS=200000
+	@scripts/simulate $(SEEDS)
+
+crash: ## a longer kill -9 run: make crash ROUNDS=500
+	@scripts/crash $(ROUNDS)
+
+bench: ## the figures of docs/performance.md
+	@scripts/bench/run

@@ -1,0 +1,105 @@
+package import MartletWire
+
+/// What a client says on a two-way connection: one JSON object with at most one member.
+package enum ClientFrame: Equatable, Sendable {
+    /// `{"ack":7}` (everything up to it) or `{"ack":[5,7]}` (just these).
+    case ack(SeqAck)
+    /// `{"ack":"<cursor>"}`.
+    case ackCursor(Cursor)
+    /// `{"ping":<any JSON>}`: the JSON, to be echoed byte for byte.
+    case ping([UInt8])
+    /// `{}`: a heartbeat.
+    case empty
+
+    /// Levels of JSON in a frame.
+    static let maxDepth = 16
+
+    /// Parses a frame. Untrusted: any bytes; the transport limits the length.
+    ///
+    /// - Throws: `invalid_json`, `bad_request` or `invalid_cursor`.
+    package init(parsing bytes: UnsafeRawBufferPointer) throws(WireError) {
+        let members = try JSON.object(in: bytes, maxDepth: Self.maxDepth)
+        guard let (key, value) = members.first else {
+            self = .empty
+            return
+        }
+        guard members.count == 1 else {
+            throw WireError(
+                .badRequest, "A frame holds one member; this one has \(members.count). Send one frame for each.")
+        }
+        if key.equals("ping") {
+            self = .ping(Array(value.raw))
+        } else if key.equals("ack") {
+            if value.kind == .string {
+                self = .ackCursor(try Cursor(parsing: value.string ?? ""))
+            } else {
+                self = .ack(try SeqAck(value))
+            }
+        } else {
+            throw WireError(
+                .badRequest,
+                "A frame cannot have a member \(PublishMember.quoted(key.string ?? "")): there are ack and ping.")
+        }
+    }
+}
+
+/// The body of `POST /v1/ack`: `{"cursor":"…"}`, or `{"session":"…","ack":7}` with a number or an array of them.
+package enum AckBody: Equatable, Sendable {
+    case cursor(Cursor)
+    case seqs(SeqAck, session: String)
+
+    /// Parses a body. Untrusted: any bytes; the transport limits the length.
+    ///
+    /// - Throws: `invalid_json`, `bad_request` or `invalid_cursor`.
+    package init(parsing bytes: UnsafeRawBufferPointer) throws(WireError) {
+        let shape = WireError(
+            .badRequest,
+            "An ack is {\"cursor\":\"…\"}, or {\"session\":\"…\",\"ack\":7} with the session from the welcome.")
+        var cursor: String?
+        var session: String?
+        var ack: SeqAck?
+        for (key, value) in try JSON.object(in: bytes, maxDepth: ClientFrame.maxDepth) {
+            if key.equals("cursor"), cursor == nil, let text = value.string {
+                cursor = text
+            } else if key.equals("session"), session == nil, let text = value.string {
+                session = text
+            } else if key.equals("ack"), ack == nil {
+                ack = try SeqAck(value)
+            } else {
+                throw shape
+            }
+        }
+        switch (cursor, session, ack) {
+        case (let cursor?, nil, nil): self = .cursor(try Cursor(parsing: cursor))
+        case (nil, let session?, let ack?): self = .seqs(ack, session: session)
+        default: throw shape
+        }
+    }
+}
+
+extension SeqAck {
+    /// Numbers in one ack, at most: a window of them.
+    private static let maxNumbers = 1_024
+
+    /// Reads `7` or `[5,7]`.
+    init(_ value: JSONValue) throws(WireError) {
+        let shape = WireError(
+            .badRequest, "\"ack\" must be a sequence number such as 7, or an array of them such as [5,7].")
+        if let seq = value.unsigned {
+            self = .upTo(seq)
+            return
+        }
+        let elements = value.elements
+        guard value.kind == .array else { throw shape }
+        guard elements.count <= Self.maxNumbers else {
+            throw WireError(.badRequest, "\"ack\" may hold at most \(Self.maxNumbers) numbers.", limit: Self.maxNumbers)
+        }
+        var seqs: [UInt64] = []
+        seqs.reserveCapacity(elements.count)
+        for element in elements {
+            guard let seq = element.unsigned else { throw shape }
+            seqs.append(seq)
+        }
+        self = .each(seqs)
+    }
+}

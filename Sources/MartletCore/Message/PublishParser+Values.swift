@@ -1,0 +1,129 @@
+import MartletWire
+
+extension PublishParser {
+    /// Whom a message goes to: each once, in the order given.
+    func targets(_ value: JSONValue) throws(WireError) -> [InboxKey] {
+        guard value.kind == .object else {
+            throw WireError(.badRequest, "\"to\" must be an object such as {\"user\":\"alice\"}.")
+        }
+        var result: [InboxKey]?
+        for (key, value) in value.members {
+            let member = key.string ?? ""
+            if value.kind == .null, PublishMember.targets.contains(member) { continue }
+            guard result == nil else {
+                throw WireError(.badRequest, "\"to\" must hold exactly one of user, users, device, devices and all.")
+            }
+            switch member {
+            case "user": result = [.user(try self.name(value, "to.user"), in: self.app)]
+            case "device": result = [.device(try self.name(value, "to.device"), in: self.app)]
+            case "users": result = try self.names(value, "to.users").map { .user($0, in: self.app) }
+            case "devices": result = try self.names(value, "to.devices").map { .device($0, in: self.app) }
+            case "all":
+                guard value.kind == .true else { throw WireError(.badRequest, "\"to.all\" can only be true.") }
+                result = [.everyone(in: self.app)]
+            case "topic", "audience", "segment":
+                throw WireError(
+                    .badRequest, "\"to.\(member)\" is not supported yet: use user, users, device, devices or all.")
+            default:
+                throw WireError(
+                    .badRequest,
+                    "\"to\" has an unknown member \(PublishMember.quoted(member))"
+                        + PublishMember.hint(member, PublishMember.targets) + "."
+                )
+            }
+        }
+        guard let result else {
+            throw WireError(.badRequest, "\"to\" is empty: it must hold one of user, users, device, devices and all.")
+        }
+        return result
+    }
+
+    private func names(_ value: JSONValue, _ member: String) throws(WireError) -> [String] {
+        let elements = value.elements
+        guard value.kind == .array, !elements.isEmpty else {
+            throw WireError(.badRequest, "\"\(member)\" must be an array of at least one name.")
+        }
+        guard elements.count <= self.limits.targetsPerMessage else {
+            throw WireError(
+                .badRequest,
+                "\"\(member)\" may hold at most \(self.limits.targetsPerMessage) names: send several messages.",
+                limit: self.limits.targetsPerMessage)
+        }
+        var seen: Set<String> = []
+        var result: [String] = []
+        for element in elements {
+            let name = try self.name(element, member)
+            if seen.insert(name).inserted { result.append(name) }
+        }
+        return result
+    }
+
+    func name(_ value: JSONValue, _ member: String) throws(WireError) -> String {
+        guard let text = value.string else {
+            throw WireError(
+                .badRequest,
+                value.kind == .number
+                    ? "\"\(member)\" must be a string: put it in quotes." : "\"\(member)\" must be a string.")
+        }
+        try self.check(text, member)
+        return text
+    }
+
+    func check(_ name: String, _ member: String) throws(WireError) {
+        guard let problem = nameProblem(name, limit: self.limits.nameBytes) else { return }
+        throw WireError(.badRequest, "\"\(member)\" \(problem).", limit: self.limits.nameBytes)
+    }
+
+    /// Checks standard base64 with padding (RFC 4648 §4).
+    static func base64(_ value: JSONValue) throws(WireError) -> [UInt8] {
+        guard let text = value.string else { throw WireError(.badRequest, "\"dataBase64\" must be a string.") }
+        let bytes = Array(text.utf8)
+        var padding = 0
+        while padding < 2, padding < bytes.count, bytes[bytes.count - 1 - padding] == UInt8(ascii: "=") { padding += 1 }
+        let body = bytes.dropLast(padding)
+        let valid = body.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "+"), UInt8(ascii: "/"):
+                true
+            default: false
+            }
+        }
+        guard valid, bytes.count % 4 == 0 else {
+            throw WireError(
+                .badRequest,
+                "\"dataBase64\" is not base64 with the standard alphabet and padding (RFC 4648, section 4).")
+        }
+        return bytes
+    }
+
+    /// What makes two publishes the same: all but the idempotency key. Lengths keep the parts apart.
+    static func digestInput(_ request: AppendRequest) -> [UInt8] {
+        var output: [UInt8] = []
+        output.reserveCapacity(request.members.count + 64)
+        Varint.append(UInt64(request.targets.count), to: &output)
+        for target in request.targets {
+            output.append(target.scope.rawValue)
+            Varint.append(UInt64(target.name.utf8.count), to: &output)
+            output.append(contentsOf: target.name.utf8)
+        }
+        output.append(request.priority.rawValue)
+        Varint.append(UInt64(request.ttl), to: &output)
+        output.append(request.collapseKey == nil ? 0 : 1)
+        Varint.append(UInt64(request.collapseKey?.utf8.count ?? 0), to: &output)
+        output.append(contentsOf: (request.collapseKey ?? "").utf8)
+        output.append(contentsOf: request.members)
+        return output
+    }
+}
+
+/// Why a user, device, type or key cannot have this name; nil if it can. As the end of a sentence.
+///
+/// - Parameter limit: longest name, in bytes.
+package func nameProblem(_ name: String, limit: Int) -> String? {
+    let count = name.utf8.count
+    guard count > 0 else { return "must not be empty" }
+    guard count <= limit else { return "may have at most \(limit) bytes; this has \(count)" }
+    guard name.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) else { return "must not hold control characters" }
+    return nil
+}

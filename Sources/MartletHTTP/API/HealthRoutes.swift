@@ -1,0 +1,38 @@
+import Hummingbird
+import MartletCore
+import NIOCore
+
+/// `/healthz` (alive) and `/readyz` (ready for work).
+struct HealthRoutes {
+    let services: HTTPServices
+
+    func add(to router: Router<BasicRequestContext>) {
+        let services = self.services
+        router.get("/healthz") { _, _ in Self.answer("ok", .ok) }
+        router.get("/readyz") { _, _ in
+            if services.desk.isDraining { return Self.answer("draining", .serviceUnavailable) }
+            if !services.isStoreReady() { return Self.answer("store_unavailable", .serviceUnavailable) }
+            return Self.answer("ready", .ok)
+        }
+    }
+
+    private static func answer(_ status: String, _ code: HTTPResponse.Status) -> Response {
+        Response(
+            status: code, headers: [.contentType: "application/json", .cacheControl: "no-store"],
+            body: .init(byteBuffer: ByteBuffer(string: #"{"status":"\#(status)"}"#)))
+    }
+}
+
+/// What only dev mode has: the page at `/`.
+struct DevRoutes {
+    func add(to router: Router<BasicRequestContext>) {
+        router.get("/") { _, _ in
+            Response(
+                status: .ok,
+                headers: [
+                    .contentType: "text/html; charset=utf-8", .cacheControl: "no-store", .xContentTypeOptions: "nosniff",
+                ],
+                body: .init(byteBuffer: ByteBuffer(string: DevPage.html)))
+        }
+    }
+}

@@ -1,0 +1,156 @@
+import Crypto
+import MartletCore
+import MartletWire
+import NIOCore
+import NIOHTTP1
+
+/// `POST /v1/messages`: on the data plane, because back ends call it thousands of times a second.
+enum PublishAPI {
+    static func isBatch(_ headers: HTTPHeaders) -> Bool {
+        guard let type = headers.first(name: "content-type") else { return false }
+        return type.lowercased().hasPrefix("application/x-ndjson") || type.lowercased().hasPrefix("application/ndjson")
+    }
+
+    static func publish(_ request: FrontRequest, front: FrontHandler) {
+        let services = front.services
+        guard services.isDev else {
+            front.respond(WireError(.unauthorized, "Publishing needs an API key."))
+            return
+        }
+        guard !services.desk.isDraining else {
+            front.respond(WireError(.draining, "The server is shutting down: publish again in a moment."))
+            return
+        }
+        let parser = PublishParser(app: .dev, limits: services.limits) { Array(SHA256.hash(data: $0)) }
+        if Self.isBatch(request.head.headers) {
+            self.publishBatch(request.body, parser, front: front)
+        } else {
+            self.publishOne(request, parser, front: front)
+        }
+    }
+
+    // MARK: One
+
+    private static func publishOne(_ request: FrontRequest, _ parser: PublishParser, front: FrontHandler) {
+        guard let loop = front.context?.eventLoop else { return }
+        let append: AppendRequest
+        do throws(WireError) {
+            let key = request.head.headers.first(name: "idempotency-key")
+            append = try request.body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in
+                try parser.parse(bytes, idempotencyKey: key)
+            }
+        } catch {
+            front.respond(error)
+            return
+        }
+        let bound = NIOLoopBound(front, eventLoop: loop)
+        front.services.desk.publish([append]) { outcomes in
+            loop.execute { Self.answer(outcomes.first, front: bound.value) }
+        }
+    }
+
+    private static func answer(_ outcome: AppendOutcome?, front: FrontHandler) {
+        switch outcome {
+        case .stored(let id, let repeated):
+            var body = ByteBufferAllocator().buffer(capacity: 48)
+            Self.write(id, to: &body)
+            front.respond(
+                status: .accepted, headers: repeated ? [("idempotent-replayed", "true")] : [], body: body)
+        case .conflict: front.respond(Self.conflict)
+        case .failed, nil: front.respond(Self.unavailable)
+        }
+    }
+
+    private static let conflict = WireError(
+        .idempotencyConflict, "This idempotency key was used within 24 hours for another message.")
+    private static let unavailable = WireError(
+        .storeUnavailable, "The message was not stored, because the store cannot be written now: publish it again in a moment.")
+
+    private static func write(_ id: MessageID, to buffer: inout ByteBuffer) {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(36)
+        id.append(to: &bytes)
+        buffer.writeStaticString(#"{"id":""#)
+        buffer.writeBytes(bytes)
+        buffer.writeStaticString(#""}"#)
+    }
+
+    // MARK: Batch
+
+    /// What the lines of a batch came to: for each, nil if it is the next request, else what is wrong with it.
+    private struct Batch {
+        var requests: [AppendRequest] = []
+        var errors: [WireError?] = []
+    }
+
+    private static func parse(
+        _ bytes: UnsafeRawBufferPointer, _ parser: PublishParser
+    ) throws(WireError) -> Batch {
+        var batch = Batch()
+        let limit = parser.limits.batchMessages
+        for line in NDJSONLines(bytes) {
+            guard batch.errors.count < limit else {
+                throw WireError(.batchTooLarge, "A batch may hold \(limit) messages: send it in parts.", limit: limit)
+            }
+            do throws(WireError) {
+                batch.requests.append(try parser.parse(UnsafeRawBufferPointer(rebasing: bytes[line])))
+                batch.errors.append(nil)
+            } catch {
+                batch.errors.append(error)
+            }
+        }
+        return batch
+    }
+
+    /// One result a line, in the order of the lines; a bad line does not stop the others.
+    private static func publishBatch(_ body: ByteBuffer, _ parser: PublishParser, front: FrontHandler) {
+        guard let loop = front.context?.eventLoop else { return }
+        let batch: Batch
+        do throws(WireError) {
+            batch = try body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in try Self.parse(bytes, parser) }
+        } catch {
+            front.respond(error)
+            return
+        }
+        let errors = batch.errors
+        let requests = batch.requests
+        guard !errors.isEmpty else {
+            front.respond(WireError(.badRequest, "The batch is empty: send one JSON message a line."))
+            return
+        }
+        guard !requests.isEmpty else {
+            front.respond(status: .accepted, contentType: "application/x-ndjson", body: Self.results(errors, []))
+            return
+        }
+        let bound = NIOLoopBound(front, eventLoop: loop)
+        front.services.desk.publish(requests) { outcomes in
+            // Made on the store's thread only as far as a copy of the ids; the text is written on the loop.
+            loop.execute {
+                if outcomes.allSatisfy({ if case .failed = $0 { true } else { false } }) {
+                    bound.value.respond(Self.unavailable)
+                } else {
+                    bound.value.respond(
+                        status: .accepted, contentType: "application/x-ndjson", body: Self.results(errors, outcomes))
+                }
+            }
+        }
+    }
+
+    private static func results(_ errors: [WireError?], _ outcomes: [AppendOutcome]) -> ByteBuffer {
+        var body = ByteBufferAllocator().buffer(capacity: errors.count * 48)
+        var outcomes = outcomes.makeIterator()
+        for error in errors {
+            if let error {
+                body.writeBytes(error.json)
+            } else {
+                switch outcomes.next() {
+                case .stored(let id, _): Self.write(id, to: &body)
+                case .conflict: body.writeBytes(Self.conflict.json)
+                case .failed, nil: body.writeBytes(Self.unavailable.json)
+                }
+            }
+            body.writeInteger(UInt8(ascii: "\n"))
+        }
+        return body
+    }
+}

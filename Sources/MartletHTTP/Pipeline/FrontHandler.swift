@@ -1,0 +1,261 @@
+import MartletCore
+import MartletWire
+import NIOCore
+import NIOHTTP1
+
+/// One request of a connection, read in full.
+struct FrontRequest {
+    var head: HTTPRequestHead
+    /// Without the query, percent-encoded.
+    var path: Substring
+    var query: QueryString
+    var body: ByteBuffer
+}
+
+/// Stands at the end of the HTTP pipeline: keeps data-plane requests and hands the others to the control plane.
+///
+/// The pipelining handler before it lets one request through at a time.
+final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connection {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private enum State {
+        case idle
+        case reading(HTTPRequestHead, ByteBuffer?)
+        /// The answer was sent though the body is still coming: the rest is dropped, then the connection ends.
+        case dropping
+        /// The answer is being made.
+        case answering(HTTPRequestHead)
+        /// Another handler has the connection.
+        case handedOver
+    }
+
+    let services: HTTPServices
+    let state: LoopState
+    private let control: ControlPlane
+    private var phase = State.idle
+    private(set) var context: ChannelHandlerContext?
+    private var isQuiescing = false
+    /// Called when the connection goes while an answer is being made (a held poll).
+    var onGone: (() -> Void)?
+
+    init(services: HTTPServices, control: ControlPlane, state: LoopState) {
+        self.services = services
+        self.control = control
+        self.state = state
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.state.opened(self)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.state.closed(self)
+        self.context = nil
+        let onGone = self.onGone
+        self.onGone = nil
+        onGone?()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        let onGone = self.onGone
+        self.onGone = nil
+        onGone?()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    // MARK: Reading
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch self.unwrapInboundIn(data) {
+        case .head(let head): self.begin(head)
+        case .body(let part): self.append(part)
+        case .end: self.finish()
+        }
+    }
+
+    private func begin(_ head: HTTPRequestHead) {
+        guard case .idle = self.phase else { return }
+        let limit = self.bodyLimit(head)
+        if let text = head.headers.first(name: "content-length"), let length = Int(text), length > limit {
+            self.refuseBody(head, limit: limit)
+            return
+        }
+        if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
+            self.context?.writeAndFlush(self.wrapOutboundOut(.head(.init(version: head.version, status: .continue))), promise: nil)
+        }
+        self.phase = .reading(head, nil)
+    }
+
+    private func append(_ part: ByteBuffer) {
+        guard case .reading(let head, let body) = self.phase else { return }
+        self.phase = .idle  // Gives up the other reference, so that the buffer grows in place.
+        var part = part
+        var whole = body ?? ByteBuffer()
+        if whole.readableBytes == 0 { whole = part } else { whole.writeBuffer(&part) }
+        let limit = self.bodyLimit(head)
+        guard whole.readableBytes <= limit else {
+            self.refuseBody(head, limit: limit)
+            return
+        }
+        self.phase = .reading(head, whole)
+    }
+
+    private func bodyLimit(_ head: HTTPRequestHead) -> Int {
+        guard head.method == .POST, head.uri.hasPrefix("/v1/messages") else { return self.services.limits.messageBytes }
+        return PublishAPI.isBatch(head.headers) ? self.services.limits.batchBytes : self.services.limits.messageBytes
+    }
+
+    private func refuseBody(_ head: HTTPRequestHead, limit: Int) {
+        self.phase = .answering(head)
+        let isBatch = PublishAPI.isBatch(head.headers)
+        self.respond(
+            WireError(
+                isBatch ? .batchTooLarge : .messageTooLarge,
+                isBatch
+                    ? "A batch may hold \(limit) bytes: send it in parts." : "A message may have \(limit) bytes of JSON.",
+                limit: limit), close: true)
+        self.phase = .dropping
+    }
+
+    private func finish() {
+        guard case .reading(let head, let body) = self.phase else { return }
+        self.phase = .answering(head)
+        let parts = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let request = FrontRequest(
+            head: head, path: parts.first ?? "/", query: QueryString(parts.count > 1 ? parts[1] : ""),
+            body: body ?? ByteBuffer())
+        self.route(request)
+    }
+
+    // MARK: Routing
+
+    private func route(_ request: FrontRequest) {
+        switch (request.path, request.head.method) {
+        case ("/v1/messages", .POST): PublishAPI.publish(request, front: self)
+        case ("/v1/sse", .GET): self.stream { () throws(WireError) in try SSEConnection.sse(request, front: self) }
+        case ("/ramen/receive", .GET): self.stream { () throws(WireError) in try SSEConnection.ramen(request, front: self) }
+        case ("/v1/ws", .GET): self.stream { () throws(WireError) in try WebSocketConnection.session(request, front: self) }
+        case ("/dev/echo", .GET) where self.services.isDev:
+            self.stream { () throws(WireError) in try WebSocketConnection.echo(request, front: self) }
+        case ("/v1/poll", .GET): PollClient.start(request, front: self)
+        case ("/v1/ack", .POST): AckAPI.ack(request, front: self)
+        case ("/ramen/ack", .GET): AckAPI.ramenAck(request, front: self)
+        case ("/v1/messages", _), ("/v1/ack", _): self.methodNotAllowed("POST")
+        case ("/v1/sse", _), ("/v1/ws", _), ("/v1/poll", _), ("/ramen/receive", _), ("/ramen/ack", _):
+            self.methodNotAllowed("GET")
+        default: self.control.answer(request, front: self)
+        }
+    }
+
+    private func methodNotAllowed(_ allowed: String) {
+        self.respond(
+            WireError(.methodNotAllowed, "This path takes \(allowed) only."), headers: [("allow", allowed)])
+    }
+
+    /// Gives the connection to a streaming handler.
+    private func stream(_ make: () throws(WireError) -> any StreamHandler) {
+        do throws(WireError) {
+            let handler = try make()
+            self.handOver(to: handler)
+        } catch {
+            self.respond(error, headers: error.code == .upgradeRequired ? [("sec-websocket-version", "13"), ("upgrade", "websocket")] : [])
+        }
+    }
+
+    /// Takes every HTTP handler off the connection, then lets the stream begin.
+    private func handOver(to handler: any StreamHandler) {
+        guard let context = self.context else { return }
+        self.phase = .handedOver
+        // Not now: the decoder is still on the stack.
+        context.eventLoop.assumeIsolated().execute {
+            guard context.channel.isActive else { return }
+            let operations = context.channel.pipeline.syncOperations
+            do {
+                try operations.addHandler(handler)
+            } catch {
+                context.close(promise: nil)
+                return
+            }
+            operations.removeHandler(self, promise: nil)
+            // The decoder goes last: what it has read ahead belongs to the stream.
+            for type in Self.removable {
+                if let found = type(operations) { operations.removeHandler(context: found, promise: nil) }
+            }
+            handler.begin()
+        }
+    }
+
+    private static let removable: [@Sendable (ChannelPipeline.SynchronousOperations) -> ChannelHandlerContext?] = [
+        { try? $0.context(handlerType: HTTPServerProtocolErrorHandler.self) },
+        { try? $0.context(handlerType: HTTPServerPipelineHandler.self) },
+        { try? $0.context(handlerType: HTTPResponseEncoder.self) },
+        { try? $0.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self) },
+    ]
+
+    // MARK: Answering
+
+    /// Sends the whole answer and gets ready for the next request.
+    ///
+    /// - Parameters:
+    ///   - contentType: nil for none.
+    ///   - close: end the connection whatever the client wishes.
+    func respond(
+        status: HTTPResponseStatus, contentType: String? = "application/json", headers extra: [(String, String)] = [],
+        body: ByteBuffer = ByteBuffer(), close: Bool = false
+    ) {
+        guard case .answering(let request) = self.phase, let context = self.context else { return }
+        self.onGone = nil
+        let keepAlive = request.isKeepAlive && !close && !self.isQuiescing
+        var headers = HTTPHeaders()
+        headers.reserveCapacity(6 + extra.count)
+        if let contentType { headers.add(name: "content-type", value: contentType) }
+        if status != .noContent, status != .notModified {
+            headers.add(name: "content-length", value: String(body.readableBytes))
+        }
+        headers.add(name: "date", value: self.state.date.header(at: self.services.wall()))
+        for (name, value) in extra { headers.add(name: name, value: value) }
+        if !keepAlive {
+            headers.add(name: "connection", value: "close")
+        } else if request.version == .http1_0 {
+            headers.add(name: "connection", value: "keep-alive")
+        }
+        self.phase = .idle
+        context.write(self.wrapOutboundOut(.head(.init(version: request.version, status: status, headers: headers))), promise: nil)
+        if body.readableBytes > 0, request.method != .HEAD {
+            context.write(self.wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
+        }
+        if keepAlive {
+            context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
+        } else {
+            let promise = context.eventLoop.makePromise(of: Void.self)
+            promise.futureResult.assumeIsolated().whenComplete { _ in context.close(promise: nil) }
+            context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: promise)
+        }
+    }
+
+    func respond(_ error: WireError, headers: [(String, String)] = [], close: Bool = false) {
+        var headers = headers
+        if error.code.isTemporary { headers.append(("retry-after", "1")) }
+        self.respond(
+            status: .init(statusCode: error.code.status), headers: headers, body: ErrorJSON.buffer(error), close: close)
+    }
+
+    // MARK: Connection
+
+    func quiesce() {
+        self.isQuiescing = true
+        if case .idle = self.phase { self.context?.close(promise: nil) }
+    }
+
+    func abort() { self.context?.close(promise: nil) }
+}
+
+/// A handler that takes a connection over for good.
+protocol StreamHandler: ChannelHandler, RemovableChannelHandler {
+    /// The HTTP handlers are gone: answer.
+    func begin()
+}

@@ -1,0 +1,50 @@
+import NIOCore
+
+/// What the connections of one event loop share. Confined to it.
+final class LoopState: @unchecked Sendable {
+    let loop: any EventLoop
+    /// The shard of the node that runs on the same loop.
+    let index: Int
+    var date = HTTPDate()
+    /// Every open connection, so that they can be closed when the server goes down.
+    private var connections: [ObjectIdentifier: any Connection] = [:]
+    private var whenEmpty: (@Sendable () -> Void)?
+
+    init(loop: any EventLoop, index: Int) {
+        self.loop = loop
+        self.index = index
+    }
+
+    var count: Int { self.connections.count }
+
+    func opened(_ connection: any Connection) { self.connections[ObjectIdentifier(connection)] = connection }
+
+    func closed(_ connection: any Connection) {
+        self.connections[ObjectIdentifier(connection)] = nil
+        if self.connections.isEmpty, let whenEmpty = self.whenEmpty {
+            self.whenEmpty = nil
+            whenEmpty()
+        }
+    }
+
+    /// Ends idle connections now and the others after their answer.
+    ///
+    /// - Parameter whenEmpty: called once, when none is left.
+    func quiesce(whenEmpty: @escaping @Sendable () -> Void) {
+        guard !self.connections.isEmpty else { return whenEmpty() }
+        self.whenEmpty = whenEmpty
+        for connection in self.connections.values { connection.quiesce() }
+    }
+
+    func closeAll() {
+        for connection in self.connections.values { connection.abort() }
+    }
+}
+
+/// A handler that owns its connection.
+protocol Connection: AnyObject {
+    /// Ends now if nothing is going on, otherwise as soon as it is done.
+    func quiesce()
+    /// Ends now.
+    func abort()
+}

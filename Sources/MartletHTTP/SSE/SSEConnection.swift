@@ -1,0 +1,173 @@
+import MartletCore
+import MartletWire
+import NIOCore
+import NIOHTTP1
+
+/// A connection that is an SSE stream: `/v1/sse` and `/ramen/receive`.
+///
+/// Without `Content-Length` and with `Connection: close` the body ends with the connection (RFC 9112 §6.3), so it needs no
+/// chunk framing.
+final class SSEConnection: ChannelInboundHandler, StreamHandler, LiveClient, Connection {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let services: HTTPServices
+    private let state: LoopState
+    /// Let go once the session is open.
+    private var hello: HelloBox?
+    private let encoder: SSEEncoder
+    private var context: ChannelHandlerContext?
+    private var handle: (any SessionHandle)?
+    private var output = StreamOutput()
+    private var isOpened = false
+    private var isEnded = false
+
+    private init(front: FrontHandler, hello: Hello, encoder: SSEEncoder) {
+        self.services = front.services
+        self.state = front.state
+        self.hello = HelloBox(hello)
+        self.encoder = encoder
+    }
+
+    static func sse(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> SSEConnection {
+        let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
+        var hello = try parser.hello(ackMode: .none)
+        if let last = request.head.headers.first(name: "last-event-id"), !last.isEmpty {
+            // The newer of the two: an EventSource repeats the URL it began with.
+            hello.cursor = try Cursor(parsing: last)
+            hello.automaticReconnect = true
+        }
+        return SSEConnection(
+            front: front, hello: hello,
+            encoder: SSEEncoder(.events(seq: hello.ackMode == .explicit), visibleHeartbeat: try parser.visibleHeartbeat()))
+    }
+
+    static func ramen(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> SSEConnection {
+        let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
+        _ = try parser.requiredDevice()
+        var hello = try parser.hello(ackMode: .none)
+        hello.ackMode = .none
+        hello.cursor = nil
+        hello.ramenSeq = try parser.ramenSeq()
+        hello.heartbeatMs = try parser.heartbeat(default: front.services.limits.ramenHeartbeatMs)
+        return SSEConnection(
+            front: front, hello: hello,
+            encoder: SSEEncoder(.ramen, visibleHeartbeat: try parser.visibleHeartbeat()))
+    }
+
+    // MARK: Channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.state.opened(self)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.ended() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.ended()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        // A client has nothing to say on a stream; what it sends is dropped.
+    }
+
+    private func ended() {
+        guard self.context != nil else { return }
+        self.context = nil
+        self.state.closed(self)
+        let handle = self.handle
+        self.handle = nil
+        handle?.clientClosed()
+    }
+
+    func begin() {
+        guard let context = self.context, let hello = self.hello else { return }
+        self.hello = nil
+        StreamSocket.prepare(context.channel, heartbeatMs: hello.value.heartbeatMs)
+        let handle = self.services.gateway.open(hello.value, client: self, shard: self.state.index)
+        if self.isEnded || self.context == nil { handle.clientClosed() } else { self.handle = handle }
+    }
+
+    // MARK: LiveClient
+
+    func opened(_ welcome: Welcome) {
+        self.isOpened = true
+        self.output.append(640) { buffer in
+            buffer.writeStaticString(
+                """
+                HTTP/1.1 200 OK\r
+                content-type: text/event-stream\r
+                cache-control: no-cache, no-transform\r
+                x-accel-buffering: no\r
+                connection: close\r
+                date:\u{20}
+                """)
+            buffer.writeString(self.state.date.header(at: self.services.wall()))
+            buffer.writeStaticString("\r\n\r\n")
+            self.encoder.welcome(welcome, into: &buffer)
+        }
+    }
+
+    func refused(_ error: WireError) {
+        self.end { RawResponse.write(error, to: &$0) }
+    }
+
+    func send(_ delivery: borrowing Delivery) {
+        let capacity = delivery.message.fragment.count + 320
+        let delivery = copy delivery
+        self.output.append(capacity) { self.encoder.message(delivery, into: &$0) }
+    }
+
+    func gap(_ gap: GapNotice) { self.output.append(192) { self.encoder.gap(gap, into: &$0) } }
+
+    func settled() {}
+
+    func heartbeat() {
+        self.output.append(32) { self.encoder.heartbeat(into: &$0) }
+    }
+
+    func flush() -> Bool {
+        guard let context = self.context, !self.isEnded else { return true }
+        return self.output.flush(context) { [weak self] in
+            guard let self else { return }
+            self.output.socketTook()
+            self.handle?.socketTook()
+        }
+    }
+
+    func close(_ code: CloseCode, retryAfterMs: Int64?) {
+        guard self.isOpened else {
+            // Taken over, and back by itself: 204 tells an EventSource to stop (WHATWG HTML §9.2.3).
+            if code == .takenOver {
+                self.end { $0.writeStaticString("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n") }
+            } else {
+                self.refused(WireError(.storeUnavailable, "The session could not be opened: try again in a moment."))
+            }
+            return
+        }
+        if code == .serviceRestart {
+            self.end { self.encoder.drain(reconnectAfterMs: retryAfterMs ?? 0, into: &$0) }
+        } else {
+            self.end { self.encoder.close(code, retryAfterMs: retryAfterMs, into: &$0) }
+        }
+    }
+
+    private func end(_ write: (inout ByteBuffer) -> Void) {
+        guard let context = self.context, !self.isEnded else { return }
+        self.output.append(256, write)
+        self.isEnded = true
+        self.output.finish(context)
+    }
+
+    // MARK: Connection
+
+    func quiesce() {
+        // The node tells each session to go, which ends the connection.
+    }
+
+    func abort() { self.context?.close(promise: nil) }
+}

@@ -1,0 +1,106 @@
+import MartletCore
+import MartletWire
+import NIOHTTP1
+
+/// Reads a hello out of a request's query and headers, the same for every transport.
+struct HelloParser {
+    let services: HTTPServices
+    let query: QueryString
+    let headers: HTTPHeaders
+
+    /// Who is asking. In dev mode the query says so.
+    ///
+    /// - Throws: `bad_request` for names that are too long, empty or hold control characters; `unauthorized` outside dev mode.
+    func identity() throws(WireError) -> (user: String?, device: String?) {
+        guard self.services.isDev else {
+            throw WireError(.unauthorized, "This server takes no requests without a token.")
+        }
+        return (try self.name("user"), try self.name("device"))
+    }
+
+    private func name(_ parameter: String) throws(WireError) -> String? {
+        guard let value = self.query[parameter] else { return nil }
+        let limit = self.services.limits.nameBytes
+        // U+FFFD is what bytes that are not UTF-8 were decoded to.
+        guard (1...limit).contains(value.utf8.count), !value.unicodeScalars.contains("\u{fffd}"),
+            !value.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f })
+        else {
+            throw WireError(
+                .badRequest, "'\(parameter)' must be 1 to \(limit) bytes of UTF-8 without control characters.", limit: limit)
+        }
+        return value
+    }
+
+    /// The hello of a streaming transport.
+    ///
+    /// - Parameter ackMode: the transport's own; `ack=` overrides it.
+    func hello(ackMode: AckMode) throws(WireError) -> Hello {
+        let identity = try self.identity()
+        guard identity.user != nil || identity.device != nil else {
+            throw WireError(.unauthorized, "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect.")
+        }
+        var hello = Hello(
+            app: .dev, user: identity.user, device: identity.device, ackMode: try self.ackMode(ackMode),
+            limits: self.services.limits)
+        hello.windowMessages = try self.number("window", default: hello.windowMessages, 1...self.services.limits.windowMessagesMax)
+        hello.fromNow = try self.choice("from", ["now"]) != nil
+        hello.heartbeatMs = try self.heartbeat(default: hello.heartbeatMs)
+        if let cursor = self.query["cursor"], !cursor.isEmpty { hello.cursor = try Cursor(parsing: cursor) }
+        return hello
+    }
+
+    private func ackMode(_ own: AckMode) throws(WireError) -> AckMode {
+        switch try self.choice("ack", ["explicit", "none"]) {
+        case "explicit": .explicit
+        case "none": .none
+        default: own
+        }
+    }
+
+    /// `heartbeat=` in seconds, taken into the limits.
+    func heartbeat(default own: Int64) throws(WireError) -> Int64 {
+        guard let text = self.query["heartbeat"] else { return own }
+        guard let seconds = Double(text), seconds.isFinite, seconds > 0, seconds < 1e6 else {
+            throw WireError(.badRequest, "'heartbeat' must be a number of seconds.")
+        }
+        return min(max(Int64(seconds * 1_000), self.services.limits.heartbeatMinMs), self.services.limits.heartbeatMaxMs)
+    }
+
+    /// Whether JavaScript must see heartbeats.
+    func visibleHeartbeat() throws(WireError) -> Bool { try self.choice("hb", ["visible"]) != nil }
+
+    func choice(_ name: String, _ values: [String]) throws(WireError) -> String? {
+        guard let value = self.query[name], !value.isEmpty else { return nil }
+        guard values.contains(value) else {
+            throw WireError(.badRequest, "'\(name)' must be \(values.joined(separator: " or ")).")
+        }
+        return value
+    }
+
+    func number(_ name: String, default own: Int, _ range: ClosedRange<Int>) throws(WireError) -> Int {
+        guard let text = self.query[name], !text.isEmpty else { return own }
+        guard let value = Int(text), range.contains(value) else {
+            throw WireError(
+                .badRequest, "'\(name)' must be a number from \(range.lowerBound) to \(range.upperBound).",
+                limit: range.upperBound)
+        }
+        return value
+    }
+
+    /// RAMEN's `seq`, and the number of a `Last-Event-ID` if that is larger.
+    func ramenSeq() throws(WireError) -> UInt64 {
+        guard let text = self.query["seq"], let seq = UInt64(text) else {
+            throw WireError(.badRequest, "'seq' must be the largest sequence number seen, or 0.")
+        }
+        return max(seq, self.headers.first(name: "last-event-id").flatMap { UInt64($0) } ?? 0)
+    }
+
+    /// The device, which some calls cannot do without.
+    func requiredDevice() throws(WireError) -> (user: String?, device: String) {
+        let identity = try self.identity()
+        guard let device = identity.device else {
+            throw WireError(.badRequest, "Name the device: add &device=NAME.")
+        }
+        return (identity.user, device)
+    }
+}

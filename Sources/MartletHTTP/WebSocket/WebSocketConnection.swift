@@ -1,0 +1,243 @@
+import MartletCore
+import MartletWire
+import NIOCore
+import NIOHTTP1
+
+/// A connection that is a WebSocket: a session at `/v1/ws`, or the echo of dev mode.
+final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connection {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// What the frames are for.
+    enum Role {
+        case session(visibleHeartbeat: Bool)
+        case echo
+    }
+
+    /// How long a peer gets to answer a close frame.
+    private static let closeTimeout = TimeAmount.seconds(2)
+
+    let services: HTTPServices
+    let state: LoopState
+    private let role: Role
+    /// Let go once the session is open.
+    private var hello: HelloBox?
+    /// The header fields of the `101` answer; let go once it is sent.
+    private var answer: [WebSocketHandshake.Header]
+    private var decoder: WebSocketDecoder
+    private(set) var context: ChannelHandlerContext?
+    var handle: (any SessionHandle)?
+    var output = StreamOutput()
+    /// A close frame was sent; nothing is sent after it.
+    private(set) var isClosing = false
+    private var isUpgraded = false
+
+    private init(
+        front: FrontHandler, role: Role, hello: Hello?, answer: [WebSocketHandshake.Header], limits: WebSocketDecoder.Limits
+    ) {
+        self.services = front.services
+        self.state = front.state
+        self.role = role
+        self.hello = hello.map { HelloBox($0) }
+        self.answer = answer
+        self.decoder = WebSocketDecoder(limits: limits)
+    }
+
+    static func session(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> WebSocketConnection {
+        let answer = try Self.accept(request)
+        let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
+        var hello = try parser.hello(ackMode: .explicit)
+        hello.seesClient = true
+        let visible = try parser.visibleHeartbeat()
+        return WebSocketConnection(
+            front: front, role: .session(visibleHeartbeat: visible), hello: hello, answer: answer,
+            limits: .init(messageBytes: front.services.limits.clientFrameBytes))
+    }
+
+    static func echo(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> WebSocketConnection {
+        WebSocketConnection(
+            front: front, role: .echo, hello: nil, answer: try Self.accept(request),
+            limits: .init(messageBytes: 32 << 20, fragments: 1 << 20))
+    }
+
+    private static func accept(_ request: FrontRequest) throws(WireError) -> [WebSocketHandshake.Header] {
+        do throws(WebSocketHandshake.Refusal) {
+            return try WebSocketHandshake.accept(
+                method: request.head.method.rawValue, headers: request.head.headers.map { ($0.name, $0.value) })
+        } catch {
+            throw error.error
+        }
+    }
+
+    // MARK: Channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.state.opened(self)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.ended() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.ended()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    private func ended() {
+        guard self.context != nil else { return }
+        self.context = nil
+        self.state.closed(self)
+        let handle = self.handle
+        self.handle = nil
+        handle?.clientClosed()
+    }
+
+    func begin() {
+        guard let context = self.context else { return }
+        switch self.role {
+        case .echo:
+            self.sendUpgrade()
+            self.flushOutput()
+        case .session(let visible):
+            guard let hello = self.hello?.value else { return }
+            self.hello = nil
+            StreamSocket.prepare(context.channel, heartbeatMs: hello.heartbeatMs)
+            let client = WebSocketClient(connection: self, visibleHeartbeat: visible)
+            let handle = self.services.gateway.open(hello, client: client, shard: self.state.index)
+            if self.context == nil || self.isClosing { handle.clientClosed() } else { self.handle = handle }
+        }
+    }
+
+    /// Answers the handshake; frames may follow.
+    func sendUpgrade() {
+        self.isUpgraded = true
+        self.output.append(768) { buffer in
+            buffer.writeStaticString("HTTP/1.1 101 Switching Protocols\r\n")
+            for (name, value) in self.answer { buffer.writeString("\(name): \(value)\r\n") }
+            buffer.writeStaticString("\r\n")
+        }
+        self.answer = []
+    }
+
+    /// Refuses the handshake.
+    func refuse(_ error: WireError) {
+        guard let context = self.context, !self.isClosing else { return }
+        self.isClosing = true
+        self.output.append(256) { RawResponse.write(error, to: &$0) }
+        self.output.finish(context)
+    }
+
+    // MARK: Frames in
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var buffer = self.unwrapInboundIn(data)
+        self.handle?.heard()
+        self.decoder.feed(&buffer)
+        do throws(WebSocketError) {
+            while let event = try self.decoder.next() {
+                self.received(event)
+                if self.context == nil { return }
+            }
+        } catch {
+            self.close(error.code.rawValue, reason: error.reason)
+        }
+        self.flushOutput()
+    }
+
+    private func received(_ event: WebSocketEvent) {
+        switch event {
+        case .text(let payload):
+            switch self.role {
+            case .echo: self.write(.text, payload)
+            case .session: self.frame(payload)
+            }
+        case .binary(let payload):
+            switch self.role {
+            case .echo: self.write(.binary, payload)
+            case .session: self.close(CloseCode.unsupportedData.rawValue, reason: "this endpoint takes text frames")
+            }
+        case .ping(let payload): self.write(.pong, payload)
+        case .pong: break
+        case .close(let code, _): self.peerCloses(code)
+        }
+    }
+
+    private func frame(_ payload: ByteBuffer) {
+        do throws(WireError) {
+            switch try payload.withUnsafeReadableBytesTyped({ (bytes) throws(WireError) in try ClientFrame(parsing: bytes) }) {
+            case .ack(let ack): try self.handle?.ack(ack)
+            case .ackCursor(let cursor): try self.handle?.ack(cursor)
+            case .ping(let echo):
+                self.writeText(echo.count + 16) {
+                    $0.writeStaticString(#"{"pong":"#)
+                    $0.writeBytes(echo)
+                    $0.writeStaticString("}")
+                }
+            case .empty: break
+            }
+        } catch {
+            let body = error.json
+            self.writeText(body.count) { $0.writeBytes(body) }
+            self.close(CloseCode.policyViolation.rawValue, reason: error.code.rawValue)
+        }
+    }
+
+    // MARK: Frames out
+
+    private func write(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) {
+        guard !self.isClosing else { return }
+        self.output.append(payload.readableBytes + 10) { WebSocketEncoder.frame(opcode, payload, into: &$0) }
+    }
+
+    /// Queues a text frame whose length is known when it is written.
+    func writeText(_ capacity: Int, _ body: (inout ByteBuffer) -> Void) {
+        guard !self.isClosing else { return }
+        self.output.append(capacity + 10) { WebSocketEncoder.text(into: &$0, body) }
+    }
+
+    func writePing() { self.write(.ping, ByteBuffer()) }
+
+    /// - Returns: whether the socket has taken everything.
+    @discardableResult
+    func flushOutput() -> Bool {
+        guard let context = self.context else { return true }
+        return self.output.flush(context) { [weak self] in
+            guard let self else { return }
+            self.output.socketTook()
+            self.handle?.socketTook()
+        }
+    }
+
+    // MARK: Closing
+
+    /// Sends a close frame, then waits for the peer's for a moment.
+    func close(_ code: UInt16, reason: String) {
+        guard let context = self.context, !self.isClosing else { return }
+        self.output.append(128) { WebSocketEncoder.close(code, reason: reason, into: &$0) }
+        self.isClosing = true
+        self.flushOutput()
+        context.eventLoop.assumeIsolated().scheduleTask(in: Self.closeTimeout) { [weak self] in
+            self?.context?.close(promise: nil)
+        }
+    }
+
+    private func peerCloses(_ code: UInt16?) {
+        guard let context = self.context else { return }
+        if !self.isClosing {
+            self.isClosing = true
+            self.output.append(16) { WebSocketEncoder.close(code, into: &$0) }
+        }
+        self.output.finish(context)
+    }
+
+    // MARK: Connection
+
+    func quiesce() {
+        // The node tells each session to go; an echo has nobody to tell it.
+        if case .echo = self.role { self.close(CloseCode.goingAway.rawValue, reason: CloseCode.goingAway.reason) }
+    }
+
+    func abort() { self.context?.close(promise: nil) }
+}

@@ -1,0 +1,126 @@
+package import Logging
+import MartletCore
+import MartletHTTP
+import MartletNode
+import MartletStoreSQLite
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import UnixSignals
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+
+/// Puts the server together: configuration to store, node and listener. The only place that knows every adapter.
+package struct Server: Service {
+    private let configuration: ServerConfiguration
+    private let logger: Logger
+    private let onListening: @Sendable (_ url: String) -> Void
+
+    /// - Parameter onListening: called once, when the port answers.
+    package init(
+        _ configuration: ServerConfiguration, logger: Logger, onListening: @escaping @Sendable (_ url: String) -> Void
+    ) {
+        self.configuration = configuration
+        self.logger = logger
+        self.onListening = onListening
+    }
+
+    /// Runs a server until SIGTERM or SIGINT.
+    ///
+    /// - Throws: what keeps it from starting, as a sentence.
+    package static func main(
+        _ configuration: ServerConfiguration, logger: Logger, onListening: @escaping @Sendable (_ url: String) -> Void
+    ) async throws {
+        let server = Server(configuration, logger: logger, onListening: onListening)
+        // The group's own lines say nothing that the server's do not.
+        let quiet = Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }
+        let group = ServiceGroup(
+            configuration: .init(
+                services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet))
+        try await group.run()
+    }
+
+    /// Runs until a graceful shutdown is asked for, then drains within the limit.
+    ///
+    /// - Throws: what keeps it from starting, as a sentence.
+    package func run() async throws {
+        let store = try StoreSetup.open(self.configuration, logger: self.logger)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: UsableCores.count)
+        let loops = Array(group.makeIterator()).map { $0 as any EventLoop }
+        let clock = NodeClock(
+            now: { store.clock.now() }, wall: { ServerClock.wallMs() },
+            random: { UInt64.random(in: .min ... .max) })
+        let node = Node(
+            store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger)
+        let services = HTTPServices(
+            gateway: node, desk: node, limits: self.configuration.limits, isDev: self.configuration.isDev,
+            isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger)
+        let listener: HTTPListener
+        do {
+            listener = try await HTTPListener.start(
+                host: self.configuration.host, port: self.configuration.port, services: services, group: group,
+                loops: loops)
+        } catch {
+            await Self.stop(store, logger: self.logger)
+            throw StartError(
+                "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen.")
+        }
+        let port = listener.address?.port ?? self.configuration.port
+        let host = self.configuration.host.contains(":") ? "[\(self.configuration.host)]" : self.configuration.host
+        self.logger.info("listening", metadata: ["host": "\(host)", "port": "\(port)", "dev": "\(self.configuration.isDev)"])
+        self.onListening("http://\(host):\(port)")
+        try? await gracefulShutdown()
+        await self.drain(node: node, listener: listener)
+        await Self.stop(store, logger: self.logger)
+        try await group.shutdownGracefully()
+        self.logger.info("stopped")
+    }
+
+    /// Tells every session to come back later, takes the acks that are under way, and gives up when the time is over.
+    private func drain(node: Node, listener: HTTPListener) async {
+        let sessions = node.sessions
+        self.logger.info("draining", metadata: ["sessions": "\(sessions)", "limitSeconds": "\(self.configuration.drainSeconds)"])
+        await listener.stopAccepting()
+        let over = OneShot()
+        node.drain()
+        listener.quiesce { over.fire() }
+        let timer = Task {
+            try? await Task.sleep(for: .seconds(self.configuration.drainSeconds))
+            over.fire()
+        }
+        await over.wait()
+        timer.cancel()
+        let left = node.sessions
+        if left > 0 { self.logger.warning("sessions did not leave in time", metadata: ["sessions": "\(left)"]) }
+        listener.abort()
+        await withCheckedContinuation { continuation in node.flushPositions { continuation.resume() } }
+    }
+
+    private static func sentence(_ error: any Error) -> String {
+        guard let error = error as? IOError else { return "\(error)." }
+        return switch error.errnoCode {
+        case EADDRINUSE: "something else listens there."
+        case EACCES: "this user may not (ports below 1024 are the system's)."
+        case EADDRNOTAVAIL: "this machine has no such address."
+        default: "\(error)."
+        }
+    }
+
+    private static func stop(_ store: StoreSetup, logger: Logger) async {
+        let error = await withCheckedContinuation { continuation in
+            store.log.stop { continuation.resume(returning: $0) }
+        }
+        if let error { logger.error("the store could not be closed cleanly", metadata: ["error": "\(error.detail)"]) }
+    }
+}
+
+/// Why the server cannot start, in one sentence.
+package struct StartError: Error, CustomStringConvertible {
+    package var description: String
+    init(_ description: String) { self.description = description }
+}

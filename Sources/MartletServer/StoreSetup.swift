@@ -1,0 +1,41 @@
+import Logging
+import MartletCore
+import MartletStoreSQLite
+import Synchronization
+
+/// The embedded store with the clock that it keeps.
+struct StoreSetup: Sendable {
+    let log: SQLiteStore
+    let clock: ServerClock
+
+    /// Opens the store and goes on from its clock.
+    ///
+    /// - Throws: one sentence for the operator.
+    static func open(_ configuration: ServerConfiguration, logger: Logger) throws -> StoreSetup {
+        let late = LateClock()
+        var settings = SQLiteStoreConfiguration(folder: configuration.dataFolder, durability: configuration.durability)
+        settings.limits = configuration.limits
+        let environment = SQLiteStoreEnvironment(
+            now: { late.clock.now() }, wall: { ServerClock.wallMs() },
+            clockSample: {
+                let sample = late.clock.sample()
+                return ClockSample(serverMs: sample.serverMs, bootMs: sample.bootMs, bootID: sample.bootID)
+            })
+        let log = try SQLiteStore(settings, environment: environment, logger: logger)
+        let sample = log.loadClock().map {
+            ServerClock.Sample(serverMs: $0.serverMs, bootMs: $0.bootMs, bootID: $0.bootID)
+        }
+        let clock = ServerClock(resuming: sample)
+        late.set(clock)
+        return StoreSetup(log: log, clock: clock)
+    }
+}
+
+/// A clock that is only known once the store has been opened: until then, one that knows of no sample.
+private final class LateClock: Sendable {
+    private let state = Mutex(ServerClock(resuming: nil))
+
+    var clock: ServerClock { self.state.withLock { $0 } }
+
+    func set(_ clock: ServerClock) { self.state.withLock { $0 = clock } }
+}

@@ -1,0 +1,84 @@
+import MartletCore
+import MartletWire
+
+/// One call that waits for the writer.
+enum Operation: Sendable {
+    case append(AppendJob)
+    case recall(MessageID, AppID, @Sendable (Result<RecallOutcome?, StoreError>) -> Void)
+    case open(DeviceOpening, @Sendable (Result<DeviceRecord, StoreError>) -> Void)
+    case record([DeviceUpdate])
+    case reserve(UInt64, DeviceKey, @Sendable (Result<UInt64, StoreError>) -> Void)
+    /// Runs in its place among the others, with all changes before it applied in memory.
+    case fence(@Sendable () -> Void)
+    /// Writes everything that is kept in memory, then says whether it could.
+    case settle(@Sendable (StoreError?) -> Void)
+
+    /// Whether nothing of it is left to do for a later commit.
+    var isTaken: Bool {
+        if case .append(let job) = self { job.next >= job.requests.count } else { true }
+    }
+}
+
+/// One call of `append`, which several commits may take in parts. Used by the writer only, once it waits.
+final class AppendJob: @unchecked Sendable {
+    let requests: [AppendRequest]
+    let bytes: Int
+    /// The next request to store.
+    var next = 0
+    /// Requests that have an outcome, in this or an earlier commit.
+    var taken = 0
+    var outcomes: [AppendOutcome] = []
+    let done: @Sendable ([AppendOutcome]) -> Void
+
+    init(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) {
+        self.requests = requests
+        self.bytes = requests.reduce(0) { $0 + $1.members.count + 64 }
+        self.done = done
+    }
+
+    /// Takes the outcomes of the next part; with the last one the caller is told.
+    func complete(_ part: [AppendOutcome]) {
+        if self.outcomes.isEmpty, part.count == self.requests.count {
+            self.done(part)
+        } else {
+            self.outcomes += part
+            if self.outcomes.count == self.requests.count { self.done(self.outcomes) }
+        }
+    }
+}
+
+/// What one commit does, and whom to tell how it went.
+struct Group {
+    var inTransaction = false
+    /// Says that COMMIT was reached.
+    var committing = false
+    var changesBefore: Int32 = 0
+    /// Whether the commit had anything to write.
+    var wrote = false
+    var rows = 0
+    var items: [Indexer.Item] = []
+    var commits: [Commit] = []
+    var recalled: [UInt64] = []
+    /// Lanes that lose what is up to an offset.
+    var drops: [LaneKey: UInt64] = [:]
+    /// Inboxes that grew.
+    var touched: Set<Int64> = []
+    var flushed: [DeviceKey: DeviceState] = [:]
+    /// What to put back into memory if the commit fails: records, and the updates taken since.
+    var undo: [(DeviceKey, DeviceState?)] = []
+    var updates: [DeviceUpdate] = []
+    var indexedRows = 0
+    var indexedUpTo: UInt64?
+    var expiryDrained = false
+    var sweepPosition: Int64?
+    var completions: [Completion] = []
+
+    enum Completion {
+        case append(AppendJob, [AppendOutcome])
+        case recall(Result<RecallOutcome?, StoreError>, @Sendable (Result<RecallOutcome?, StoreError>) -> Void)
+        /// `written`: whether it holds only once the group is committed.
+        case open(Result<DeviceRecord, StoreError>, written: Bool, @Sendable (Result<DeviceRecord, StoreError>) -> Void)
+        case reserve(Result<UInt64, StoreError>, @Sendable (Result<UInt64, StoreError>) -> Void)
+        case settle(StoreError?, @Sendable (StoreError?) -> Void)
+    }
+}

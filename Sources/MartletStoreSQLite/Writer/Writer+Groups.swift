@@ -1,0 +1,155 @@
+import Logging
+import MartletCore
+import MartletWire
+import Synchronization
+
+/// How a group ends.
+extension Writer {
+    /// Does one operation, or as much of it as the group has room for.
+    func apply(_ operation: Operation, _ group: inout Group) throws {
+        switch operation {
+        case .append(let job): try self.append(job, &group)
+        case .recall(let id, let app, let done):
+            group.completions.append(.recall(.success(try self.recall(id, app, &group)), done))
+        case .open(let request, let done): try self.open(request, &group, done)
+        case .record(let updates):
+            group.updates += updates
+            for update in updates { self.record(update) }
+        case .reserve(let count, let device, let done): try self.reserve(count, device, &group, done)
+        case .fence(let body): body()
+        case .settle(let done):
+            try self.settle(&group)
+            group.completions.append(.settle(nil, done))
+        }
+    }
+
+    /// Notes for an operation that it failed. Of an append, that is the part that this group was to take.
+    /// - Parameter whole: also what later groups were to take.
+    func fail(_ operation: Operation, _ error: StoreError, whole: Bool = false, _ group: inout Group) {
+        switch operation {
+        case .append(let job):
+            let first = job.taken
+            if whole { job.next = job.requests.count }
+            group.completions.append(.append(job, Array(repeating: .failed(error), count: job.next - first)))
+            job.taken = job.next
+        case .recall(_, _, let done): group.completions.append(.recall(.failure(error), done))
+        case .open(_, let done): group.completions.append(.open(.failure(error), written: true, done))
+        case .record: break
+        case .reserve(_, _, let done): group.completions.append(.reserve(.failure(error), done))
+        case .fence(let body): body()
+        case .settle(let done): group.completions.append(.settle(error, done))
+        }
+    }
+
+    /// Shows a committed group: to the readers, to the observer, to the callers.
+    func publish(_ group: Group) {
+        if !self.healthy, group.wrote {
+            self.healthy = true
+            self.logger.notice("The store can write again.")
+        }
+        for item in group.items { self.indexer.add(item) }
+        let observer = self.queue.withLock { $0.observer }
+        let batch = self.indexer.batch
+        self.shared.memtable.withLock { memtable in
+            for item in group.items { memtable.insert(item.message, into: item.inboxes) }
+            for offset in group.recalled { memtable.recall(offset) }
+            for (lane, offset) in group.drops { memtable.drop(lane, upTo: offset) }
+            if let last = group.items.last { memtable.end = last.message.offset }
+            if let indexed = group.indexedUpTo, let batch { memtable.prune(batch.items, upTo: indexed) }
+        }
+        let isAwaited = self.shared.published.withLock { published in
+            published.count += 1
+            return published.waiting > 0
+        }
+        if isAwaited { self.shared.published.wakeAll() }
+        self.indexer.batch?.written += group.indexedRows
+        if group.indexedUpTo != nil { self.indexer.finish() }
+        for (lane, offset) in group.drops { self.indexer.left(lane, upTo: offset) }
+        self.forgetFlushed(group.flushed)
+        if let position = group.sweepPosition { self.sweepPosition = position }
+        if !group.items.isEmpty { self.lastAppendMs = monotonicMs() }
+        if !group.commits.isEmpty { observer?(group.commits) }
+        self.complete(group.completions)
+        self.boundCaches()
+        self.boundLog()
+    }
+
+    func complete(_ completions: [Group.Completion]) {
+        for completion in completions {
+            switch completion {
+            case .append(let job, let outcomes): job.complete(outcomes)
+            case .recall(let result, let done): done(result)
+            case .open(let result, _, let done): done(result)
+            case .reserve(let result, let done): done(result)
+            case .settle(let error, let done): done(error)
+            }
+        }
+    }
+
+    /// Undoes a group that could not be committed, and tells its callers.
+    func rescue(_ group: Group, _ failure: SQLiteError) {
+        if self.healthy {
+            self.healthy = false
+            self.logger.error("The store cannot write: \(failure.description)")
+        }
+        if !self.db.isAutocommit { try? self.sql.rollback.run() }
+        // What was computed from rows of the group may be wrong now.
+        self.stats = [:]
+        self.inboxes = [:]
+        if group.committing, !group.items.isEmpty {
+            do {
+                if try self.exists(group) {
+                    self.publish(group)
+                    return
+                }
+            } catch {
+                self.doubtful = group
+            }
+        }
+        if !group.undo.isEmpty {
+            self.shared.devices.withLock { devices in
+                for (key, state) in group.undo.reversed() { devices[key] = state }
+            }
+            for update in group.updates { self.record(update) }
+        }
+        let error = StoreError(.unavailable, failure.description)
+        let end = self.shared.memtable.withLock { $0.end }
+        self.complete(
+            group.completions.map { completion in
+                switch completion {
+                case .append(let job, let outcomes):
+                    .append(job, Array(repeating: .failed(error), count: outcomes.count))
+                case .recall(_, let done): .recall(.failure(error), done)
+                case .open(.success(var record), written: false, let done):
+                    {
+                        record.end = end
+                        return .open(.success(record), written: false, done)
+                    }()
+                case .open(.failure(let own), written: false, let done): .open(.failure(own), written: false, done)
+                case .open(_, _, let done): .open(.failure(error), written: true, done)
+                case .reserve(_, let done): .reserve(.failure(error), done)
+                case .settle(_, let done): .settle(error, done)
+                }
+            })
+    }
+
+    private func exists(_ group: Group) throws -> Bool {
+        guard let first = group.items.first else { return false }
+        defer { self.sql.hasMessage.reset() }
+        self.sql.hasMessage.bind(1, first.message.offset)
+        return try self.sql.hasMessage.step()
+    }
+
+    /// Finds out about a group whose COMMIT failed. If it is there after all it is announced, so that whoever is
+    /// caught up sees it; its callers were told that it failed.
+    func resolveDoubt() throws {
+        guard var group = self.doubtful else { return }
+        let exists = try self.exists(group)
+        self.doubtful = nil
+        guard exists else { return }
+        group.completions = []
+        group.indexedUpTo = nil
+        group.indexedRows = 0
+        self.publish(group)
+    }
+}

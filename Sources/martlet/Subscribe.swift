@@ -1,0 +1,86 @@
+import ArgumentParser
+import NIOCore
+
+/// `martlet subscribe`.
+struct Subscribe: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Print the messages of a device, one a line.",
+        discussion: """
+            Each message is printed as one line of JSON, at once, and acked within a second after it was printed; \
+            what goes on otherwise is said on standard error. When the connection is lost, it connects again and \
+            goes on where it was. Exits with 0 after --count messages, when it is told to stop (SIGINT, SIGTERM), or \
+            when nobody reads its output any more.
+
+            Examples:
+              martlet subscribe --user alice --device a1
+              martlet subscribe --user alice --device a1 --count 1 | jq .data
+              martlet subscribe --device kiosk-7 --raw >> lines.log
+              martlet subscribe --user alice --device a1 --cursor-file alice.cursor
+            """
+    )
+
+    @OptionGroup var server: ServerOptions
+
+    @Option(help: "The user whose messages to get.")
+    var user: String?
+
+    @Option(help: "The device to be. Without one, messages count from now on and nothing is recorded.")
+    var device: String?
+
+    @Option(help: "Exit after this many messages.")
+    var count: Int?
+
+    @Option(
+        help: "A file that keeps the position: read at the start if it is there, written after messages were printed.")
+    var cursorFile: String?
+
+    @Flag(help: "Print only each message's data; a string without its quotes.")
+    var raw = false
+
+    func validate() throws {
+        guard self.user != nil || self.device != nil else {
+            throw ValidationError("Say whose messages: --user, --device or both.")
+        }
+        if let count = self.count, count < 1 { throw ValidationError("--count must be at least 1.") }
+    }
+
+    func run() async throws {
+        Output.ignoreBrokenPipes()
+        // The server is asked for a heartbeat every 20 s; 1.75 of them without a byte mean that the connection is lost.
+        let client = Client(self.server.url, silence: .seconds(Subscriber.heartbeatSeconds * 7 / 4))
+        let progress = Progress(client: client, user: self.user, device: self.device, file: self.cursorFile)
+        let subscriber = Subscriber(
+            client: client, progress: progress, user: self.user, device: self.device, count: self.count, raw: self.raw)
+        let start: String?
+        do {
+            start = try progress.readFile()
+        } catch {
+            Output.status(error.message)
+            await client.shutdown()
+            throw ExitCode.failure
+        }
+
+        let work = Task { [subscriber] () -> ClientError? in
+            var subscriber = subscriber
+            return await subscriber.run(from: start)
+        }
+        let recording = Task {
+            while (try? await Task.sleep(for: .seconds(1))) != nil {
+                await progress.record()
+                // Otherwise `| head -1` would wait for the message after the one it wanted.
+                if Output.isClosed { work.cancel() }
+            }
+        }
+        let signals = StopSignals { work.cancel() }
+        let failure = await work.value
+        signals.stop()
+        recording.cancel()
+        await recording.value
+        await progress.record()
+        await client.shutdown()
+        if let failure {
+            Output.status(failure.message)
+            throw ExitCode.failure
+        }
+    }
+}

@@ -1,0 +1,29 @@
+import Testing
+
+/// The structure rules of AGENTS.md, checked on the files themselves.
+struct TidyTests {
+    @Test func `Sources import only what their target may`() throws {
+        let files = try SourceFile.all(below: "Sources")
+        #expect(files.count > 10)
+        let problems = files.flatMap { Rules.imports(of: $0, allowed: Rules.imports[$0.target]) }
+        #expect(problems == [])
+    }
+
+    @Test func `No source file is longer than 400 lines, no test file than 500`() throws {
+        let sources = try SourceFile.all(below: "Sources").flatMap { Rules.length(of: $0, most: 400) }
+        let tests = try SourceFile.all(below: "Tests").flatMap { Rules.length(of: $0, most: 500) }
+        #expect(sources + tests == [])
+    }
+
+    @Test func `No source file makes a banned call`() throws {
+        let problems = try SourceFile.all(below: "Sources").flatMap { Rules.bannedCalls(in: $0) }
+        #expect(problems == [])
+    }
+
+    @Test func `Every exception is still needed`() throws {
+        let files = try SourceFile.all(below: "Sources")
+        for (path, call) in Rules.exceptions {
+            #expect(files.contains { $0.path == path && $0.code.contains { $0.contains(call) } }, "\(path) has no \(call) any more")
+        }
+    }
+}

@@ -1,0 +1,136 @@
+"""A real Chromium on the dev page: EventSource and WebSocket, acks, a killed server, a screenshot."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from server import unique
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if not CHROMIUM:
+        pytest.skip("no chromium here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    yield page
+    context.close()
+    assert not problems, problems
+
+
+def open_page(page, server, user, transport, device="browser"):
+    page.goto(server.url)
+    expect(page.locator("#state")).to_contain_text("connected")
+    page.click("#connect")  # away from the default user
+    page.fill("#user", user)
+    page.fill("#device", device)
+    page.fill("#name", user)
+    if transport == "ws":
+        page.locator("#ws").check(force=True)
+    page.click("#connect")
+    label = "WebSocket" if transport == "ws" else "SSE"
+    expect(page.locator("#state")).to_have_text(f"connected by {label}", timeout=10_000)
+
+
+def publish(page, data, priority="medium"):
+    page.fill("#data", data)
+    page.locator(f"input[name=priority][value={priority}]").check(force=True)
+    page.click("#publish")
+    expect(page.locator("#published")).to_contain_text("202")
+
+
+@pytest.mark.parametrize("transport", ["sse", "ws"])
+def test_publish_by_the_form_and_see_it_arrive(page, hub, transport):
+    open_page(page, hub, unique("user"), transport)
+    publish(page, '{"n": 1, "html": "<img src=x onerror=alert(1)>"}', "high")
+    message = page.locator("#messages li").first
+    expect(message).to_contain_text('"n": 1')
+    expect(message.locator(".badge.high")).to_have_text("high")
+    expect(message.locator(".latency")).to_contain_text("ms")
+    expect(message.locator(".badge.good")).to_have_text("acked")
+    assert page.locator("#messages img").count() == 0
+    expect(page.locator("#status-devices")).to_contain_text("browser: delivered")
+    expect(page.locator("#curl-publish")).to_contain_text('"priority":"high"')
+
+
+@pytest.mark.parametrize("transport", ["sse", "ws"])
+def test_resumes_after_the_server_was_killed(page, server, transport):
+    open_page(page, server, "alice", transport)
+    publish(page, '"before"')
+    expect(page.locator("#messages li").first).to_contain_text("before")
+    server.kill9()
+    expect(page.locator("#state")).to_contain_text("reconnecting")
+    server.restart()
+    sent = server.publish("alice", data="while away")
+    expect(page.locator(f'#messages li[data-id="{sent}"]')).to_contain_text("while away", timeout=20_000)
+    expect(page.locator("#state")).to_contain_text("connected by")
+    publish(page, '"after"')
+    expect(page.locator("#messages li").first).to_contain_text("after")
+    # Nothing that the browser acked or presented came twice.
+    shown = page.locator("#messages li pre").all_text_contents()
+    assert [shown.count(text) for text in ("before", "while away", "after")] == [1, 1, 1]
+    expect(page.locator("#status-devices")).to_contain_text("browser: delivered")
+    page.wait_for_timeout(1_500)  # for the screenshot: new messages fade in
+    save_screenshot(page, transport)
+
+
+def test_a_taken_over_page_stops(page, hub):
+    from clients import RawSSE
+
+    user = unique("user")
+    for transport in ("sse", "ws"):
+        open_page(page, hub, user, transport)
+        with RawSSE(hub, user, "browser") as client:
+            expect(page.locator("#state")).to_have_text("stopped")
+            expect(page.locator("#notice")).to_contain_text("taken over")
+            hub.publish(user, data=1)
+            client.next()
+            page.wait_for_timeout(3_500)  # longer than any retry: it must not come back by itself
+            assert not client.ended.is_set()
+            client.acknowledge()
+
+
+def test_recall_and_errors_are_shown(page, hub):
+    open_page(page, hub, unique("user"), "sse")
+    page.fill("#name", unique("nobody"))
+    publish(page, '"later"')
+    page.click("#recall")
+    expect(page.locator("#published")).to_contain_text("recalled")
+    page.fill("#name", "x\u0007")
+    page.click("#publish")
+    expect(page.locator("#published")).to_contain_text("bad_request")
+
+
+def test_fits_a_phone(browser, hub):
+    context = browser.new_context(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True, color_scheme="dark")
+    page = context.new_page()
+    open_page(page, hub, unique("user"), "ws")
+    publish(page, '{"long": "' + "word" * 200 + '"}')
+    expect(page.locator("#messages li")).to_have_count(1)
+    expect(page.locator("#status-devices")).to_contain_text("delivered")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    save_screenshot(page, "phone")
+    context.close()
+
+
+def save_screenshot(page, name):
+    target = os.environ.get("MARTLET_SCREENSHOT")
+    path = Path(target) if target else Path(tempfile.gettempdir()) / "martlet-dev-page.png"
+    page.screenshot(path=path.with_stem(f"{path.stem}-{name}"), full_page=True)

@@ -1,0 +1,99 @@
+"""One slow, dead or hostile client delays no other."""
+
+import json
+import time
+
+from clients import RawSSE, WebSocket
+
+
+def test_a_slow_reader_delays_nobody_and_costs_no_memory(server):
+    line = json.dumps({"to": {"user": "alice"}, "type": "t", "data": "x" * 10_000})
+    slowest = 0.0
+
+    def publish_1_mb(quick):
+        nonlocal slowest
+        server.batch([line] * 100)
+        begin = time.monotonic()
+        quick.take(100, 10)
+        slowest = max(slowest, time.monotonic() - begin)
+
+    with RawSSE(server, "alice", "quick") as quick:
+        for _ in range(80):  # until the store's own caches are as large as they get
+            publish_1_mb(quick)
+        before = server.rss_kb()
+        stuck = server.connect(receive_buffer=4096)
+        stuck.sendall(b"GET /v1/sse?user=alice&device=stuck&from=now HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert stuck.recv(1024).startswith(b"HTTP/1.1 200")
+        for _ in range(50):
+            publish_1_mb(quick)
+        grown = server.rss_kb() - before
+    # 50 MB were published meanwhile; what waits for the slow one waits in the log.
+    assert grown < 16_000, f"{grown} KB more"
+    assert slowest < 2
+    # It reads on, and gets everything.
+    received = 0
+    stuck.settimeout(10)
+    while received < 5_000 * 10_000:
+        chunk = stuck.recv(1 << 20)
+        assert chunk, f"closed after {received} bytes"
+        received += len(chunk)
+    stuck.close()
+
+
+def test_a_reader_that_never_acks_is_held_at_its_window(hub, user):
+    with WebSocket(hub, user, f"{user}-silent", window=8) as silent, WebSocket(hub, user, f"{user}-quick") as quick:
+        for n in range(50):
+            hub.publish(user, data=n, priority="high")
+            assert quick.next()["data"] == n
+            quick.send({"ack": quick.last["seq"]})
+        silent.take(8)
+        silent.silent(0.2)
+
+
+def test_hostile_bytes_end_one_connection_only(hub, user):
+    hostile = [
+        b"\x00\x01\x02\x03" * 100,
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /v1/sse?user=x HTTP/1.1\r\n" + b"A: " + b"x" * 200_000,
+        b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n",
+        b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
+        b"GET /v1/ws?user=x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"GET /v1/messages/%ff%fe HTTP/1.1\r\nHost: a\r\n\r\n",
+    ]
+    with RawSSE(hub, user, f"{user}-d1") as client:
+        for payload in hostile:
+            connection = hub.connect(timeout=3)
+            try:
+                connection.sendall(payload)
+                connection.recv(65536)
+            except OSError:
+                pass
+            connection.close()
+            hub.publish(user, data=1)
+            assert client.next()["data"] == 1
+
+
+def test_pipelined_requests_are_answered_in_order(hub, user):
+    connection = hub.connect()
+    body = json.dumps({"to": {"user": user}, "data": 1}).encode()
+    post = b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    connection.sendall(post + b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" + post + b"GET /v1/nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    received = b""
+    while chunk := connection.recv(65536):
+        received += chunk
+    assert [part.split(b" ")[0] for part in received.split(b"HTTP/1.1 ")[1:]] == [b"202", b"200", b"202", b"404"]
+
+
+def test_a_body_may_come_slowly_and_after_100_continue(hub, user):
+    connection = hub.connect()
+    body = json.dumps({"to": {"user": user}, "data": 1}).encode()
+    connection.sendall(
+        b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body))
+    assert connection.recv(100).startswith(b"HTTP/1.1 100")
+    for byte in body:
+        connection.sendall(bytes([byte]))
+    received = b""
+    while chunk := connection.recv(65536):
+        received += chunk
+    assert received.startswith(b"HTTP/1.1 202")

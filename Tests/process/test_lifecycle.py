@@ -1,0 +1,309 @@
+"""Starting, stopping, and what happens to everybody meanwhile."""
+
+import os
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+from clients import LongPoll, Ramen, RawSSE, WebSocket
+from server import Server, binary, wait_until
+
+
+def run(*arguments, timeout=20):
+    return subprocess.run([binary(), *arguments], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
+
+
+def test_refuses_to_start_without_dev(tmp_path):
+    result = run("serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"))
+    assert result.returncode == 64
+    assert "--dev" in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_dev_refuses_to_listen_to_the_network(tmp_path):
+    for address in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0"):
+        result = run("serve", "--dev", "--listen", address, "--data", str(tmp_path / "data"))
+        assert result.returncode == 64, address
+        assert "loopback" in result.stderr.lower()
+
+
+def test_says_so_when_the_port_is_taken(server, tmp_path):
+    result = run("serve", "--dev", "--listen", f"127.0.0.1:{server.port}", "--data", str(tmp_path / "other"))
+    assert result.returncode not in (0, -6, -11)
+    assert str(server.port) in result.stderr
+
+
+def test_says_so_when_the_data_is_in_use(server):
+    result = run("serve", "--dev", "--listen", "127.0.0.1:0", "--data", str(server.data))
+    assert result.returncode not in (0, -6, -11)
+    assert str(server.data) in result.stderr or "use" in result.stderr
+
+
+def test_refuses_a_damaged_file(server):
+    server.terminate()
+    server.wait()
+    files = [path for path in server.data.iterdir() if path.stat().st_size > 4096 and not path.name.endswith(("-wal", "-shm"))]
+    assert files
+    for path in files:
+        with open(path, "r+b") as file:
+            file.write(b"this is not a database any more" * 10)
+    result = run("serve", "--dev", "--listen", "127.0.0.1:0", "--data", str(server.data))
+    assert result.returncode not in (0, -4, -5, -6, -11)
+    assert result.stderr.strip()
+
+
+def test_version():
+    result = run("version")
+    assert result.returncode == 0
+    assert result.stdout.strip()
+
+
+def test_health(hub):
+    answer = hub.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    answer = hub.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
+
+
+def test_the_dev_page_is_there(hub):
+    answer = hub.get("/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "Martlet" in answer.text
+
+
+def test_a_clean_restart_keeps_everything(server):
+    with WebSocket(server, "alice", "d1") as client:
+        for n in range(3):
+            server.publish("alice", data=n)
+        client.take(3)
+        client.send({"ack": 2})
+        client.send({"ping": 1})
+        client.notice("pong")
+        server.terminate()
+        assert server.wait() == 0
+    server.restart()
+    with WebSocket(server, "alice", "d1") as client:
+        message = client.next()
+        assert (message["data"], message["redelivered"]) == (2, True)
+        server.publish("alice", data=3)
+        message = client.next()
+        assert message["data"] == 3
+        assert "redelivered" not in message
+
+
+@pytest.mark.parametrize("durability", ["full", "normal", "memory"])
+def test_each_durability_survives_a_clean_restart_with_its_cursors(tmp_path, durability):
+    server = Server(tmp_path / "data", "--durability", durability).start()
+    try:
+        with RawSSE(server, "alice", "d1") as client:
+            server.publish("alice", data=1)
+            server.publish("alice", data=2)
+            position = client.next()["_position"]
+        server.terminate()
+        assert server.wait() == 0
+        server.restart()
+        with RawSSE(server, "alice", "d1", resume=position) as client:
+            assert client.next()["data"] == 2
+            server.publish("alice", data=3)
+            assert client.next()["data"] == 3
+            assert client.notices.empty()
+    finally:
+        server.stop()
+
+
+def test_below_full_a_crash_begins_a_new_history(tmp_path):
+    server = Server(tmp_path / "data", "--durability", "normal").start()
+    try:
+        with RawSSE(server, "alice", "d1") as client:
+            server.publish("alice", data=1)
+            position = client.next()["_position"]
+        server.kill9()
+        server.restart()
+        with RawSSE(server, "alice", "d1", resume=position) as client:
+            assert client.notice("gap")["reason"] == "epoch"
+    finally:
+        server.stop()
+
+
+def test_draining_tells_everybody_and_loses_nothing(server):
+    sse = RawSSE(server, "alice", "sse")
+    ramen = Ramen(server, "alice", "ramen")
+    websocket = WebSocket(server, "alice", "ws")
+    poll = LongPoll(server, "alice", "poll")
+    receivers = [sse, ramen, websocket, poll]
+    sent = server.publish("alice", data="before")
+    for receiver in receivers:
+        assert receiver.next()["data"] == "before"
+    websocket.send({"ack": 1})  # in flight when the signal comes
+    begin = time.monotonic()
+    server.terminate()
+    for receiver in (sse, ramen, websocket):
+        assert 0 <= receiver.notice("drain")["reconnectAfterMs"] <= 60_000
+    assert websocket.notice("close")["code"] == 1012
+    for receiver in receivers:
+        receiver.wait_ended(12)
+    assert server.wait(15) == 0
+    assert time.monotonic() - begin < 14
+    server.restart()
+    assert server.device_state(sent, "ws") == "delivered"
+    server.publish("alice", data="after")
+    with WebSocket(server, "alice", "ws") as again:
+        assert again.next()["data"] == "after"
+    with RawSSE(server, "alice", "sse", resume=sse.position) as again:
+        assert again.next()["data"] == "after"
+
+
+def test_reconnect_times_are_spread(server):
+    receivers = [RawSSE(server, "alice", f"d{n}") for n in range(12)]
+    server.terminate()
+    times = {receiver.notice("drain")["reconnectAfterMs"] for receiver in receivers}
+    assert server.wait(15) == 0
+    assert len(times) > 3
+
+
+def test_a_stream_that_does_not_read_does_not_hold_up_the_end(tmp_path):
+    server = Server(tmp_path / "data", "--drain-seconds", "2").start()
+    try:
+        stuck = server.connect(receive_buffer=4096)
+        stuck.sendall(b"GET /v1/sse?user=alice&device=stuck HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        stuck.recv(10)
+        for _ in range(40):
+            server.publish("alice", data="x" * 50_000)
+        begin = time.monotonic()
+        server.terminate()
+        assert server.wait(10) == 0
+        assert time.monotonic() - begin < 6
+        stuck.close()
+    finally:
+        server.stop()
+
+
+def test_publishes_during_a_drain_are_stored_or_refused(server):
+    answers, stop = [], threading.Event()
+
+    def publish():
+        n = 0
+        while not stop.is_set():
+            try:
+                answer = server.post({"to": {"user": "alice"}, "data": n})
+            except Exception:  # the connection is refused or cut: nobody was answered
+                break
+            answers.append((n, answer.status_code, answer.json()))
+            n += 1
+
+    # A session that has not left yet keeps the drain going a little.
+    with WebSocket(server, "alice", "d1"):
+        publisher = threading.Thread(target=publish)
+        publisher.start()
+        wait_until(lambda: len(answers) > 20)
+        server.terminate()
+        code = server.wait(15)
+    stop.set()
+    publisher.join(5)
+    assert code == 0
+    accepted = [n for n, status, _ in answers if status == 202]
+    for _, status, body in answers:
+        assert status == 202 or (status == 503 and body["error"]["code"] == "draining"), body
+    server.restart()
+    with RawSSE(server, "alice", "d2") as client:
+        assert client.data(len(accepted)) == accepted
+
+
+def test_a_second_signal_or_ctrl_c_ends_it_too(tmp_path):
+    import signal
+
+    server = Server(tmp_path / "data").start()
+    try:
+        server.process.send_signal(signal.SIGINT)
+        assert server.wait(15) == 0
+    finally:
+        server.stop()
+
+
+# ---------------------------------------------------------------- no space left
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small tmpfs needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no tmpfs here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_refuses_publishes_keeps_sessions_and_recovers(small_disk):
+    server = Server(small_disk / "data")
+    server.log = small_disk.parent / "server.log"
+    server.start()
+    try:
+        with WebSocket(server, "alice", "d1") as client:
+            server.publish("alice", data="fits")
+            client.next()
+            client.acknowledge()
+            with open(small_disk / "ballast", "wb") as ballast:
+                try:
+                    while True:
+                        ballast.write(b"x" * 65536)
+                        ballast.flush()
+                except OSError:
+                    pass
+            accepted, refused = 0, None
+            for n in range(3000):
+                answer = server.post({"to": {"user": "alice"}, "data": "x" * 10_000, "priority": "low"})
+                if answer.status_code != 202:
+                    refused = answer
+                    break
+                accepted += 1
+                client.next()
+                client.send({"ack": client.last["seq"]})
+            assert refused is not None, "the disk never filled"
+            assert refused.status_code == 503
+            assert refused.json()["error"]["code"] == "store_unavailable"
+            assert refused.headers["retry-after"] == "1"
+            assert server.get("/healthz").status_code == 200
+            ready = server.get("/readyz")
+            assert (ready.status_code, ready.json()["status"]) == (503, "store_unavailable")
+            client.send({"ping": "alive"})
+            assert client.notice("pong") == "alive"
+            with RawSSE(server, "alice", "d1"):  # a known device may still connect
+                pass
+            os.unlink(small_disk / "ballast")
+            wait_until(lambda: server.post({"to": {"user": "bob"}, "data": "probe"}).status_code == 202, 10, "recovery")
+            wait_until(lambda: server.get("/readyz").status_code == 200, 5, "readiness")
+            server.publish("alice", data="after", priority="high")
+            with RawSSE(server, "alice", "d1") as again:
+                wait_for(again, "after")
+        server.kill9()
+        server.restart()
+        assert server.get("/readyz").status_code == 200
+    finally:
+        server.stop()
+
+
+def wait_for(client, data):
+    while client.next()["data"] != data:
+        pass
+
+
+def test_many_connections_do_not_keep_the_port(server):
+    """A restart gets its port back although connections of the old process linger."""
+    connections = [server.connect() for _ in range(20)]
+    server.kill9()
+    server.restart()
+    assert server.get("/healthz").status_code == 200
+    for connection in connections:
+        with pytest.raises(OSError):
+            connection.sendall(b"x")
+            if connection.recv(1) == b"":
+                raise ConnectionResetError
+        connection.close()
+    assert isinstance(connections[0], socket.socket)

@@ -1,0 +1,82 @@
+# Shared by the scripts beside it: `. "$(dirname "$0")/lib.sh"`. Strict mode, the repository's root as working folder.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# One configuration for everything, so that nothing is built twice.
+swift_flags=(-c release --explicit-target-dependency-import-check error)
+test_flags=("${swift_flags[@]}" --disable-testable-imports)
+
+say() { printf '\033[1m== %s\033[0m\n' "$*"; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+need_swift() {
+    command -v swift >/dev/null || fail "Swift 6.3 is needed and not in PATH: https://www.swift.org/install/linux/"
+    local version
+    version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\.[0-9]*\).*/\1/p')
+    case $version in
+        6.[3-9] | 6.[1-9][0-9] | [7-9].*) ;;
+        *) fail "Swift 6.3 or newer is needed, found ${version:-none that answers} at $(command -v swift): https://www.swift.org/install/linux/" ;;
+    esac
+}
+
+# need_package PACKAGE TEST…: installs Debian's PACKAGE unless the TEST command succeeds.
+apt_updated=
+need_package() {
+    local package=$1
+    shift
+    if "$@" >/dev/null 2>&1; then return; fi
+    command -v apt-get >/dev/null || fail "$package is missing, and there is no apt-get to install it with"
+    local sudo=()
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || fail "$package is missing: install it as root with apt-get install $package"
+        sudo=(sudo)
+    fi
+    if [ -z "$apt_updated" ]; then
+        say "installing from Debian: $package"
+        "${sudo[@]}" apt-get update -qq
+        apt_updated=1
+    fi
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null \
+        || fail "could not install $package"
+    "$@" >/dev/null 2>&1 || fail "$package is installed, but this still fails: $*"
+}
+
+need_build_packages() {
+    need_swift
+    need_package git command -v git
+    need_package libsqlite3-dev test -e /usr/include/sqlite3.h
+    need_package zlib1g-dev test -e /usr/include/zlib.h
+}
+
+# Debian's Python if there is one: its venv module is complete.
+system_python() {
+    local python
+    for python in /usr/bin/python3 python3; do
+        if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+    return 1
+}
+
+# A virtual environment of our own in .venv, made again when the list of requirements changes.
+need_venv() {
+    need_package python3 system_python
+    local python
+    python=$(system_python)
+    [ "$python" != /usr/bin/python3 ] || need_package python3-venv "$python" -c 'import venv, ensurepip'
+    if ! cmp -s Tests/process/requirements.txt .venv/requirements.txt; then
+        say "Python packages for the process tests"
+        rm -rf .venv
+        "$python" -m venv .venv
+        .venv/bin/python -m pip install -q --disable-pip-version-check -r Tests/process/requirements.txt
+        cp Tests/process/requirements.txt .venv/requirements.txt
+    fi
+}
+
+need_browser() {
+    need_package chromium command -v chromium
+}
+
+binary() { echo "$(swift build "${swift_flags[@]}" --show-bin-path)/martlet"; }
