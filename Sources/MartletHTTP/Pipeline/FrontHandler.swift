@@ -124,11 +124,18 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     private func finish() {
         guard case .reading(let head, let body) = self.phase else { return }
         self.phase = .answering(head)
-        let parts = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let parts = Self.target(head.uri).split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let request = FrontRequest(
             head: head, path: parts.first ?? "/", query: QueryString(parts.count > 1 ? parts[1] : ""),
             body: body ?? ByteBuffer())
         self.route(request)
+    }
+
+    /// Without the scheme and host that a client may put before the path (RFC 9112 §3.2.2).
+    private static func target(_ uri: String) -> Substring {
+        guard uri.first != "/", let scheme = ["http://", "https://"].first(where: { uri.hasPrefix($0) }) else { return uri[...] }
+        let rest = uri.dropFirst(scheme.count)
+        return rest.firstIndex { $0 == "/" || $0 == "?" }.map { rest[$0...] } ?? "/"
     }
 
     // MARK: Routing
@@ -209,7 +216,8 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     ) {
         guard case .answering(let request) = self.phase, let context = self.context else { return }
         self.onGone = nil
-        let keepAlive = request.isKeepAlive && !close && !self.isQuiescing
+        // After an offer to upgrade the parser takes what follows for another protocol.
+        let keepAlive = request.isKeepAlive && !close && !self.isQuiescing && !request.headers.contains(name: "upgrade")
         var headers = HTTPHeaders()
         headers.reserveCapacity(6 + extra.count)
         if let contentType { headers.add(name: "content-type", value: contentType) }

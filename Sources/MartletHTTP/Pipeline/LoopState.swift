@@ -8,6 +8,7 @@ final class LoopState: @unchecked Sendable {
     var date = HTTPDate()
     /// Every open connection, so that they can be closed when the server goes down.
     private var connections: [ObjectIdentifier: any Connection] = [:]
+    private var isQuiescing = false
     private var whenEmpty: (@Sendable () -> Void)?
 
     init(loop: any EventLoop, index: Int) {
@@ -17,7 +18,13 @@ final class LoopState: @unchecked Sendable {
 
     var count: Int { self.connections.count }
 
-    func opened(_ connection: any Connection) { self.connections[ObjectIdentifier(connection)] = connection }
+    func opened(_ connection: any Connection) {
+        self.connections[ObjectIdentifier(connection)] = connection
+        guard self.isQuiescing else { return }
+        // It was accepted just before the others were told. Not now: its pipeline is being built.
+        let bound = NIOLoopBound(connection, eventLoop: self.loop)
+        self.loop.execute { bound.value.quiesce() }
+    }
 
     func closed(_ connection: any Connection) {
         self.connections[ObjectIdentifier(connection)] = nil
@@ -31,6 +38,7 @@ final class LoopState: @unchecked Sendable {
     ///
     /// - Parameter whenEmpty: called once, when none is left.
     func quiesce(whenEmpty: @escaping @Sendable () -> Void) {
+        self.isQuiescing = true
         guard !self.connections.isEmpty else { return whenEmpty() }
         self.whenEmpty = whenEmpty
         for connection in self.connections.values { connection.quiesce() }
