@@ -395,17 +395,18 @@ def test_a_take_over_storm(unhurt, user):
     """50 connections at once claim one device: one is left, the others are told, and it gets what is published."""
     barrier = threading.Barrier(50)
 
-    def one(number: int) -> Wire:
+    def one(number: int, name: str) -> Wire:
         wire = Wire(unhurt, timeout=10)
-        query = f"user={user}&device=d"
+        query = f"user={name}&device={name}"
         heads = [request("GET", f"/v1/sse?{query}"), handshake(f"/v1/ws?{query}"), request("GET", f"/v1/poll?{query}&wait=60")]
         barrier.wait(10)
         return wire.send(heads[number % 3])
 
     for round in range(5):
         with ThreadPoolExecutor(50) as pool:
-            wires = list(pool.map(one, range(50)))
-            unhurt.publish(user, data=f"round {round}")
+            name = f"{user}-{round}"
+            wires = list(pool.map(one, range(50), [name] * 50))
+            unhurt.publish(name, data=f"round {round}")
 
             def outcome(wire: Wire) -> str:
                 mark = f"round {round}".encode()

@@ -11,6 +11,18 @@ final class LoopState: @unchecked Sendable {
     private var isQuiescing = false
     private var whenEmpty: (@Sendable () -> Void)?
 
+    /// Connections that carry no stream.
+    private var fronts: [ObjectIdentifier: FrontHandler] = [:]
+    private var isSweeping = false
+
+    /// Time without a request after which a connection is closed.
+    static let idleLimit = TimeAmount.seconds(75)
+    /// Time without a byte of a body that is being read.
+    static let silentBodyLimit = TimeAmount.seconds(30)
+    /// Time for a client to read the refusal of what it is still sending.
+    static let lingerLimit = TimeAmount.seconds(5)
+    private static let sweepInterval = TimeAmount.seconds(5)
+
     init(loop: any EventLoop, index: Int) {
         self.loop = loop
         self.index = index
@@ -33,6 +45,28 @@ final class LoopState: @unchecked Sendable {
             whenEmpty()
         }
     }
+
+    // MARK: Silent clients
+
+    /// From now on the connection ends when its client is silent for too long.
+    func watch(_ front: FrontHandler) {
+        self.fronts[ObjectIdentifier(front)] = front
+        guard !self.isSweeping else { return }
+        self.isSweeping = true
+        self.loop.assumeIsolated().scheduleTask(in: Self.sweepInterval) { self.sweep() }
+    }
+
+    func unwatch(_ front: FrontHandler) { self.fronts[ObjectIdentifier(front)] = nil }
+
+    private func sweep() {
+        let now = NIODeadline.now()
+        for front in Array(self.fronts.values) { front.sweep(now: now) }
+        self.isSweeping = !self.fronts.isEmpty
+        guard self.isSweeping else { return }
+        self.loop.assumeIsolated().scheduleTask(in: Self.sweepInterval) { self.sweep() }
+    }
+
+    // MARK: Going down
 
     /// Ends idle connections now and the others after their answer.
     ///
