@@ -3,7 +3,7 @@ import MartletWire
 import NIOCore
 
 /// A session and its transport: carries out what the core decides. Confined to its shard's event loop.
-final class LiveSession: SessionHandle, @unchecked Sendable {
+final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     let shard: Shard
     /// Same as ``Session/tag``; readable from any thread.
     let tag: UInt32
