@@ -1,5 +1,6 @@
 import MartletCore
 import MartletNode
+import MartletTestSupport
 import MartletWire
 import Synchronization
 import Testing
