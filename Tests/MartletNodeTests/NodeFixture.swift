@@ -78,10 +78,11 @@ final class NodeFixture {
     let store: MemoryLogStore
     let node: Node
 
-    init() {
+    /// - Parameter steps: whether the store answers only in ``stepStore()``.
+    init(steps: Bool = false) {
         let clock = self.clock
         let random = Mutex(SeededRandom(seed: 7))
-        self.store = MemoryLogStore(disk: MemoryDisk(), clock: clock)
+        self.store = MemoryLogStore(disk: MemoryDisk(), clock: clock, steps: steps)
         self.node = Node(
             store: self.store, loops: self.loops, limits: Limits(),
             clock: NodeClock(now: { clock.now }, wall: { clock.wall }, random: { random.withLock { $0.next() } }),
@@ -91,6 +92,12 @@ final class NodeFixture {
     /// Runs both loops until nothing is left to do now.
     func settle() {
         for _ in 0..<8 { for loop in self.loops { loop.embedded.run() } }
+    }
+
+    /// Lets a stepped store do what waits.
+    func stepStore() {
+        self.store.commit(.max)
+        while self.store.deliver() {}
     }
 
     /// Time passes on the clock and on the loops, in steps of 50 ms.

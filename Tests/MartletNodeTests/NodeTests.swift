@@ -120,19 +120,45 @@ import Testing
     @Test func drainTellsEverySessionOnceAndRefusesNewOnes() {
         let fixture = NodeFixture()
         let clients = (0..<4).map { fixture.connect("alice", "d\($0)", shard: $0).client }
-        let opening = Recorder()
-        _ = fixture.node.open(fixture.hello("alice", "late"), client: opening, shard: 0)
         fixture.node.drain()
         fixture.settle()
         #expect(clients.allSatisfy { $0.closed == .serviceRestart && ($0.retryAfterMs ?? 0) > 0 })
-        // It was being opened: told one way or the other, not left alone.
-        #expect(opening.refusal?.code == .draining || opening.closed == .serviceRestart)
         let after = Recorder()
         _ = fixture.node.open(fixture.hello("alice", "after"), client: after, shard: 0)
         #expect(after.refusal?.code == .draining)
         fixture.publish("alice")
         fixture.settle()
         #expect(clients.allSatisfy { $0.messages.isEmpty })
+    }
+
+    @Test func aSessionThatOpensWhileTheOthersAreToldIsRefused() {
+        let fixture = NodeFixture(steps: true)
+        let opening = fixture.connect("alice", "a1").client
+        fixture.node.drain()
+        fixture.settle()
+        #expect(opening.welcome == nil && opening.refusal == nil)
+        fixture.stepStore()
+        fixture.settle()
+        #expect(opening.welcome == nil)
+        #expect(opening.refusal?.code == .draining)
+        #expect(fixture.node.sessions == 0)
+    }
+
+    @Test func aClientThatGoesWhileItsSessionIsOpenedLeavesNothing() {
+        let fixture = NodeFixture(steps: true)
+        let first = fixture.connect("alice", "a1", shard: 0)
+        let second = fixture.connect("alice", "a1", shard: 1)
+        #expect(first.client.closed == .takenOver)
+        second.handle.clientClosed()
+        fixture.stepStore()
+        fixture.settle()
+        #expect(second.client.welcome == nil)
+        #expect(fixture.node.sessions == 0)
+        let third = fixture.connect("alice", "a1", shard: 0)
+        fixture.stepStore()
+        fixture.settle()
+        #expect(third.client.welcome != nil)
+        #expect(fixture.node.sessions == 1)
     }
 
     @Test func acksAreTakenWhileDraining() throws {
