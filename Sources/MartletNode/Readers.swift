@@ -31,7 +31,8 @@ enum Readers {
         }
     }
 
-    func forEach(_ body: (LiveSession) -> Void) {
+    /// Calls `body` with each of them.
+    func each(_ body: (LiveSession) -> Void) {
         switch self {
         case .none: break
         case .one(let session): body(session)

@@ -62,7 +62,7 @@ final class Shard: @unchecked Sendable {
     var sessions: [LiveSession] {
         var seen: [ObjectIdentifier: LiveSession] = [:]
         for list in self.readers.values {
-            list.forEach { seen[ObjectIdentifier($0)] = $0 }
+            list.each { seen[ObjectIdentifier($0)] = $0 }
         }
         return Array(seen.values)
     }
@@ -78,14 +78,14 @@ final class Shard: @unchecked Sendable {
             case .stored(let message, let targets, let superseded):
                 for (index, target) in targets.enumerated() {
                     guard let list = self.readers[target] else { continue }
-                    list.forEach {
+                    list.each {
                         $0.committed(message, scope: target.scope, superseded: superseded[index], now: now, at: at)
                     }
                 }
             case .recalled(let offset, let targets):
                 for target in targets {
                     guard let list = self.readers[target] else { continue }
-                    list.forEach { $0.recalled(offset: offset) }
+                    list.each { $0.recalled(offset: offset) }
                 }
             }
         }

@@ -6,6 +6,13 @@ import MartletStoreSQLite
 import NIOCore
 import NIOPosix
 import ServiceLifecycle
+import UnixSignals
+
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
 
 /// Puts the server together: configuration to store, node and listener. The only place that knows every adapter.
 package struct Server: Service {
@@ -22,12 +29,28 @@ package struct Server: Service {
         self.onListening = onListening
     }
 
+    /// Runs a server until SIGTERM or SIGINT.
+    ///
+    /// - Throws: what keeps it from starting, as a sentence.
+    package static func main(
+        _ configuration: ServerConfiguration, logger: Logger, onListening: @escaping @Sendable (_ url: String) -> Void
+    ) async throws {
+        let server = Server(configuration, logger: logger, onListening: onListening)
+        // The group's own lines say nothing that the server's do not.
+        let quiet = Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }
+        let group = ServiceGroup(
+            configuration: .init(
+                services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet))
+        try await group.run()
+    }
+
     /// Runs until a graceful shutdown is asked for, then drains within the limit.
     ///
     /// - Throws: what keeps it from starting, as a sentence.
     package func run() async throws {
         let store = try StoreSetup.open(self.configuration, logger: self.logger)
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: System.coreCount)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: UsableCores.count)
         let loops = Array(group.makeIterator()).map { $0 as any EventLoop }
         let clock = NodeClock(
             now: { store.clock.now() }, wall: { ServerClock.wallMs() },
@@ -44,7 +67,8 @@ package struct Server: Service {
                 loops: loops)
         } catch {
             await Self.stop(store, logger: self.logger)
-            throw StartError("Cannot listen on \(self.configuration.host):\(self.configuration.port): \(error)")
+            throw StartError(
+                "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen.")
         }
         let port = listener.address?.port ?? self.configuration.port
         let host = self.configuration.host.contains(":") ? "[\(self.configuration.host)]" : self.configuration.host
@@ -75,6 +99,16 @@ package struct Server: Service {
         if left > 0 { self.logger.warning("sessions did not leave in time", metadata: ["sessions": "\(left)"]) }
         listener.abort()
         await withCheckedContinuation { continuation in node.flushPositions { continuation.resume() } }
+    }
+
+    private static func sentence(_ error: any Error) -> String {
+        guard let error = error as? IOError else { return "\(error)." }
+        return switch error.errnoCode {
+        case EADDRINUSE: "something else listens there."
+        case EACCES: "this user may not (ports below 1024 are the system's)."
+        case EADDRNOTAVAIL: "this machine has no such address."
+        default: "\(error)."
+        }
     }
 
     private static func stop(_ store: StoreSetup, logger: Logger) async {

@@ -29,10 +29,10 @@ package struct SQLiteStoreConfiguration: Sendable {
     package var readers = 3
     /// Rows that one commit takes at most. Default 200.
     package var groupRows = 200
-    /// Inbox entries kept in memory before they are written to the index. Default 20,000.
-    package var unindexedEntries = 20_000
-    /// Bytes of messages kept in memory before they are indexed. Default 32 MiB.
-    package var unindexedBytes = 33_554_432
+    /// Inbox entries kept in memory before they are written to the index. Default 50,000.
+    package var unindexedEntries = 50_000
+    /// Bytes of messages kept in memory before they are indexed. Default 16 MiB.
+    package var unindexedBytes = 16_777_216
     /// Bytes of waiting appends beyond which further ones are refused as unavailable. Default 256 MiB.
     package var queueBytes = 268_435_456
     /// Bytes of SQLite's log from which on it is moved into the file in the background. Default 4 MiB.

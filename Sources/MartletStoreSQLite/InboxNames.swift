@@ -14,6 +14,7 @@ enum InboxNames {
         guard try statement.step() else { return nil }
         return InboxKey(
             app: AppID(UInt32(truncatingIfNeeded: statement.integer(0))),
-            scope: Scope(rawValue: UInt8(truncatingIfNeeded: statement.integer(1))) ?? .user, name: statement.text(2) ?? "")
+            scope: Scope(rawValue: UInt8(truncatingIfNeeded: statement.integer(1))) ?? .user,
+            name: statement.text(2) ?? "")
     }
 }

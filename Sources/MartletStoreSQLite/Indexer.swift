@@ -2,8 +2,9 @@ import MartletCore
 
 /// Writes the index (`entry` and `expiry`) behind the log, in bulk and sorted, so that a commit touches few pages.
 ///
-/// New items wait; a batch of them is frozen, sorted by inbox and written in slices that other commits carry. With its last
-/// slice `meta.indexed` moves, and the memtable forgets it. After a crash, what lies after `meta.indexed` is read again.
+/// New items wait; a batch of them is frozen, sorted by inbox and written in slices that other commits carry. With its
+/// last slice `meta.indexed` moves, and the memtable forgets it. After a crash, what lies after `meta.indexed` is read
+/// again.
 struct Indexer {
     struct Item {
         var message: StoredMessage
@@ -66,7 +67,8 @@ struct Indexer {
             for inbox in item.inboxes {
                 let lane = LaneKey(inbox, message.priority)
                 guard memtable.contains(lane, message.offset) else { continue }
-                entries.append(Entry(lane: lane, offset: message.offset, size: message.weight, expires: message.expiresAt))
+                entries.append(
+                    Entry(lane: lane, offset: message.offset, size: message.weight, expires: message.expiresAt))
             }
         }
         entries.sort { ($0.lane.rawValue, $0.offset) < ($1.lane.rawValue, $1.offset) }

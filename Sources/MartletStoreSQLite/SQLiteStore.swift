@@ -6,11 +6,11 @@ import Synchronization
 
 /// A ``LogStore`` in one SQLite file.
 ///
-/// One thread writes, in groups of what waits; a few read; one moves SQLite's log into the file. Changes and readings meet in
-/// the database and in ``Memtable``, which holds the newest messages until they are indexed.
+/// One thread writes, in groups of what waits; a few read; one moves SQLite's log into the file. Changes and readings
+/// meet in the database and in ``Memtable``, which holds the newest messages until they are indexed.
 ///
-/// With `durability` below `full` an acknowledged message survives the end of the process but not a power failure; after an
-/// unclean stop the store then has a new ``epoch``.
+/// With `durability` below `full` an acknowledged message survives the end of the process but not a power failure;
+/// after an unclean stop the store then has a new ``epoch``.
 package final class SQLiteStore: LogStore {
     /// The database file in the store's folder.
     package static let fileName = "martlet.sqlite"
@@ -37,7 +37,8 @@ package final class SQLiteStore: LogStore {
 
     /// Opens the store, which does nothing before ``observe(_:)``.
     ///
-    /// - Throws: ``StoreStartError`` if the folder cannot be made or is in use, or the file is damaged or newer than this.
+    /// - Throws: ``StoreStartError`` if the folder cannot be made or is in use, or the file is damaged or newer than
+    ///   this.
     package init(
         _ configuration: SQLiteStoreConfiguration, environment: SQLiteStoreEnvironment, logger: Logger
     ) throws(StoreStartError) {
@@ -86,9 +87,14 @@ package final class SQLiteStore: LogStore {
         self.writer.queue.withLock { $0.observer = observer }
         self.life.withLock { life in
             guard life.worker == nil, !life.ended else { return }
-            life.worker = try? Worker { [self] in
-                self.writer.run()
-                self.finish()
+            do {
+                life.worker = try Worker { [self] in
+                    self.writer.run()
+                    self.finish()
+                }
+            } catch {
+                self.logger.critical("\(error)")
+                self.writer.queue.withLock { $0.phase = .abandoned }
             }
         }
     }
@@ -98,17 +104,23 @@ package final class SQLiteStore: LogStore {
         if let error = self.writer.submit(.append(job)) { done(requests.map { _ in .failed(error) }) }
     }
 
-    package func recall(_ id: MessageID, app: AppID, done: @escaping @Sendable (Result<RecallOutcome?, StoreError>) -> Void) {
+    package func recall(
+        _ id: MessageID, app: AppID, done: @escaping @Sendable (Result<RecallOutcome?, StoreError>) -> Void
+    ) {
         if let error = self.writer.submit(.recall(id, app, done)) { done(.failure(error)) }
     }
 
-    package func openDevice(_ request: DeviceOpening, done: @escaping @Sendable (Result<DeviceRecord, StoreError>) -> Void) {
+    package func openDevice(
+        _ request: DeviceOpening, done: @escaping @Sendable (Result<DeviceRecord, StoreError>) -> Void
+    ) {
         if let error = self.writer.submit(.open(request, done)) { done(.failure(error)) }
     }
 
     package func record(_ updates: [DeviceUpdate]) { _ = self.writer.submit(.record(updates)) }
 
-    package func reserve(_ count: UInt64, for device: DeviceKey, done: @escaping @Sendable (Result<UInt64, StoreError>) -> Void) {
+    package func reserve(
+        _ count: UInt64, for device: DeviceKey, done: @escaping @Sendable (Result<UInt64, StoreError>) -> Void
+    ) {
         if let error = self.writer.submit(.reserve(count, device, done)) { done(.failure(error)) }
     }
 
@@ -119,15 +131,18 @@ package final class SQLiteStore: LogStore {
         if !taken { done(.failure(StoreError(.stopped))) }
     }
 
-    package func status(_ request: StatusRequest, done: @escaping @Sendable (Result<MessageStatus?, StoreError>) -> Void) {
+    package func status(
+        _ request: StatusRequest, done: @escaping @Sendable (Result<MessageStatus?, StoreError>) -> Void
+    ) {
         // Behind the updates that were made before it.
-        let error = self.writer.submit(.fence { [shared, readers] in
-            let kept = shared.devices.withLock { $0 }
-            let taken = readers.submit { reader in
-                done(Result { try reader.get().status(request, kept: kept) }.mapError(Self.storeError))
-            }
-            if !taken { done(.failure(StoreError(.stopped))) }
-        })
+        let error = self.writer.submit(
+            .fence { [shared, readers] in
+                let kept = shared.devices.withLock { $0 }
+                let taken = readers.submit { reader in
+                    done(Result { try reader.get().status(request, kept: kept) }.mapError(Self.storeError))
+                }
+                if !taken { done(.failure(StoreError(.stopped))) }
+            })
         if let error { done(.failure(error)) }
     }
 
@@ -154,7 +169,10 @@ package final class SQLiteStore: LogStore {
     /// Ends without writing anything more, as if the process had died; returns when all is closed. For tests.
     package func abandon() {
         self.observeNothing()
-        self.writer.queue.change { queue in (queue.phase = .abandoned, true) }
+        self.writer.queue.change { queue in
+            queue.phase = .abandoned
+            return ((), true)
+        }
         self.life.withLock { $0.worker }?.join()
     }
 

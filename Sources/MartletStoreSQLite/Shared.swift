@@ -6,6 +6,14 @@ final class Shared: Sendable {
     let memtable: Mutex<Memtable>
     /// Device records that are newer than their rows.
     let devices = Mutex<[DeviceKey: DeviceState]>([:])
+    /// Counts what the writer has shown; readers that found the database ahead of the memtable wait for the next.
+    let published = Monitor(Published())
+
+    struct Published: Sendable {
+        var count: UInt64 = 0
+        var waiting = 0
+    }
+
     /// Whether the last commit went well.
     let isWritable = Atomic<Bool>(true)
     /// Everything up to here was in the log when it last stopped uncleanly; 0 if it never did.
@@ -53,7 +61,8 @@ final class DeviceState: Sendable {
         var values = Values(
             id: row.integer(0), user: row.text(1), acked: Codec.positions(&acked) ?? Positions(),
             sent: Codec.positions(&sent) ?? Positions(), seen: row.integer(5), nextSeq: row.unsigned(6),
-            seqEnd: row.unsigned(7), marks: Codec.marks(row.bytes(8)) ?? [], created: row.integer(9), bound: row.integer(10))
+            seqEnd: row.unsigned(7), marks: Codec.marks(row.bytes(8)) ?? [], created: row.integer(9),
+            bound: row.integer(10))
         values.trimmed = values.acked
         if row.integer(4) <= shared.uncleanRun {
             // The last positions before that stop may never have been written.

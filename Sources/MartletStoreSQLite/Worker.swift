@@ -11,10 +11,25 @@ final class Monitor<State>: @unchecked Sendable {
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var state: State
 
+    #if canImport(Glibc)
+    private static var clock: clockid_t { CLOCK_MONOTONIC }
+    #else
+    private static var clock: clockid_t { CLOCK_REALTIME }
+    #endif
+
     init(_ state: sending State) {
         self.state = state
         pthread_mutex_init(self.mutex, nil)
+        #if canImport(Glibc)
+        // Waiting must not depend on steps of the wall clock.
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, Self.clock)
+        pthread_cond_init(self.condition, &attributes)
+        pthread_condattr_destroy(&attributes)
+        #else
         pthread_cond_init(self.condition, nil)
+        #endif
     }
 
     deinit {
@@ -43,13 +58,14 @@ final class Monitor<State>: @unchecked Sendable {
 
     /// Waits until `body` returns a value.
     ///
-    /// - Parameter timeoutMs: after this time `body` is called once more and nil is returned if it has none; nil waits for ever.
+    /// - Parameter timeoutMs: after this time `body` is called once more and nil is returned if it has none; nil waits
+    ///   for ever.
     func wait<Result>(timeoutMs: Int64? = nil, _ body: (inout State) -> Result?) -> Result? {
         pthread_mutex_lock(self.mutex)
         defer { pthread_mutex_unlock(self.mutex) }
         var deadline = timespec()
         if let timeoutMs {
-            clock_gettime(CLOCK_REALTIME, &deadline)
+            clock_gettime(Self.clock, &deadline)
             let nanoseconds = Int64(deadline.tv_nsec) + timeoutMs % 1_000 * 1_000_000
             deadline.tv_sec += Int(timeoutMs / 1_000 + nanoseconds / 1_000_000_000)
             deadline.tv_nsec = Int(nanoseconds % 1_000_000_000)
@@ -72,23 +88,26 @@ final class Worker: Sendable {
     /// - Throws: ``StoreStartError`` if the system has no thread left.
     init(_ body: @escaping @Sendable () -> Void) throws(StoreStartError) {
         let done = self.done
-        let box = Unmanaged.passRetained(Body {
-            body()
-            done.withLock { $0 = true }
-            done.wakeAll()
-        })
+        let box = Unmanaged.passRetained(
+            Body {
+                body()
+                done.withLock { $0 = true }
+                done.wakeAll()
+            })
         #if canImport(Glibc)
         var thread = pthread_t()
         #else
         var thread: pthread_t?
         #endif
-        let code = pthread_create(&thread, nil, { argument in
-            #if canImport(Glibc)
-            guard let argument else { return nil }
-            #endif
-            Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
-            return nil
-        }, box.toOpaque())
+        let code = pthread_create(
+            &thread, nil,
+            { argument in
+                #if canImport(Glibc)
+                guard let argument else { return nil }
+                #endif
+                Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
+                return nil
+            }, box.toOpaque())
         guard code == 0 else {
             box.release()
             throw StoreStartError("The store cannot start a thread (error \(code)).")

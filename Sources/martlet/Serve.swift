@@ -1,9 +1,6 @@
 import ArgumentParser
 import Logging
 import MartletServer
-import MartletStoreSQLite
-import ServiceLifecycle
-import UnixSignals
 
 #if canImport(Glibc)
 import Glibc
@@ -39,7 +36,7 @@ struct Serve: AsyncParsableCommand {
         help: ArgumentHelp(
             "What a 202 means: full (flushed to disk), normal (written), memory (neither).",
             valueName: "full|normal|memory"))
-    var durability: Durability = .full
+    var durability = "full"
 
     @Option(help: ArgumentHelp("Time that sessions get to leave when the server stops.", valueName: "seconds"))
     var drainSeconds = 10
@@ -57,6 +54,9 @@ struct Serve: AsyncParsableCommand {
     mutating func validate() throws {
         guard let (host, _) = ServerConfiguration.address(self.listen) else {
             throw ValidationError("'--listen \(self.listen)' is not HOST:PORT, for example 127.0.0.1:8080.")
+        }
+        guard ServerConfiguration.durabilities.contains(self.durability) else {
+            throw ValidationError("'--durability \(self.durability)' must be full, normal or memory.")
         }
         guard self.dev else {
             throw ValidationError(
@@ -78,7 +78,7 @@ struct Serve: AsyncParsableCommand {
             configuration.port = port
         }
         configuration.dataFolder = self.data
-        configuration.durability = self.durability
+        configuration.setDurability(self.durability)
         configuration.drainSeconds = self.drainSeconds
         configuration.isDev = self.dev
         configuration.logLevel = self.logLevel
@@ -88,31 +88,14 @@ struct Serve: AsyncParsableCommand {
             handler.logLevel = level
             return handler
         }
-        let logger = Logger(label: "martlet")
-        let server = Server(configuration, logger: logger) { url in
-            print("listening on \(url)")
-            fflush(nil)
-        }
-        let group = ServiceGroup(
-            configuration: .init(
-                services: [.init(service: server, successTerminationBehavior: .gracefullyShutdownGroup)],
-                gracefulShutdownSignals: [.sigterm, .sigint], logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() }))
         do {
-            try await group.run()
+            try await Server.main(configuration, logger: Logger(label: "martlet")) { url in
+                print("listening on \(url)")
+                fflush(nil)
+            }
         } catch {
-            StandardError.write("martlet: \(error)")
+            Output.status("\(error)")
             throw ExitCode(1)
         }
-    }
-}
-
-extension Durability: ExpressibleByArgument {}
-
-/// Writes a line where people look for errors.
-enum StandardError {
-    static func write(_ line: String) {
-        let bytes = Array((line + "\n").utf8)
-        // Nothing can be done if there is nobody to read it.
-        _ = bytes.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
     }
 }

@@ -98,6 +98,38 @@ import Testing
         #expect(journal.map { [$0.from, $0.to, UInt64($0.at)] } == [[1, 1, 50_000], [2, 2, 50_010]])
     }
 
+    /// The answer to the ack may be on its way before the device's record has come.
+    @Test func anAckWhileTheSessionOpensIsKept() throws {
+        var session = Session(SessionBench.hello(), tag: 1, epoch: 1)
+        var cursor = session.cursor
+        cursor.positions[.userMedium] = 4
+        try session.acked(cursor, end: 9, at: 1)
+        let record = DeviceRecord(isNew: false, acked: Positions(), suspect: Positions(), end: 9)
+        _ = try session.opened(record, cursor: nil, ramenSeq: nil, end: 9, at: 1)
+        #expect(session.acked[.userMedium] == 4)
+        let update = session.takeUpdate(at: 1)
+        #expect(update?.acked[.userMedium] == 4)
+    }
+
+    @Test func anAckIsRecordedThoughTheSessionEndsBeforeItHasOpened() throws {
+        var session = Session(SessionBench.hello(), tag: 1, epoch: 1)
+        var cursor = session.cursor
+        cursor.positions[.userMedium] = 4
+        try session.acked(cursor, end: 9, at: 1)
+        let update = session.takeUpdate(at: 1)
+        #expect(update?.acked[.userMedium] == 4)
+        #expect(update?.sent == Positions())
+        #expect(update?.journal == [])
+    }
+
+    @Test func aRamenAckWhileTheSessionOpensIsKept() throws {
+        var session = Session(SessionRamen.hello(0), tag: 1, epoch: 1)
+        try session.acked(.upTo(5), at: 1)
+        let record = SessionRamen.record(nextSeq: 6, seqEnd: 20, marks: [(4, 40), (5, 50)])
+        _ = try session.opened(record, cursor: nil, ramenSeq: 0, end: 60, at: 1)
+        #expect(session.acked[.userMedium] == 50)
+    }
+
     /// The notice may be lost with the connection: until something after it is acked, it must come again.
     @Test func aGapIsNotRecordedBeforeItsNoticeHasArrived() throws {
         let bench = try SessionBench(isCaughtUp: false)

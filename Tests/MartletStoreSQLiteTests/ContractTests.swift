@@ -16,7 +16,9 @@ import Testing
                 return store
             },
             reopen: { stopped, limits, clock in
-                guard let folder = folders.withLock({ $0[ObjectIdentifier(stopped)] }) else { throw CancellationError() }
+                guard let folder = folders.withLock({ $0[ObjectIdentifier(stopped)] }) else {
+                    throw CancellationError()
+                }
                 let store = try openStore(folder, clock: clock, limits: limits) { $0.unindexedEntries = unindexed }
                 folders.withLock { $0[ObjectIdentifier(store)] = folder }
                 return store

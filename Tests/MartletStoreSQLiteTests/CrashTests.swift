@@ -18,7 +18,8 @@ import Testing
     struct Tally {
         var crashes = 0
         var acknowledged = 0
-        /// Acknowledged messages that were gone, recalled ones that were back, devices that were forgotten, stores that did not open.
+        /// Acknowledged messages that were gone, recalled ones that were back, devices that were forgotten, stores that
+        /// did not open.
         var broken = 0
         var writesTakenBack: Int64 = 0
     }
@@ -88,7 +89,8 @@ import Testing
                         }
                         if number % 5 == 2 {
                             let name = "\(user)-\(publisher)-\(number)"
-                            let opening = DeviceOpening(device: DeviceKey(app: .dev, name: name), user: nil, fromNow: true, at: Self.wall)
+                            let opening = DeviceOpening(
+                                device: DeviceKey(app: .dev, name: name), user: nil, fromNow: true, at: Self.wall)
                             if (try? await store.openDevice(opening)) != nil { told.devices.append(name) }
                         }
                     }
@@ -124,7 +126,8 @@ import Testing
                 if !wanted, found.contains(id) { broken += 1 }
             }
             for name in told.devices {
-                let opening = DeviceOpening(device: DeviceKey(app: .dev, name: name), user: nil, fromNow: false, at: Self.wall)
+                let opening = DeviceOpening(
+                    device: DeviceKey(app: .dev, name: name), user: nil, fromNow: false, at: Self.wall)
                 if try await store.openDevice(opening).isNew { broken += 1 }
             }
         } catch {

@@ -27,7 +27,8 @@ import Testing
         store.observe { commits in
             for case .stored(let message, _, _) in commits { announced.withLock { $0.append(message.id) } }
         }
-        let phone = DeviceOpening(device: DeviceKey(app: .dev, name: "phone"), user: "alice", fromNow: false, at: self.clock.wall)
+        let phone = DeviceOpening(
+            device: DeviceKey(app: .dev, name: "phone"), user: "alice", fromNow: false, at: self.clock.wall)
         _ = try await store.openDevice(phone)
         var stored: [MessageID] = []
         for case .stored(let id, _) in await store.append([request("before")]) { stored.append(id) }
@@ -48,11 +49,14 @@ import Testing
         }
         #expect(failures >= 3, "the writes failed")
         store.record([
-            DeviceUpdate(device: phone.device, user: "alice", acked: Positions(all: 1), sent: Positions(all: 1), at: self.clock.wall)
+            DeviceUpdate(
+                device: phone.device, user: "alice", acked: Positions(all: 1), sent: Positions(all: 1),
+                at: self.clock.wall)
         ])
         #expect(try await store.openDevice(phone).acked == Positions(all: 1), "a known device can be opened")
         #expect(try await everything(store, now: self.clock.now).map(\.id) == stored, "readings go on")
-        let tablet = DeviceOpening(device: DeviceKey(app: .dev, name: "tablet"), user: "alice", fromNow: false, at: self.clock.wall)
+        let tablet = DeviceOpening(
+            device: DeviceKey(app: .dev, name: "tablet"), user: "alice", fromNow: false, at: self.clock.wall)
         await #expect(throws: StoreError.self) { _ = try await store.openDevice(tablet) }
 
         lossy_vfs_fail_writes(self.folder.path, 0, 0)

@@ -76,7 +76,8 @@ import Testing
         configuration.readers = 1
         #expect(throws: StoreStartError.self) {
             _ = try SQLiteStore(
-                configuration, environment: SQLiteStoreEnvironment(now: { 0 }, wall: { 0 }), logger: .init(label: "test"))
+                configuration, environment: SQLiteStoreEnvironment(now: { 0 }, wall: { 0 }),
+                logger: .init(label: "test"))
         }
     }
 
@@ -85,7 +86,9 @@ import Testing
         let store = try openStore(self.folder, clock: self.clock, durability: durability)
         #expect(!store.wasUnclean)
         store.observe { _ in }
-        let phone = DeviceOpening(device: DeviceKey(app: .dev, name: "phone"), user: "alice", fromNow: false, reserve: 10, at: self.clock.wall)
+        let phone = DeviceOpening(
+            device: DeviceKey(app: .dev, name: "phone"), user: "alice", fromNow: false, reserve: 10, at: self.clock.wall
+        )
         _ = try await store.openDevice(phone)
         _ = await store.append([request("a"), request("b")])
         let epoch = store.epoch
@@ -101,7 +104,8 @@ import Testing
         let again = try await killed.openDevice(phone)
         #expect(again.suspect == Positions(all: end), "anything may have been sent before the kill")
         #expect(again.nextSeq >= 11, "any reserved number may have been used")
-        let watch = DeviceOpening(device: DeviceKey(app: .dev, name: "watch"), user: "alice", fromNow: false, at: self.clock.wall)
+        let watch = DeviceOpening(
+            device: DeviceKey(app: .dev, name: "watch"), user: "alice", fromNow: false, at: self.clock.wall)
         #expect(try await killed.openDevice(watch).suspect == Positions(), "but not to a new device")
         #expect(try await everything(killed, now: self.clock.now).count == 2)
         let later = killed.epoch
@@ -122,7 +126,9 @@ import Testing
         store.observe { _ in }
         var ids: [MessageID] = []
         for round in 0..<40 {
-            for case .stored(let id, _) in await store.append((0..<37).map { request("\(round)-\($0)") }) { ids.append(id) }
+            for case .stored(let id, _) in await store.append((0..<37).map { request("\(round)-\($0)") }) {
+                ids.append(id)
+            }
             if round % 10 == 4 {
                 _ = try await store.recall(ids[ids.count - 5], app: .dev)
                 ids.remove(at: ids.count - 5)
@@ -145,12 +151,15 @@ import Testing
         var ids: [MessageID] = []
         for round in 0..<60 {
             self.clock.stepWall(milliseconds: round % 3 == 0 ? -50 : 7)
-            for case .stored(let id, _) in await store.append((0..<(round % 7 + 1)).map { request("\($0)") }) { ids.append(id) }
+            for case .stored(let id, _) in await store.append((0..<(round % 7 + 1)).map { request("\($0)") }) {
+                ids.append(id)
+            }
         }
         for id in ids {
             let status = try await store.status(StatusRequest(app: .dev, id: id, now: self.clock.now))
             #expect(status?.id == id)
-            for near in [MessageID(high: id.high, low: id.low &+ 1), MessageID(high: id.high &- 1, low: id.low)] where !ids.contains(near) {
+            for near in [MessageID(high: id.high, low: id.low &+ 1), MessageID(high: id.high &- 1, low: id.low)]
+            where !ids.contains(near) {
                 #expect(try await store.status(StatusRequest(app: .dev, id: near, now: self.clock.now)) == nil)
             }
         }

@@ -11,7 +11,9 @@ final class TemporaryFolder: Sendable {
     let path: String
 
     init() {
-        self.path = FileManager.default.temporaryDirectory.resolvingSymlinksInPath().path + "/martlet-store-" + UUID().uuidString
+        self.path =
+            FileManager.default.temporaryDirectory.resolvingSymlinksInPath().path + "/martlet-store-"
+            + UUID().uuidString
         try? FileManager.default.createDirectory(atPath: self.path, withIntermediateDirectories: true)
     }
 
@@ -43,7 +45,8 @@ func openStore(
 
 func request(_ text: String, to name: String = "alice", priority: Priority = .medium, ttl: Int = 1_800) -> AppendRequest {
     AppendRequest(
-        app: .dev, targets: [.user(name, in: .dev)], priority: priority, ttl: ttl, members: Array("\"data\":\"\(text)\"".utf8))
+        app: .dev, targets: [.user(name, in: .dev)], priority: priority, ttl: ttl,
+        members: Array("\"data\":\"\(text)\"".utf8))
 }
 
 /// Everything that one user may read, in order.

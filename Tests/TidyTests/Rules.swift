@@ -19,24 +19,24 @@ enum Rules {
     /// What each target may import. From this package: the arrows of docs/architecture.md. From outside: what its job needs.
     static let imports: [String: Set<String>] = {
         let everywhere: Set<String> = ["Logging", "Metrics", "Synchronization", "Tracing"]
+        let libc: Set<String> = ["Darwin", "Glibc", "Musl"]
         let nio: Set<String> = ["NIOConcurrencyHelpers", "NIOCore"]
         let adapter: Set<String> = everywhere.union(["MartletCore", "MartletWire"])
         return [
             "MartletWire": [],
             "MartletCore": ["MartletWire", "BasicContainers", "Collections", "DequeModule", "HeapModule", "OrderedCollections"],
             "MartletNode": adapter.union(nio),
-            "MartletStoreSQLite": adapter.union(["Dispatch", "Foundation", "FoundationEssentials", "GRDB", "Glibc", "SQLite3"]),
-            "MartletHTTP": adapter.union(nio).union([
-                "Crypto", "Glibc", "HTTPTypes", "Hummingbird", "HummingbirdCore", "NIOHTTP1", "NIOHTTPTypes", "NIOHTTPTypesHTTP1",
+            "MartletStoreSQLite": adapter.union(libc).union(["GRDB", "GRDBSQLite"]),
+            "MartletHTTP": adapter.union(nio).union(libc).union([
+                "Crypto", "HTTPTypes", "Hummingbird", "HummingbirdCore", "NIOHTTP1", "NIOHTTPTypes", "NIOHTTPTypesHTTP1",
                 "NIOPosix", "NIOWebSocket",
             ]),
-            "MartletServer": adapter.union(nio).union([
-                "Dispatch", "Foundation", "FoundationEssentials", "Glibc", "MartletHTTP", "MartletNode", "MartletStoreSQLite", "NIOPosix",
-                "ServiceLifecycle", "UnixSignals",
+            "MartletServer": adapter.union(nio).union(libc).union([
+                "MartletHTTP", "MartletNode", "MartletStoreSQLite", "NIOPosix", "ServiceLifecycle", "UnixSignals",
             ]),
-            "martlet": nio.union([
-                "ArgumentParser", "AsyncHTTPClient", "Dispatch", "Foundation", "FoundationEssentials", "Glibc", "Logging", "MartletServer",
-                "MartletWire", "NIOFoundationCompat", "NIOHTTP1", "NIOPosix", "Synchronization",
+            "martlet": nio.union(libc).union([
+                "ArgumentParser", "AsyncHTTPClient", "Dispatch", "Foundation", "Logging", "MartletServer", "MartletWire", "NIOFoundationCompat",
+                "NIOHTTP1", "ServiceLifecycle", "Synchronization", "UnixSignals",
             ]),
             "MartletTestSupport": adapter.union(nio).union(["MartletNode", "Testing"]),
         ]

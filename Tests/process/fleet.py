@@ -112,6 +112,7 @@ class SSEDevice(Device):
         return f"GET /v1/sse?{self.query()} HTTP/1.1\r\nHost: localhost\r\n{position}\r\n"
 
     async def session(self) -> None:
+        http = HTTP(self.port)
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(self.request().encode())
@@ -128,13 +129,29 @@ class SSEDevice(Device):
                         self.received(json.loads(event.data), event.id)
                     elif event.type == "gap":
                         self.problem(f"gap {event.data}")
+                if self.unacked > 200:
+                    await self.ack(http)
         finally:
             writer.close()
+            http.close()
+
+    async def ack(self, http: HTTP) -> None:
+        """Now and then, over a connection of its own."""
+        self.unacked = 0
+        head, body = await http.request("POST", f"/v1/ack?{self.query()}", json.dumps({"cursor": self.position}).encode())
+        if head.status != 204:
+            self.problem(f"ack answered {head.status} {body!r}")
 
 
 class RamenDevice(SSEDevice):
     kind = "ramen"
     exact = False  # what the numbers of the last second stand for may not have been recorded
+
+    async def ack(self, http: HTTP) -> None:
+        self.unacked = 0
+        head, body = await http.request("GET", f"/ramen/ack?{self.query(seq=self.position)}")
+        if head.status != 204:
+            self.problem(f"ack answered {head.status} {body!r}")
 
     def request(self) -> str:
         return f"GET /ramen/receive?{self.query(seq=self.position or 0)} HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -199,10 +216,16 @@ class Publishers:
         self.problems: list[str] = []
         self.started = time.monotonic()
         self.sent = 0
+        self.rushing = False
 
     def begin(self) -> None:
         self.started, self.sent = time.monotonic(), 0
+        self.rushing = False
         self.up.set()
+
+    def rush(self) -> None:
+        """From now on each connection publishes as fast as it is answered, so that a kill finds requests in flight on all."""
+        self.rushing = True
 
     def next(self) -> tuple[str, bytes]:
         self.count += 1
@@ -224,7 +247,7 @@ class Publishers:
                 await self.up.wait()
             due = self.started + self.sent / self.rate
             self.sent += 1
-            if (pause := due - time.monotonic()) > 0:
+            if not self.rushing and (pause := due - time.monotonic()) > 0:
                 await asyncio.sleep(pause)
                 if not self.up.is_set():
                     continue

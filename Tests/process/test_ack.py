@@ -2,7 +2,7 @@
 
 import time
 
-from clients import RawSSE, WebSocket
+from clients import RawSSE, WebSocket, shut
 
 
 def error(answer):
@@ -93,3 +93,18 @@ def test_an_ack_beside_a_live_session_opens_its_window(hub, user):
         client.silent(0.1)
         assert hub.ack(user, f"{user}-d1", {"cursor": client.position}).status_code == 204
         assert client.data(2) == [2, 3]
+
+
+def test_an_answered_ack_is_not_lost_when_the_connection_ends_meanwhile(hub, user):
+    """`204` means taken, also if the device's session ends in the same moment."""
+    lost = []
+    for n in range(100):
+        name = f"{user}-{n}"
+        client = RawSSE(hub, name, name)
+        sent = hub.publish(name, data=n)
+        position = client.next()["_position"]
+        shut(client.socket)
+        assert hub.ack(name, name, {"cursor": position}).status_code == 204
+        if hub.device_state(sent, name) != "delivered":
+            lost.append(n)
+    assert not lost

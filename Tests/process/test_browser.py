@@ -86,6 +86,8 @@ def test_resumes_after_the_server_was_killed(page, server, transport):
     # Nothing that the browser acked or presented came twice.
     shown = page.locator("#messages li pre").all_text_contents()
     assert [shown.count(text) for text in ("before", "while away", "after")] == [1, 1, 1]
+    expect(page.locator("#status-devices")).to_contain_text("browser: delivered")
+    page.wait_for_timeout(1_500)  # for the screenshot: new messages fade in
     save_screenshot(page, transport)
 
 
@@ -122,6 +124,7 @@ def test_fits_a_phone(browser, hub):
     open_page(page, hub, unique("user"), "ws")
     publish(page, '{"long": "' + "word" * 200 + '"}')
     expect(page.locator("#messages li")).to_have_count(1)
+    expect(page.locator("#status-devices")).to_contain_text("delivered")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     save_screenshot(page, "phone")
     context.close()

@@ -48,6 +48,8 @@ async def crash_rounds(server, rng, tell):
             publishers.begin()
             running, accepted_before = time.monotonic(), accepted(publishers)
             await asyncio.sleep(rng.uniform(0.2, 1.6))
+            publishers.rush()
+            await asyncio.sleep(rng.uniform(0.02, 0.08))
             # Everything below happens between two turns of the loop, so the counts are those of one moment.
             publishers.up.clear()
             for device in devices:

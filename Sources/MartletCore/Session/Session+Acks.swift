@@ -15,6 +15,7 @@ extension Session {
     /// - Parameter at: Unix time in milliseconds.
     /// - Throws: `seq_unknown` if a number was never sent on this session; nothing is acked then.
     package mutating func acked(_ ack: SeqAck, at: Int64) throws(WireError) {
+        if self.phase == .opening, self.isRamen, case .upTo(let seq) = ack { self.seqAckedEarly = max(self.seqAckedEarly, seq) }
         guard self.phase == .live || self.phase == .draining else { return }
         switch ack {
         case .upTo(let seq):
@@ -38,13 +39,19 @@ extension Session {
     ///   - at: Unix time in milliseconds.
     /// - Throws: `invalid_cursor` if no part of it is this reader's.
     package mutating func acked(_ cursor: Cursor, end: UInt64, at: Int64) throws(WireError) {
-        guard self.phase == .live || self.phase == .draining else { return }
+        guard self.phase != .closed else { return }
         let (scopes, gaps) = self.identity.accept(cursor, end: end)
         guard !scopes.isEmpty || gaps.isEmpty else {
             throw WireError(.invalidCursor, "This cursor is of another user, device or history.")
         }
         var positions = Positions()
         for scope in scopes { positions.set(scope, from: cursor.positions) }
+        guard self.phase != .opening else {
+            self.ackedEarly.advance(to: positions)
+            // The session may end before it has opened.
+            self.isDirty = true
+            return
+        }
         self.advance(to: positions, at: at)
     }
 

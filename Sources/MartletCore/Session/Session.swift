@@ -34,6 +34,8 @@ package struct Session: Sendable {
     let identity: CursorIdentity
 
     var phase = Phase.opening
+    /// Whether the device's record has come.
+    private var isOpened = false
     package internal(set) var window: Window
     /// Up to where each lane has been sent or passed over.
     package internal(set) var reached = Positions()
@@ -50,6 +52,9 @@ package struct Session: Sendable {
     var firstSeq: UInt64 = 1
     /// Explicit acks: what was sent and not acked, by seq.
     var inFlight: [InFlight] = []
+    /// Acked while the session was opening: a cursor's positions, and a RAMEN number.
+    var ackedEarly = Positions()
+    var seqAckedEarly: UInt64 = 0
     /// Explicit acks: gaps whose notice the client may not have got.
     var unackedGaps: [UnackedGap] = []
     var marks = SeqMarks()
@@ -154,6 +159,10 @@ package struct Session: Sendable {
                 guard ramenSeq < self.nextSeq else { throw Self.seqUnknown(ramenSeq) }
                 if let positions = self.marks.acked(ramenSeq) { self.advanceAcked(to: positions, at: at) }
             }
+            if self.seqAckedEarly < self.nextSeq, let positions = self.marks.acked(self.seqAckedEarly) {
+                self.advanceAcked(to: positions, at: at)
+            }
+            self.advanceAcked(to: self.ackedEarly, at: at)
             if let cursor {
                 let valid = self.identity.validPositions(of: cursor, end: record.end)
                 self.advanceAcked(to: valid.positions, at: at)
@@ -170,6 +179,7 @@ package struct Session: Sendable {
             }
         }
         self.phase = .live
+        self.isOpened = true
         return gaps
     }
 
@@ -219,14 +229,16 @@ package struct Session: Sendable {
                 .init(kind: .delivered, lane: lane, from: self.recordedAcked[lane] + 1, to: acked[lane], at: self.ackedAt))
         }
         self.recordedAcked = acked
+        let knowsMarks = self.isRamen && self.isOpened
         return DeviceUpdate(
             device: DeviceKey(app: self.app, name: device), user: self.user, acked: acked, sent: self.sentHigh,
-            journal: journal, nextSeq: self.isRamen ? self.nextSeq : 0, marks: self.isRamen ? self.marks.marks : nil, at: at)
+            journal: journal, nextSeq: knowsMarks ? self.nextSeq : 0, marks: knowsMarks ? self.marks.marks : nil, at: at)
     }
 
     /// How far the client has acked: in each lane, everything before the first message in flight, and before a gap
     /// until something sent after its notice was acked.
     package var acked: Positions {
+        guard self.isOpened else { return self.ackedEarly }
         guard self.ackMode == .explicit else { return self.ackedBase }
         var positions = self.reached
         for entry in self.inFlight.reversed() { positions[entry.lane] = entry.place - 1 }

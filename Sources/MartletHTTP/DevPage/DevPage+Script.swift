@@ -122,7 +122,7 @@ extension DevPage {
           let tag = null;
           for (let failures = 0; failures < 20 && !stop.signal.aborted;) {
             try {
-              const answer = await fetch(`/v1/messages/${id}?wait=20`, { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store", signal: stop.signal });
+              const answer = await fetch(`/v1/messages/${id}${tag ? "?wait=20" : ""}`, { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store", signal: stop.signal });
               if (answer.status === 304) continue;
               if (!answer.ok) throw new Error(answer.status);
               tag = answer.headers.get("ETag");

@@ -1,8 +1,9 @@
 extension Migrations {
     /// The log store. An inbox id stands for app, scope and name, so the app leads every key.
     ///
-    /// `message` is append-only and kept until its reports expire; `body` goes at the expiry; `entry` and `expiry` follow
-    /// behind (see ``Indexer``) up to `meta.indexed`. The newest message row is never deleted: offsets go on from it.
+    /// `message` is append-only and kept until its reports expire; `body` goes at the expiry; `entry` and `expiry`
+    /// follow behind (see ``Indexer``) up to `meta.indexed`. The newest message row is never deleted: offsets go on
+    /// from it.
     static let logStore = """
         CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
         CREATE TABLE inbox (
@@ -11,17 +12,21 @@ extension Migrations {
         CREATE TABLE message (
             offset INTEGER PRIMARY KEY, high INTEGER NOT NULL, low INTEGER NOT NULL, app INTEGER NOT NULL,
             flags INTEGER NOT NULL, priority INTEGER NOT NULL, at INTEGER NOT NULL, expires INTEGER NOT NULL,
-            size INTEGER NOT NULL, collapse TEXT, targets BLOB NOT NULL);
+            size INTEGER NOT NULL, collapse TEXT, targets BLOB NOT NULL, recalled_at INTEGER);
         CREATE TABLE body (offset INTEGER PRIMARY KEY, fragment BLOB NOT NULL);
         CREATE TABLE entry (
             inbox INTEGER NOT NULL, priority INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER NOT NULL,
             expires INTEGER NOT NULL, PRIMARY KEY (inbox, priority, offset)) WITHOUT ROWID;
         CREATE TABLE expiry (
-            at INTEGER NOT NULL, offset INTEGER NOT NULL, stage INTEGER NOT NULL, PRIMARY KEY (at, offset)) WITHOUT ROWID;
+            at INTEGER NOT NULL, offset INTEGER NOT NULL, stage INTEGER NOT NULL,
+            PRIMARY KEY (at, offset)) WITHOUT ROWID;
         CREATE TABLE collapse (
             inbox INTEGER NOT NULL, key TEXT NOT NULL, offset INTEGER NOT NULL, until INTEGER NOT NULL,
             PRIMARY KEY (inbox, key)) WITHOUT ROWID;
         CREATE INDEX collapse_until ON collapse (until);
+        CREATE TABLE superseded (
+            offset INTEGER NOT NULL, inbox INTEGER NOT NULL, at INTEGER NOT NULL,
+            PRIMARY KEY (offset, inbox)) WITHOUT ROWID;
         CREATE TABLE idempotency (
             app INTEGER NOT NULL, key TEXT NOT NULL, digest BLOB NOT NULL, high INTEGER NOT NULL, low INTEGER NOT NULL,
             expires INTEGER NOT NULL, PRIMARY KEY (app, key)) WITHOUT ROWID;

@@ -10,7 +10,8 @@ enum Migrations {
         let version = Int(try connection.integer("PRAGMA user_version") ?? 0)
         guard version <= Self.steps.count else {
             throw StoreStartError(
-                "The store was written by a newer Martlet (schema \(version), this one knows \(Self.steps.count)): start that version.")
+                "The store was written by a newer Martlet (schema \(version), this one knows \(Self.steps.count)): start that version."
+            )
         }
         for (index, step) in Self.steps.enumerated().dropFirst(version) {
             try connection.execute("BEGIN IMMEDIATE; \(step); PRAGMA user_version = \(index + 1); COMMIT")

@@ -13,7 +13,7 @@ extension Reader {
 
     func read(_ request: ReadRequest) throws -> ReadResult {
         defer { for place in self.places { place.reset() } }
-        let limit = request.messages * 2 + 64
+        let limit = min(request.messages, 1 << 20) * 2 + 64
         return try self.snapshot(
             find: { () -> [Int64?] in
                 var inboxes: [Int64?] = []
@@ -26,7 +26,8 @@ extension Reader {
                     let (found, more) = memtable.messages(
                         LaneKey(inbox, lane.priority), after: max(request.after[lane], snapshot.indexed), limit: limit)
                     return InMemory(
-                        messages: found, more: more, recalled: Set(found.lazy.map(\.offset).filter { memtable.isRecalled($0) }))
+                        messages: found, more: more,
+                        recalled: Set(found.lazy.map(\.offset).filter { memtable.isRecalled($0) }))
                 }
             },
             body: { snapshot, inboxes, inMemory in try self.read(request, snapshot, inboxes, inMemory) })
@@ -62,7 +63,9 @@ extension Reader {
                 scanned += 1
                 let cursor = cursors[index]
                 if scanned > Self.scanLimit {
-                    if isOpen { result.entries.append(LogEntry(lane: cursor.lane, offset: place.offset, content: .skipped)) }
+                    if isOpen {
+                        result.entries.append(LogEntry(lane: cursor.lane, offset: place.offset, content: .skipped))
+                    }
                     result.more[Int(priority.rawValue)] = true
                     break
                 }
@@ -155,8 +158,11 @@ struct NewestOfKeys {
         defer { select.reset() }
         select.bind(1, offset)
         var message: StoredMessage?
-        if try select.step(), select.integer(3) & (MessageFlag.recalled | MessageFlag.liveOnly) == 0, select.integer(5) > self.now {
-            message = self.reader.message(select, Priority(rawValue: UInt8(select.integer(8))) ?? .low)
+        if try select.step(), select.integer(3) & (MessageFlag.recalled | MessageFlag.liveOnly) == 0,
+            select.integer(5) > self.now
+        {
+            message = self.reader.message(
+                select, Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(8))) ?? .low)
         }
         self.messages[offset] = .some(message)
         return message

@@ -8,9 +8,11 @@ extension Reader {
         var offset: UInt64
         var priority: Priority
         var expiresAt: Int64
-        var recalled: Bool
+        /// Unix time in milliseconds.
+        var recalledAt: Int64?
         var isExpired: Bool
-        /// A device first seen from this time on is not addressed. One bound in the very millisecond of a live-only publish is.
+        /// A device first seen from this time on is not addressed. One bound in the very millisecond of a live-only
+        /// publish is.
         var seenBefore: Int64
         var targets: [Target] = []
     }
@@ -18,7 +20,8 @@ extension Reader {
     private struct Target {
         var key: InboxKey
         var lane: Lane
-        var collapsed: Bool
+        /// Unix time in milliseconds.
+        var collapsedAt: Int64?
         var trimmed: Bool
     }
 
@@ -35,20 +38,21 @@ extension Reader {
         let expires = self.header.integer(4)
         var header = Header(
             offset: offset, priority: Priority(rawValue: UInt8(truncatingIfNeeded: self.header.integer(2))) ?? .low,
-            expiresAt: expires, recalled: flags & MessageFlag.recalled != 0, isExpired: expires <= request.now,
+            expiresAt: expires, recalledAt: flags & MessageFlag.recalled != 0 ? self.header.integer(5) : nil,
+            isExpired: expires <= request.now,
             seenBefore: flags & MessageFlag.liveOnly != 0 ? expires + 1 : expires)
         let at = self.header.integer(3)
-        let collapseKey = self.header.text(5)
         for inbox in Codec.inboxes(self.header.bytes(6)) {
             guard let key = try InboxNames.find(inbox, with: self.inboxName) else { continue }
             header.targets.append(
                 Target(
-                    key: key, lane: Lane(key.scope, header.priority), collapsed: try self.isCollapsed(inbox, collapseKey, offset),
+                    key: key, lane: Lane(key.scope, header.priority),
+                    collapsedAt: try self.collapsed(inbox, offset),
                     trimmed: try self.isTrimmed(inbox, header.priority, offset)))
         }
         var result = MessageStatus(
             id: request.id, targets: header.targets.map(\.key), priority: header.priority, at: at, expiresAt: expires,
-            recalled: header.recalled, devices: [], next: nil, counts: [:])
+            recalled: header.recalledAt != nil, devices: [], next: nil, counts: [:])
         var cut = false
         try self.devices(of: header, request.app, kept) { name, device in
             guard let delivery = try self.delivery(name, device, header, request.app) else { return }
@@ -60,12 +64,12 @@ extension Reader {
         return result
     }
 
-    private func isCollapsed(_ inbox: Int64, _ key: String?, _ offset: UInt64) throws -> Bool {
-        guard let key else { return false }
-        defer { self.collapse.reset() }
-        self.collapse.bind(1, inbox)
-        self.collapse.bind(2, key)
-        return try self.collapse.step() && self.collapse.unsigned(0) > offset
+    /// When a newer message took its place in an inbox; nil if none did.
+    private func collapsed(_ inbox: Int64, _ offset: UInt64) throws -> Int64? {
+        defer { self.superseded.reset() }
+        self.superseded.bind(1, offset)
+        self.superseded.bind(2, inbox)
+        return try self.superseded.step() ? self.superseded.integer(0) : nil
     }
 
     private func isTrimmed(_ inbox: Int64, _ priority: Priority, _ offset: UInt64) throws -> Bool {
@@ -77,7 +81,8 @@ extension Reader {
 
     /// Calls `body` for each device that a target names, once, by name (as bytes).
     private func devices(
-        of header: Header, _ app: AppID, _ kept: [DeviceKey: DeviceState], _ body: (String, DeviceState.Values) throws -> Void
+        of header: Header, _ app: AppID, _ kept: [DeviceKey: DeviceState],
+        _ body: (String, DeviceState.Values) throws -> Void
     ) throws {
         func values(_ row: Statement, _ name: String) -> DeviceState.Values {
             kept[DeviceKey(app: app, name: name)]?.values ?? DeviceState.read(row, shared: self.shared)
@@ -102,7 +107,9 @@ extension Reader {
                 found[name] = values(select, name)
             }
         }
-        for (name, device) in found.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) { try body(name, device) }
+        for (name, device) in found.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
+            try body(name, device)
+        }
     }
 
     /// Where the message stands on one device; nil if it does not address it.
@@ -117,11 +124,14 @@ extension Reader {
             case .app: guard device.created < header.seenBefore else { continue }
             }
             var delivery = MessageStatus.Delivery(device: name, user: device.user, state: .queued)
-            delivery.sentAt = try self.time(.sent, device, target.lane, header.offset)
+            // A range that ends after the message was taken back or replaced may reach across it unsent.
+            let until = min(header.recalledAt ?? .max, target.collapsedAt ?? .max)
+            delivery.sentAt = try self.time(.sent, device, target.lane, header.offset, until: until)
             delivery.deliveredAt = try self.time(.delivered, device, target.lane, header.offset)
             let acked = device.acked[target.lane] >= header.offset
             let gone: DeliveryState? =
-                header.recalled ? .recalled : target.trimmed ? .inboxFull : target.collapsed ? .collapsed : nil
+                header.recalledAt != nil
+                ? .recalled : target.trimmed ? .inboxFull : target.collapsedAt != nil ? .collapsed : nil
             // What was sent just before a crash may have been acked without its sending having been recorded.
             let lostSent = gone == nil && header.offset <= self.shared.uncleanEnd && delivery.deliveredAt != nil
             if acked, delivery.sentAt != nil || lostSent {
@@ -136,10 +146,15 @@ extension Reader {
         return best
     }
 
-    /// When a message was sent or delivered; nil if it was not.
-    private func time(_ kind: JournalRange.Kind, _ device: DeviceState.Values, _ lane: Lane, _ offset: UInt64) throws -> Int64? {
+    /// When a message was sent or delivered, up to a time; nil if it was not.
+    private func time(
+        _ kind: JournalRange.Kind, _ device: DeviceState.Values, _ lane: Lane, _ offset: UInt64, until: Int64 = .max
+    ) throws -> Int64? {
         var earliest: Int64?
-        for range in device.journal where range.kind == kind && range.lane == lane && range.from <= offset && offset <= range.to {
+        for range in device.journal
+        where range.kind == kind && range.lane == lane && range.from <= offset && offset <= range.to
+            && range.at <= until
+        {
             earliest = min(earliest ?? range.at, range.at)
         }
         defer { self.journal.reset() }
@@ -148,8 +163,8 @@ extension Reader {
         self.journal.bind(3, lane.index)
         self.journal.bind(4, offset)
         while try self.journal.step() {
-            guard self.journal.unsigned(0) <= offset else { continue }
-            earliest = min(earliest ?? self.journal.integer(1), self.journal.integer(1))
+            let at = self.journal.integer(1)
+            if self.journal.unsigned(0) <= offset, at <= until { earliest = min(earliest ?? at, at) }
         }
         return earliest
     }

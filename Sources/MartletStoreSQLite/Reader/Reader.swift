@@ -3,12 +3,6 @@ import MartletCore
 import MartletWire
 import Synchronization
 
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
-
 /// Answers `read` and `status` on one connection.
 final class Reader {
     let db: Connection
@@ -16,7 +10,7 @@ final class Reader {
     let begin, commit: Statement
     private let newest, indexed, inbox: Statement
     let places: [Statement]
-    let collapse, message, trim: Statement
+    let collapse, message, trim, superseded: Statement
     let search, header, inboxName: Statement
     let userDevices, oneDevice, allDevices, journal: Statement
 
@@ -44,15 +38,21 @@ final class Reader {
             FROM message m JOIN body b ON b.offset = m.offset WHERE m.offset = ?
             """)
         self.trim = try db.prepare("SELECT upto, until FROM trim WHERE inbox = ? AND priority = ?")
+        self.superseded = try db.prepare("SELECT at FROM superseded WHERE offset = ? AND inbox = ?")
         self.search = try db.prepare(MessageSearch.sql)
-        self.header = try db.prepare("SELECT app, flags, priority, at, expires, collapse, targets FROM message WHERE offset = ?")
+        self.header = try db.prepare(
+            "SELECT app, flags, priority, at, expires, recalled_at, targets FROM message WHERE offset = ?")
         self.inboxName = try db.prepare(InboxNames.sql)
         let columns = "\(DeviceState.columns), name"
         self.userDevices = try db.prepare("SELECT \(columns) FROM device WHERE app = ? AND user = ? ORDER BY name")
         self.oneDevice = try db.prepare("SELECT \(columns) FROM device WHERE app = ? AND name = ?")
         self.allDevices = try db.prepare("SELECT \(columns) FROM device WHERE app = ? ORDER BY name")
         self.journal = try db.prepare(
-            "SELECT start, at FROM journal WHERE device = ? AND kind = ? AND lane = ? AND upto >= ? ORDER BY upto LIMIT 16")
+            """
+            SELECT start, at FROM journal WHERE device = ? AND kind = ? AND lane = ? AND upto >= ?
+            ORDER BY upto LIMIT 16
+            """
+        )
     }
 
     func close() { self.db.close() }
@@ -63,27 +63,42 @@ final class Reader {
         var indexed: UInt64
     }
 
-    /// Runs `find` and `body` on one snapshot of the database, with what `pick` takes from the memtable at the same commit.
+    /// Runs `find` and `body` on one snapshot of the database, with what `pick` takes from the memtable at the same
+    /// commit.
     ///
     /// A commit is in the database a moment before it is in the memtable: then it is tried again.
     func snapshot<Found: Sendable, Picked: Sendable, Value>(
         find: () throws -> Found, pick: (borrowing Memtable, Snapshot, Found) -> Picked,
         body: (Snapshot, Found, Picked) throws -> Value
     ) throws -> Value {
-        for attempt in 0..<2_000 {
-            try self.begin.run()
-            defer { try? self.commit.run() }
-            let end = try self.value(self.newest)
-            let indexed = try self.value(self.indexed)
-            let snapshot = Snapshot(end: end, indexed: indexed)
-            let found = try find()
-            let picked = self.shared.memtable.withLock { memtable in
-                memtable.end == end && memtable.indexed <= indexed ? pick(memtable, snapshot, found) : nil
+        for _ in 0..<200 {
+            let seen = self.shared.published.withLock { published in
+                published.waiting += 1
+                return published.count
             }
-            if let picked { return try body(snapshot, found, picked) }
-            if attempt > 10 { usleep(50) }
+            defer { self.shared.published.withLock { $0.waiting -= 1 } }
+            if let value = try self.attempt(find: find, pick: pick, body: body) { return value }
+            _ = self.shared.published.wait(timeoutMs: 5) { $0.count != seen ? true : nil }
         }
         throw SQLiteError(code: SQLITE_BUSY, message: "no consistent snapshot could be taken")
+    }
+
+    /// - Returns: nil if the database and the memtable are of different commits.
+    private func attempt<Found: Sendable, Picked: Sendable, Value>(
+        find: () throws -> Found, pick: (borrowing Memtable, Snapshot, Found) -> Picked,
+        body: (Snapshot, Found, Picked) throws -> Value
+    ) throws -> Value? {
+        try self.begin.run()
+        defer { try? self.commit.run() }
+        let end = try self.value(self.newest)
+        let indexed = try self.value(self.indexed)
+        let snapshot = Snapshot(end: end, indexed: indexed)
+        let found = try find()
+        let picked = self.shared.memtable.withLock { memtable in
+            memtable.end == end && memtable.indexed <= indexed ? pick(memtable, snapshot, found) : nil
+        }
+        guard let picked else { return nil }
+        return try body(snapshot, found, picked)
     }
 
     private func value(_ statement: Statement) throws -> UInt64 {

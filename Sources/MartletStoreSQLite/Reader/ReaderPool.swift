@@ -31,21 +31,22 @@ final class ReaderPool: Sendable {
         let state = self.state
         self.workers = try (0..<max(1, count)).map { _ in
             try Worker {
-                let reader: Result<Reader, StoreError>
-                do {
-                    reader = .success(try Reader(db: try open(), shared: shared))
-                } catch {
-                    reader = .failure(StoreError(.unavailable, "\(error)"))
-                }
+                var reader: Reader?
                 while true {
                     let job = state.wait { state -> Job?? in
                         if let job = state.take() { return .some(job) }
                         return state.stopping ? .some(nil) : nil
                     }
                     guard let job = job ?? nil else { break }
-                    job(reader)
+                    do {
+                        let ready = try reader ?? Reader(db: try open(), shared: shared)
+                        reader = ready
+                        job(.success(ready))
+                    } catch {
+                        job(.failure(StoreError(.unavailable, "\(error)")))
+                    }
                 }
-                if case .success(let reader) = reader { reader.close() }
+                reader?.close()
             }
         }
     }

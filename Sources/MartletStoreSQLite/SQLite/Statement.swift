@@ -85,6 +85,8 @@ final class Statement {
 
     func text(_ column: Int32) -> String? {
         guard let start = sqlite3_column_text(self.handle, column) else { return nil }
-        return String(decoding: UnsafeBufferPointer(start: start, count: Int(sqlite3_column_bytes(self.handle, column))), as: UTF8.self)
+        return String(
+            decoding: UnsafeBufferPointer(start: start, count: Int(sqlite3_column_bytes(self.handle, column))),
+            as: UTF8.self)
     }
 }

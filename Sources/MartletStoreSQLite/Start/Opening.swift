@@ -27,7 +27,8 @@ struct Opening {
         } catch let error as SQLiteError {
             switch error.primaryCode {
             case SQLITE_NOTADB, SQLITE_CORRUPT:
-                throw StoreStartError("The store's file \(path) is damaged (\(error)): restore a backup, or move it away to start empty.")
+                throw StoreStartError(
+                    "The store's file \(path) is damaged (\(error)): restore a backup, or move it away to start empty.")
             default: throw StoreStartError("The store's file \(path) cannot be opened: \(error).")
             }
         } catch {
@@ -39,7 +40,8 @@ struct Opening {
         let db = try Connection(path: path, vfs: configuration.fileSystem)
         // What is written here must hold even if the configured durability is less.
         try db.execute(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY;"
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
+                + "PRAGMA temp_store = MEMORY;"
                 + "PRAGMA cache_size = -65536; PRAGMA journal_size_limit = \(configuration.logBytes)")
         let version = try db.integer("PRAGMA user_version") ?? 0
         let pages = try db.integer("PRAGMA page_count") ?? 0
@@ -78,7 +80,8 @@ struct Opening {
         let set = try db.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES (?,?)")
         try db.execute("BEGIN IMMEDIATE")
         let values = [
-            "run": String(run + 1), "clean": "0", "epoch": String(epoch), "durability": configuration.durability.rawValue,
+            "run": String(run + 1), "clean": "0", "epoch": String(epoch),
+            "durability": configuration.durability.rawValue,
             "unclean_run": String(uncleanRun), "unclean_end": String(uncleanEnd),
         ]
         for (key, value) in values {
@@ -94,7 +97,9 @@ struct Opening {
         let indexed = UInt64(meta["indexed"] ?? "") ?? 0
         self.unindexed = try Self.unindexed(db, after: indexed)
         var memtable = Memtable(end: end, indexed: indexed)
-        for item in self.unindexed where !item.message.fragment.isEmpty { memtable.insert(item.message, into: item.inboxes) }
+        for item in self.unindexed where !item.message.fragment.isEmpty {
+            memtable.insert(item.message, into: item.inboxes)
+        }
         for offset in try Self.recalled(db, after: indexed) { memtable.recall(offset) }
         for (lane, upTo) in try Self.trims(db, after: indexed) { memtable.drop(lane, upTo: upTo) }
         self.db = db
@@ -128,7 +133,8 @@ struct Opening {
         while try select.step() {
             let message = StoredMessage(
                 id: MessageID(high: select.unsigned(1), low: select.unsigned(2)), offset: select.unsigned(0),
-                priority: Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(8))) ?? .low, at: select.integer(4),
+                priority: Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(8))) ?? .low,
+                at: select.integer(4),
                 expiresAt: select.integer(5), collapseKey: select.text(6),
                 liveOnly: select.integer(3) & MessageFlag.liveOnly != 0, fragment: select.bytes(7))
             items.append(Indexer.Item(message: message, inboxes: Codec.inboxes(select.bytes(9))))

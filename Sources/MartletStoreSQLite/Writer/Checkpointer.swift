@@ -1,7 +1,8 @@
 import GRDBSQLite
 import Synchronization
 
-/// Moves pages from SQLite's log into the database file, on a thread and a connection of its own, so that commits don't wait.
+/// Moves pages from SQLite's log into the database file, on a thread and a connection of its own, so that commits don't
+/// wait.
 final class Checkpointer: Sendable {
     private struct State {
         var requested = false
@@ -38,10 +39,18 @@ final class Checkpointer: Sendable {
         set { self.state.withLock { $0.remaining = newValue } }
     }
 
-    func request() { self.state.change { state in (state.requested = true, true) } }
+    func request() {
+        self.state.change { state in
+            state.requested = true
+            return ((), true)
+        }
+    }
 
     func stop() {
-        self.state.change { state in (state.stopping = true, true) }
+        self.state.change { state in
+            state.stopping = true
+            return ((), true)
+        }
         self.worker.join()
     }
 }

@@ -52,6 +52,9 @@ struct Group {
     var inTransaction = false
     /// Says that COMMIT was reached.
     var committing = false
+    var changesBefore: Int32 = 0
+    /// Whether the commit had anything to write.
+    var wrote = false
     var rows = 0
     var items: [Indexer.Item] = []
     var commits: [Commit] = []

@@ -25,7 +25,8 @@ extension Writer {
         let message = StoredMessage(
             id: id, offset: offset, priority: request.priority, at: self.wall,
             expiresAt: self.now + Int64(request.ttl) * 1_000, collapseKey: request.collapseKey,
-            liveOnly: request.ttl == 0, fragment: StoredMessage.fragment(id: id, at: self.wall, members: request.members))
+            liveOnly: request.ttl == 0,
+            fragment: StoredMessage.fragment(id: id, at: self.wall, members: request.members))
         var inboxes: [Int64] = []
         inboxes.reserveCapacity(request.targets.count)
         for target in request.targets { inboxes.append(try self.inbox(target)) }
@@ -92,6 +93,12 @@ extension Writer {
         select.bind(2, key)
         let before: UInt64? = try select.step() && select.integer(1) > self.now ? select.unsigned(0) : nil
         select.reset()
+        if let before {
+            self.sql.insertSuperseded.bind(1, before)
+            self.sql.insertSuperseded.bind(2, inbox)
+            self.sql.insertSuperseded.bind(3, self.wall)
+            try self.sql.insertSuperseded.run()
+        }
         let upsert = self.sql.upsertCollapse
         upsert.bind(1, inbox)
         upsert.bind(2, key)
@@ -131,7 +138,9 @@ extension Writer {
 
     /// Takes a message back.
     func recall(_ id: MessageID, _ app: AppID, _ group: inout Group) throws -> RecallOutcome? {
-        guard let offset = try MessageSearch.offset(of: id, upTo: self.nextOffset, with: self.sql.messageFrom) else { return nil }
+        guard let offset = try MessageSearch.offset(of: id, upTo: self.nextOffset, with: self.sql.messageFrom) else {
+            return nil
+        }
         let select = self.sql.messageAt
         select.bind(1, offset)
         defer { select.reset() }
@@ -143,11 +152,13 @@ extension Writer {
         if expires <= self.now { return .expired }
         try self.begin(&group)
         self.sql.setFlags.bind(1, flags | MessageFlag.recalled)
-        self.sql.setFlags.bind(2, offset)
+        self.sql.setFlags.bind(2, self.wall)
+        self.sql.setFlags.bind(3, offset)
         try self.sql.setFlags.run()
         group.rows += 1
         group.recalled.append(offset)
-        group.commits.append(.recalled(offset: offset, targets: try inboxes.compactMap { try InboxNames.find($0, self.db) }))
+        group.commits.append(
+            .recalled(offset: offset, targets: try inboxes.compactMap { try InboxNames.find($0, self.db) }))
         return .recalled
     }
 }

@@ -14,10 +14,12 @@ extension Writer {
     func carry(_ group: inout Group) throws {
         try self.enforceLimits(&group)
         let clock = monotonicMs()
+        self.retryDeferred()
         if let oldest = self.oldestDirtyMs, clock - oldest >= self.configuration.flushMs * 4 / 5 {
             try self.flushDevices(&group, limit: Self.flushSlice)
         }
-        let busy = self.indexer.waitingEntries > self.configuration.unindexedEntries / 2
+        let busy =
+            self.indexer.waitingEntries > self.configuration.unindexedEntries / 2
             || self.indexer.waitingBytes > self.configuration.unindexedBytes / 2
         if busy { self.freeze() }
         if let batch = self.indexer.batch {
@@ -28,6 +30,7 @@ extension Writer {
         if clock >= self.nextExpiryCheckMs, group.inTransaction || clock >= self.nextExpiryCheckMs + 100 {
             try self.expire(&group, limit: Self.expirySlice)
         }
+        if clock >= self.nextSweepMs, group.inTransaction { try self.sweep(&group) }
         try self.keepClock(&group, clock)
     }
 
@@ -53,10 +56,18 @@ extension Writer {
         }
     }
 
-    /// Writes everything that is kept in memory.
+    /// Writes everything that is kept in memory, and clears a slice of what is past its time.
     func settle(_ group: inout Group) throws {
+        if !self.healthy {
+            // Something to write, so that the commit tells whether it can be.
+            try self.begin(&group)
+            try self.setMeta("probe", self.now)
+        }
         try self.flushDevices(&group, limit: .max)
+        self.freeze()
         try self.index(&group, limit: .max)
+        try self.expire(&group, limit: Self.expirySlice * 5)
+        try self.sweep(&group)
     }
 
     private func flushDevices(_ group: inout Group, limit: Int) throws {
@@ -140,6 +151,8 @@ extension Writer {
             } else {
                 self.sql.deleteMessage.bind(1, expiry.offset)
                 try self.sql.deleteMessage.run()
+                self.sql.deleteSuperseded.bind(1, expiry.offset)
+                try self.sql.deleteSuperseded.run()
             }
         }
     }
@@ -164,14 +177,18 @@ extension Writer {
 
     /// Deletes what is past its time, and devices that never came back.
     private func sweep(_ group: inout Group) throws {
-        self.nextSweepMs = monotonicMs() + 1_000
         try self.begin(&group)
-        self.sql.sweepKeys.bind(1, self.now)
-        self.sql.sweepCollapse.bind(1, self.now - self.reportMs)
-        self.sql.sweepTrim.bind(1, self.now - self.reportMs)
-        try self.sql.sweepKeys.run()
-        try self.sql.sweepCollapse.run()
-        try self.sql.sweepTrim.run()
+        var isBehind = false
+        for (statement, time) in [
+            (self.sql.sweepKeys, self.now), (self.sql.sweepCollapse, self.now - self.reportMs),
+            (self.sql.sweepTrim, self.now - self.reportMs),
+        ] {
+            statement.bind(1, time)
+            try statement.run()
+            if statement.changes >= 200 { isBehind = true }
+        }
+        self.nextSweepMs = monotonicMs() + (isBehind ? 0 : 1_000)
+        guard group.sweepPosition == nil else { return }
         let first = try self.first()
         let unseen = self.wall - Int64(self.configuration.limits.deviceUnseenSeconds) * 1_000
         let select = self.sql.sweepDevices
@@ -206,7 +223,8 @@ extension Writer {
 
     /// Keeps a sample of the server's clock, at most once a second, with a commit that happens anyway.
     private func keepClock(_ group: inout Group, _ clock: Int64) throws {
-        guard group.inTransaction, clock - self.lastClockMs >= 1_000, let sample = self.environment.clockSample?() else { return }
+        guard group.inTransaction, clock - self.lastClockMs >= 1_000, let sample = self.environment.clockSample?()
+        else { return }
         self.lastClockMs = clock
         self.sql.setMeta.bind(1, "clock")
         self.sql.setMeta.bind(2, "\(sample.serverMs) \(sample.bootMs) \(sample.bootID)")
@@ -222,8 +240,12 @@ extension Writer {
     func boundLog() {
         let bytes = Int(self.logPages) * 4_096
         guard bytes > self.configuration.checkpointBytes, self.checkpointer.isIdle else { return }
-        if bytes > self.configuration.logBytes {
-            _ = try? self.db.checkpoint(SQLITE_CHECKPOINT_RESTART)
+        if bytes > self.logBound {
+            // Someone who reads for long (a backup) holds the log: it grows by as much again before the next try.
+            sqlite3_busy_timeout(self.db.handle, 100)
+            let restarted = (try? self.db.checkpoint(SQLITE_CHECKPOINT_RESTART)) != nil
+            sqlite3_busy_timeout(self.db.handle, 5_000)
+            self.logBound = self.configuration.logBytes + (restarted ? 0 : bytes)
             self.logPages = 0
         } else if bytes > 2 * self.configuration.checkpointBytes, self.checkpointer.remainingPages < 512 {
             // The background has moved nearly all; after the rest is moved the log starts again by itself.

@@ -18,13 +18,16 @@ extension Writer {
     }
 
     func open(
-        _ request: DeviceOpening, _ group: inout Group, _ done: @escaping @Sendable (Result<DeviceRecord, StoreError>) -> Void
+        _ request: DeviceOpening, _ group: inout Group,
+        _ done: @escaping @Sendable (Result<DeviceRecord, StoreError>) -> Void
     ) throws {
         let limits = self.configuration.limits
         let before = try self.device(request.device)
         let end = self.end(group)
         let userChanged = before.map { $0.user != request.user } ?? false
-        if let user = request.user, before == nil || userChanged, try self.count(user, request.device.app) >= limits.devicesPerUser {
+        if let user = request.user, before == nil || userChanged,
+            try self.count(user, request.device.app) >= limits.devicesPerUser
+        {
             let error = StoreError(.tooManyDevices, "the user has \(limits.devicesPerUser) devices")
             group.completions.append(.open(.failure(error), written: false, done))
             return
@@ -96,8 +99,14 @@ extension Writer {
 
     /// Takes an update into memory.
     func record(_ update: DeviceUpdate) {
-        // What cannot be read now is as unknown as what is not there: the session sends its positions again with the next ack.
-        guard var values = try? self.device(update.device) else { return }
+        var values: DeviceState.Values
+        do {
+            guard let known = try self.device(update.device) else { return }
+            values = known
+        } catch {
+            if self.deferred.count < 100_000 { self.deferred.append(update) }
+            return
+        }
         var acked = update.acked
         var sent = update.sent
         var journal = update.journal
@@ -116,13 +125,23 @@ extension Writer {
         self.keep(update.device, values)
     }
 
+    /// Takes the updates whose records could not be read before.
+    func retryDeferred() {
+        guard !self.deferred.isEmpty else { return }
+        let updates = self.deferred
+        self.deferred = []
+        for update in updates { self.record(update) }
+    }
+
     /// Ranges of one device that wait at most, while the store cannot write; then neighbours are merged.
     private static let journalRanges = 512
 
     private static func merged(_ journal: [JournalRange]) -> [JournalRange] {
         var result: [JournalRange] = []
         for range in journal {
-            if let index = result.lastIndex(where: { $0.kind == range.kind && $0.lane == range.lane }), result.count > 64 {
+            if let index = result.lastIndex(where: { $0.kind == range.kind && $0.lane == range.lane }),
+                result.count > 64
+            {
                 result[index].from = min(result[index].from, range.from)
                 result[index].to = max(result[index].to, range.to)
                 result[index].at = range.at
@@ -134,7 +153,8 @@ extension Writer {
     }
 
     func reserve(
-        _ count: UInt64, _ key: DeviceKey, _ group: inout Group, _ done: @escaping @Sendable (Result<UInt64, StoreError>) -> Void
+        _ count: UInt64, _ key: DeviceKey, _ group: inout Group,
+        _ done: @escaping @Sendable (Result<UInt64, StoreError>) -> Void
     ) throws {
         guard var values = try self.device(key) else {
             group.completions.append(.reserve(.failure(StoreError(.unavailable, "the device is unknown")), done))
@@ -208,7 +228,9 @@ extension Writer {
                 }
                 // The written part of the journal need not be written again.
                 var values = current.values
-                if values.journal.starts(with: state.values.journal) { values.journal.removeFirst(state.values.journal.count) }
+                if values.journal.starts(with: state.values.journal) {
+                    values.journal.removeFirst(state.values.journal.count)
+                }
                 values.trimmed.advance(to: state.values.acked)
                 devices[key] = DeviceState(values)
             }

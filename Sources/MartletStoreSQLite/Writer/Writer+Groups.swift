@@ -43,7 +43,7 @@ extension Writer {
 
     /// Shows a committed group: to the readers, to the observer, to the callers.
     func publish(_ group: Group) {
-        if !self.healthy {
+        if !self.healthy, group.wrote {
             self.healthy = true
             self.logger.notice("The store can write again.")
         }
@@ -57,6 +57,11 @@ extension Writer {
             if let last = group.items.last { memtable.end = last.message.offset }
             if let indexed = group.indexedUpTo, let batch { memtable.prune(batch.items, upTo: indexed) }
         }
+        let isAwaited = self.shared.published.withLock { published in
+            published.count += 1
+            return published.waiting > 0
+        }
+        if isAwaited { self.shared.published.wakeAll() }
         self.indexer.batch?.written += group.indexedRows
         if group.indexedUpTo != nil { self.indexer.finish() }
         for (lane, offset) in group.drops { self.indexer.left(lane, upTo: offset) }

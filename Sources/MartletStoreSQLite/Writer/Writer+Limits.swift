@@ -13,7 +13,8 @@ extension Writer {
 
     private func isOverLimit(_ inbox: Int64) -> Bool {
         guard let stats = self.stats[inbox] else { return false }
-        return stats.count > self.configuration.limits.inboxMessages || stats.bytes > self.configuration.limits.inboxBytes
+        return stats.count > self.configuration.limits.inboxMessages
+            || stats.bytes > self.configuration.limits.inboxBytes
     }
 
     private func count(_ inbox: Int64) throws -> InboxStats {
@@ -58,43 +59,88 @@ extension Writer {
     ///
     /// - Returns: whether there were any.
     private func trim(_ lane: LaneKey, _ group: inout Group) throws -> Bool {
-        var victims: [(offset: UInt64, size: Int, expires: Int64)] = []
-        let head = self.sql.laneHead
-        head.bind(1, lane.inbox)
-        head.bind(2, Int64(lane.priority.rawValue))
-        head.bind(3, self.shared.memtable.withLock { $0.indexed })
-        while try head.step() { victims.append((head.unsigned(0), Int(head.integer(1)), head.integer(2))) }
-        head.reset()
-        if victims.isEmpty {
-            let dropped = group.drops[lane] ?? 0
-            let unindexed = self.shared.memtable.withLock { $0.messages(lane, after: dropped, limit: 1_000).found }
-            victims = unindexed.map { ($0.offset, $0.weight, $0.expiresAt) }
-            if victims.isEmpty {
-                let own = group.items.lazy.filter {
-                    $0.message.offset > dropped && $0.message.priority == lane.priority && !$0.message.liveOnly
-                        && $0.inboxes.contains(lane.inbox)
-                }
-                victims = own.map { ($0.message.offset, $0.message.weight, $0.message.expiresAt) }
-            }
-        }
         var upTo: UInt64 = 0
+        var lostUpTo: UInt64 = 0
         var until: Int64 = 0
-        for victim in victims {
+        for victim in try self.oldest(of: lane, group) {
             guard self.isOverLimit(lane.inbox) else { break }
             self.shrink(lane.inbox, by: victim.size)
             upTo = victim.offset
+            // A place whose message would not have been sent any more is no loss.
+            guard !victim.isGone, victim.expires > self.now, try !self.isSuperseded(victim, lane.inbox) else {
+                continue
+            }
+            lostUpTo = victim.offset
             until = max(until, victim.expires)
         }
         guard upTo > 0 else { return false }
         try self.delete(lane, upTo: upTo)
+        group.drops[lane] = max(group.drops[lane] ?? 0, upTo)
+        guard lostUpTo > 0 else { return true }
         let upsert = self.sql.upsertTrim
         upsert.bind(1, lane.inbox)
         upsert.bind(2, Int64(lane.priority.rawValue))
-        upsert.bind(3, upTo)
+        upsert.bind(3, lostUpTo)
         upsert.bind(4, until)
         try upsert.run()
-        group.drops[lane] = max(group.drops[lane] ?? 0, upTo)
         return true
+    }
+
+    private struct Victim {
+        var offset: UInt64
+        var size: Int
+        var expires: Int64
+        var isGone: Bool
+        var collapseKey: String?
+
+        init(_ message: StoredMessage, isRecalled: Bool) {
+            self.offset = message.offset
+            self.size = message.weight
+            self.expires = message.expiresAt
+            self.isGone = isRecalled
+            self.collapseKey = message.collapseKey
+        }
+
+        /// Reads a row of `laneHead`.
+        init(_ row: Statement) {
+            self.offset = row.unsigned(0)
+            self.size = Int(row.integer(1))
+            self.expires = row.integer(2)
+            self.isGone = row.integer(3) & MessageFlag.recalled != 0
+            self.collapseKey = row.text(4)
+        }
+    }
+
+    /// Some of a lane's oldest: those in the index, or else those in memory, or else the group's own.
+    private func oldest(of lane: LaneKey, _ group: Group) throws -> [Victim] {
+        var victims: [Victim] = []
+        let head = self.sql.laneHead
+        head.bind(1, lane.inbox)
+        head.bind(2, Int64(lane.priority.rawValue))
+        head.bind(3, self.shared.memtable.withLock { $0.indexed })
+        while try head.step() { victims.append(Victim(head)) }
+        head.reset()
+        if !victims.isEmpty { return victims }
+        let dropped = group.drops[lane] ?? 0
+        victims = self.shared.memtable.withLock { memtable in
+            memtable.messages(lane, after: dropped, limit: 1_000).found.map {
+                Victim($0, isRecalled: memtable.isRecalled($0.offset))
+            }
+        }
+        if !victims.isEmpty { return victims }
+        return group.items.lazy.map { ($0.message, $0.inboxes) }.filter { message, inboxes in
+            message.offset > dropped && message.priority == lane.priority && !message.liveOnly
+                && inboxes.contains(lane.inbox)
+        }.map { Victim($0.0, isRecalled: false) }
+    }
+
+    private func isSuperseded(_ victim: Victim, _ inbox: Int64) throws -> Bool {
+        guard let key = victim.collapseKey else { return false }
+        let select = self.sql.selectCollapse
+        defer { select.reset() }
+        select.bind(1, inbox)
+        select.bind(2, key)
+        return try select.step() && select.unsigned(0) > victim.offset
     }
 
     private func delete(_ lane: LaneKey, upTo offset: UInt64) throws {
@@ -127,6 +173,11 @@ extension Writer {
             for message in self.shared.memtable.withLock({ $0.dropExpired(lane, at: now) }) {
                 self.indexer.left(lane, message.offset)
                 self.shrink(inbox, by: message.weight)
+                // A slice of the index may have been written ahead.
+                self.sql.deleteEntry.bind(1, inbox)
+                self.sql.deleteEntry.bind(2, Int64(priority.rawValue))
+                self.sql.deleteEntry.bind(3, message.offset)
+                try self.sql.deleteEntry.run()
             }
         }
     }

@@ -47,12 +47,16 @@ final class Writer: @unchecked Sendable {
     var healthy = true {
         didSet { self.shared.isWritable.store(self.healthy, ordering: .relaxed) }
     }
+    /// Updates of devices whose records could not be read.
+    var deferred: [DeviceUpdate] = []
     var oldestDirtyMs: Int64?
     var nextExpiryCheckMs: Int64 = 0
     var nextSweepMs: Int64 = 0
     var sweepPosition: Int64 = 0
     var lastAppendMs: Int64 = 0
     var lastClockMs: Int64 = 0
+    /// Bytes of SQLite's log from which on commits wait until it starts again.
+    var logBound: Int
     /// Pages in SQLite's log after the last commit.
     var logPages: Int32 = 0
 
@@ -73,6 +77,7 @@ final class Writer: @unchecked Sendable {
         self.environment = environment
         self.checkpointer = checkpointer
         self.logger = logger
+        self.logBound = configuration.logBytes
         self.reportMs = Int64(configuration.limits.reportSeconds) * 1_000
         self.ids = IDGenerator(after: lastID)
         self.nextOffset = shared.memtable.withLock { $0.end } + 1
@@ -107,7 +112,8 @@ final class Writer: @unchecked Sendable {
                 return SQLITE_OK
             }, Unmanaged.passUnretained(self).toOpaque())
         while true {
-            let taken = self.queue.wait(timeoutMs: self.configuration.flushMs / 2) { queue -> (operations: [Operation], phase: Phase)? in
+            let taken = self.queue.wait(timeoutMs: self.configuration.flushMs / 2) {
+                queue -> (operations: [Operation], phase: Phase)? in
                 guard !queue.operations.isEmpty || queue.phase != .running else { return nil }
                 defer {
                     queue.operations = []
@@ -119,7 +125,11 @@ final class Writer: @unchecked Sendable {
                 self.refuse(taken?.operations ?? [])
                 return
             }
-            if let operations = taken?.operations, !operations.isEmpty { self.process(operations) } else if taken != nil { return }
+            if let operations = taken?.operations, !operations.isEmpty {
+                self.process(operations)
+            } else if taken != nil {
+                return
+            }
             if taken == nil { self.idle() }
         }
     }
@@ -174,11 +184,13 @@ final class Writer: @unchecked Sendable {
         guard !group.inTransaction else { return }
         try self.sql.begin.run()
         group.inTransaction = true
+        group.changesBefore = sqlite3_total_changes(self.db.handle)
     }
 
     func commit(_ group: inout Group) throws(SQLiteError) {
         guard group.inTransaction else { return }
         group.committing = true
         try self.sql.commit.run()
+        group.wrote = sqlite3_total_changes(self.db.handle) != group.changesBefore
     }
 }

@@ -17,7 +17,9 @@ package enum LogStoreContract {
 
         package init(
             open: @escaping @Sendable (_ limits: Limits, _ clock: ContractClock) throws -> any LogStore,
-            reopen: (@Sendable (_ stopped: any LogStore, _ limits: Limits, _ clock: ContractClock) throws -> any LogStore)? = nil
+            reopen: (
+                @Sendable (_ stopped: any LogStore, _ limits: Limits, _ clock: ContractClock) throws -> any LogStore
+            )? = nil
         ) {
             self.open = open
             self.reopen = reopen
@@ -43,12 +45,15 @@ package enum LogStoreContract {
                 _ = await fixture.store.stop()
                 throw error
             }
-            if let error = await fixture.store.stop(), error.reason != .stopped { throw Violation("stop failed: \(error)") }
+            if let error = await fixture.store.stop(), error.reason != .stopped {
+                throw Violation("stop failed: \(error)")
+            }
         }
     }
 
     /// Every guarantee that is checked.
-    package static let cases: [Case] = appendCases + collapseCases + readCases + limitCases + deviceCases + statusCases + reopenCases
+    package static let cases: [Case] =
+        appendCases + collapseCases + readCases + limitCases + deviceCases + statusCases + reopenCases
 
     /// A guarantee that did not hold.
     package struct Violation: Error, CustomStringConvertible {

@@ -13,7 +13,9 @@ extension LogStoreContract {
                 if case .stored(let message, _, _) = commit { message.offset } else { 0 }
             }
             try expectEqual(offsets.count, 4, "each commit is announced once")
-            for (one, next) in zip(offsets, offsets.dropFirst()) { try expect(one < next, "offsets must grow: \(offsets)") }
+            for (one, next) in zip(offsets, offsets.dropFirst()) {
+                try expect(one < next, "offsets must grow: \(offsets)")
+            }
             try expect(offsets[0] > 0, "0 is before the first")
             try expectEqual(fixture.store.end, offsets[3], "end is the newest announced offset")
         },
@@ -47,7 +49,8 @@ extension LogStoreContract {
             try expectEqual(message.at, fixture.clock.wall, "the time")
             try expectEqual(message.collapseKey, "k", "the collapse key")
             try expectEqual(
-                message.fragment, StoredMessage.fragment(id: id, at: message.at, members: Fixture.members("x")), "the fragment")
+                message.fragment, StoredMessage.fragment(id: id, at: message.at, members: Fixture.members("x")),
+                "the fragment")
         },
         Case(name: "a call's messages are in order, and a later call's after them") { fixture in
             try await fixture.publish("a", "b", "c")
@@ -74,11 +77,13 @@ extension LogStoreContract {
                 app: AppID(2), targets: [.user("alice", in: AppID(2))], idempotency: .init(key: "k", digest: [9]),
                 members: Fixture.members("other"))
             let outcomes = await fixture.store.append([request, other])
-            guard case .stored(let first, repeated: false) = outcomes[0], case .stored(_, repeated: false) = outcomes[1] else {
+            guard case .stored(let first, repeated: false) = outcomes[0], case .stored(_, repeated: false) = outcomes[1]
+            else {
                 throw Violation("both are new: \(outcomes)")
             }
             fixture.clock.advance(milliseconds: Int64(fixture.limits.idempotencySeconds) * 1_000 - 1)
-            try expectEqual(await fixture.store.append([request]), [.stored(first, repeated: true)], "just within its time")
+            try expectEqual(
+                await fixture.store.append([request]), [.stored(first, repeated: true)], "just within its time")
             fixture.clock.advance(milliseconds: 2)
             guard case .stored(let second, repeated: false)? = await fixture.store.append([request]).first else {
                 throw Violation("after its time the key is new")

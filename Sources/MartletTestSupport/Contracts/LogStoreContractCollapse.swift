@@ -9,7 +9,9 @@ extension LogStoreContract {
             try await fixture.publish("new", key: "k")
             let entries = try await fixture.read().entries
             try expectEqual(Fixture.texts(try await fixture.read()), ["new", "between", "new"], "each place")
-            guard case .message(let message) = entries[0].content else { throw Violation("the first place holds a message") }
+            guard case .message(let message) = entries[0].content else {
+                throw Violation("the first place holds a message")
+            }
             try expect(message.offset > entries[0].offset, "the newer one's offset is after the place's")
             try expectEqual(message.offset, entries[2].offset, "its own place")
         },
@@ -47,7 +49,8 @@ extension LogStoreContract {
         Case(name: "superseded names, for each target, the message that had the key before") { fixture in
             try await fixture.publish("1", key: "k")
             try await fixture.publish("2", to: [.everyone(in: .dev), .user("alice", in: .dev)], key: "k")
-            try await fixture.publish("3", to: [.user("alice", in: .dev), .everyone(in: .dev), .user("bob", in: .dev)], key: "k")
+            try await fixture.publish(
+                "3", to: [.user("alice", in: .dev), .everyone(in: .dev), .user("bob", in: .dev)], key: "k")
             var offsets: [UInt64] = []
             var superseded: [[UInt64?]] = []
             for case .stored(let message, _, let before) in fixture.commits {

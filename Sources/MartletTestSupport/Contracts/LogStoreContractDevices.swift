@@ -7,7 +7,8 @@ extension LogStoreContract {
             try await fixture.publish("old")
             let record = try await fixture.open()
             try expectEqual(
-                record, DeviceRecord(isNew: true, acked: Positions(), suspect: Positions(), end: fixture.store.end), "the record")
+                record, DeviceRecord(isNew: true, acked: Positions(), suspect: Positions(), end: fixture.store.end),
+                "the record")
             try expectEqual(try await fixture.open().isNew, false, "the second opening knows it")
         },
         Case(name: "a new device from now starts at the end, for good") { fixture in
@@ -45,7 +46,8 @@ extension LogStoreContract {
                 try expectEqual(bob.acked[lane], lane.scope == .user ? 0 : end, "acked in lane \(lane.index)")
                 try expectEqual(bob.suspect[lane], end, "suspect in lane \(lane.index)")
             }
-            try expectEqual(try await fixture.texts(after: bob.acked, user: "bob"), ["b1"], "Bob's message is not skipped")
+            try expectEqual(
+                try await fixture.texts(after: bob.acked, user: "bob"), ["b1"], "Bob's message is not skipped")
             let again = try await fixture.open(user: "bob")
             try expect(!again.userChanged, "it belongs to Bob now")
             try expectEqual(again.suspect, bob.suspect, "and stays suspect")
@@ -69,7 +71,8 @@ extension LogStoreContract {
         },
         Case(name: "devices of two apps with one name are two") { fixture in
             try await fixture.open()
-            let other = DeviceOpening(device: DeviceKey(app: AppID(2), name: "phone"), user: "alice", fromNow: false, at: 1)
+            let other = DeviceOpening(
+                device: DeviceKey(app: AppID(2), name: "phone"), user: "alice", fromNow: false, at: 1)
             try expect(try await fixture.store.openDevice(other).isNew, "the other app's is new")
         },
         Case(name: "sequence numbers are reserved in blocks and never given out twice") { fixture in

@@ -8,15 +8,19 @@ extension LogStore {
     }
 
     package func recall(_ id: MessageID, app: AppID) async throws -> RecallOutcome? {
-        try await withCheckedContinuation { waiting in self.recall(id, app: app) { waiting.resume(returning: $0) } }.get()
+        try await withCheckedContinuation { waiting in self.recall(id, app: app) { waiting.resume(returning: $0) } }
+            .get()
     }
 
     package func openDevice(_ request: DeviceOpening) async throws -> DeviceRecord {
-        try await withCheckedContinuation { waiting in self.openDevice(request) { waiting.resume(returning: $0) } }.get()
+        try await withCheckedContinuation { waiting in self.openDevice(request) { waiting.resume(returning: $0) } }
+            .get()
     }
 
     package func reserve(_ count: UInt64, for device: DeviceKey) async throws -> UInt64 {
-        try await withCheckedContinuation { waiting in self.reserve(count, for: device) { waiting.resume(returning: $0) } }.get()
+        try await withCheckedContinuation { waiting in
+            self.reserve(count, for: device) { waiting.resume(returning: $0) }
+        }.get()
     }
 
     package func read(_ request: ReadRequest) async throws -> ReadResult {
@@ -72,7 +76,8 @@ extension LogStoreContract {
         ) async throws -> [MessageID] {
             let requests = texts.map {
                 AppendRequest(
-                    app: .dev, targets: targets, priority: priority, ttl: ttl, collapseKey: key, members: Self.members($0))
+                    app: .dev, targets: targets, priority: priority, ttl: ttl, collapseKey: key,
+                    members: Self.members($0))
             }
             return try await self.store.append(requests).map { outcome in
                 guard case .stored(let id, repeated: false) = outcome else { throw Violation("append said \(outcome)") }
@@ -95,12 +100,16 @@ extension LogStoreContract {
                 oversizeFirst: oversizeFirst, now: self.clock.now)
         }
 
-        func read(after: Positions = Positions(), user: String? = "alice", device: String? = "phone") async throws -> ReadResult {
+        func read(
+            after: Positions = Positions(), user: String? = "alice", device: String? = "phone"
+        ) async throws -> ReadResult {
             try await self.store.read(self.request(after: after, user: user, device: device))
         }
 
         /// The texts that a reading returns, in its order; "-" for what is skipped.
-        func texts(after: Positions = Positions(), user: String? = "alice", device: String? = "phone") async throws -> [String] {
+        func texts(
+            after: Positions = Positions(), user: String? = "alice", device: String? = "phone"
+        ) async throws -> [String] {
             Self.texts(try await self.read(after: after, user: user, device: device))
         }
 
@@ -119,11 +128,13 @@ extension LogStoreContract {
         ) async throws -> DeviceRecord {
             try await self.store.openDevice(
                 DeviceOpening(
-                    device: DeviceKey(app: .dev, name: name), user: user, fromNow: fromNow, reserve: reserve, at: self.clock.wall))
+                    device: DeviceKey(app: .dev, name: name), user: user, fromNow: fromNow, reserve: reserve,
+                    at: self.clock.wall))
         }
 
         func record(
-            _ name: String = "phone", user: String? = "alice", acked: Positions = Positions(), sent: Positions = Positions(),
+            _ name: String = "phone", user: String? = "alice", acked: Positions = Positions(),
+            sent: Positions = Positions(),
             journal: [JournalRange] = [], nextSeq: UInt64 = 0, marks: [SeqMark]? = nil
         ) {
             self.store.record([

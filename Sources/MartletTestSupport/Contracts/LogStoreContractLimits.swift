@@ -9,7 +9,10 @@ extension LogStoreContract {
     }
 
     static let limitCases: [Case] = [
-        Case(name: "a full inbox loses the oldest of its lowest lane, and says so", limits: limits { $0.inboxMessages = 4 }) { fixture in
+        Case(
+            name: "a full inbox loses the oldest of its lowest lane, and says so",
+            limits: limits { $0.inboxMessages = 4 }
+        ) { fixture in
             try await fixture.publish("l1", "l2", priority: .low)
             try await fixture.publish("m1", "m2")
             let lows = try await fixture.read().entries.filter { $0.lane.priority == .low }.map(\.offset)
@@ -20,7 +23,8 @@ extension LogStoreContract {
             try await fixture.publish("h2", "h3", priority: .high)
             let three = try await fixture.read(after: Positions([Lane(.user, .low): lows[0]]))
             try expectEqual(Fixture.texts(three), ["h1", "h2", "h3", "m2"], "then the oldest medium")
-            try expectEqual(Set(three.gaps.map(\.lane)), [Lane(.user, .low), Lane(.user, .medium)], "a gap in both lanes")
+            try expectEqual(
+                Set(three.gaps.map(\.lane)), [Lane(.user, .low), Lane(.user, .medium)], "a gap in both lanes")
             let past = try await fixture.read(after: Positions(all: fixture.store.end))
             try expectEqual(past.gaps, [], "no gap for who is past it")
         },
@@ -37,7 +41,8 @@ extension LogStoreContract {
             try await fixture.publish("bob's", to: [.user("bob", in: .dev)])
             try await fixture.publish("both", to: [.user("alice", in: .dev), .everyone(in: .dev)])
             try await fixture.publish("1", "2")
-            try expectEqual(try await fixture.texts(user: "bob", device: nil), ["bob's", "both"], "Bob's and everyone's")
+            try expectEqual(
+                try await fixture.texts(user: "bob", device: nil), ["bob's", "both"], "Bob's and everyone's")
             try expectEqual(try await fixture.texts(device: nil), ["both", "1", "2"], "Alice keeps everyone's")
             try expectEqual(try await fixture.read(device: nil).gaps.map(\.lane), [Lane(.user, .medium)], "her gap")
         },
@@ -48,7 +53,8 @@ extension LogStoreContract {
             let result = try await fixture.read()
             try expectEqual(Fixture.texts(result), ["4", "5", "6"], "all three fit")
         },
-        Case(name: "what the inbox limit took is failed in the status", limits: limits { $0.inboxMessages = 1 }) { fixture in
+        Case(name: "what the inbox limit took is failed in the status", limits: limits { $0.inboxMessages = 1 }) {
+            fixture in
             try await fixture.open()
             let ids = try await fixture.publish("1", "2")
             try expectEqual(try await fixture.state(ids[0]), .inboxFull, "the first")
@@ -69,7 +75,10 @@ extension LogStoreContract {
             try await fixture.open("d")
             try await fixture.open("e", user: nil)
         },
-        Case(name: "a device inbox does not fill up with what the device has acked", limits: limits { $0.inboxMessages = 2 }) { fixture in
+        Case(
+            name: "a device inbox does not fill up with what the device has acked",
+            limits: limits { $0.inboxMessages = 2 }
+        ) { fixture in
             try await fixture.open()
             let lane = Lane(.device, .medium)
             for number in 0..<10 {

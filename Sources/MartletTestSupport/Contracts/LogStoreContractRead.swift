@@ -15,7 +15,10 @@ extension LogStoreContract {
             try expectEqual(Fixture.texts(result), ["h1", "h2", "m1", "m2", "low"], "the order")
             try expectEqual(
                 result.entries.map(\.lane),
-                [Lane(.device, .high), Lane(.user, .high), Lane(.app, .medium), Lane(.user, .medium), Lane(.user, .low)],
+                [
+                    Lane(.device, .high), Lane(.user, .high), Lane(.app, .medium), Lane(.user, .medium),
+                    Lane(.user, .low),
+                ],
                 "the lanes")
             try expectEqual(result.end, fixture.store.end, "the end")
             try expectEqual(result.more, [false, false, false], "nothing more")
@@ -44,7 +47,8 @@ extension LogStoreContract {
             let entries = try await fixture.read().entries
             let after = Positions([Lane(.user, .high): entries[0].offset, Lane(.user, .medium): entries[3].offset])
             try expectEqual(try await fixture.texts(after: after), ["h2"], "what is after them")
-            try expectEqual(try await fixture.texts(after: Positions(all: fixture.store.end)), [], "nothing after the end")
+            try expectEqual(
+                try await fixture.texts(after: Positions(all: fixture.store.end)), [], "nothing after the end")
         },
         Case(name: "one message to two inboxes of a device has one offset in both lanes") { fixture in
             try await fixture.publish("x", to: [.user("alice", in: .dev), .device("phone", in: .dev)])
@@ -91,7 +95,9 @@ extension LogStoreContract {
         },
         Case(name: "bytes are limited like messages") { fixture in
             try await fixture.publish("1", "2", "3")
-            guard case .stored(let message, _, _)? = fixture.commits.first else { throw Violation("nothing was announced") }
+            guard case .stored(let message, _, _)? = fixture.commits.first else {
+                throw Violation("nothing was announced")
+            }
             let weight = message.weight
             let two = try await fixture.store.read(fixture.request(bytes: weight * 2))
             try expectEqual(Fixture.texts(two), ["1", "2"], "two fit")
@@ -119,7 +125,8 @@ extension LogStoreContract {
             let priorities: [Priority] = [.low, .medium, .high]
             let scopes: [InboxKey] = [.user("alice", in: .dev), .device("phone", in: .dev), .everyone(in: .dev)]
             for number in 0..<300 {
-                try await fixture.publish(String(number), to: [scopes[number % 3]], priority: priorities[number / 3 % 3])
+                try await fixture.publish(
+                    String(number), to: [scopes[number % 3]], priority: priorities[number / 3 % 3])
             }
             var after = Positions()
             var seen: [LogEntry] = []
@@ -134,7 +141,8 @@ extension LogStoreContract {
                 let offsets = seen.filter { $0.lane == lane }.map(\.offset)
                 try expect(zip(offsets, offsets.dropFirst()).allSatisfy { $0 < $1 }, "lane \(lane.index) is in order")
             }
-            try expectEqual(seen.map(\.lane.priority), seen.map(\.lane.priority).sorted(), "high before medium before low")
+            try expectEqual(
+                seen.map(\.lane.priority), seen.map(\.lane.priority).sorted(), "high before medium before low")
         },
         Case(name: "readings while messages are appended miss none up to their end") { fixture in
             let total = 2_000

@@ -17,12 +17,16 @@ extension LogStoreContract {
             try await fixture.publish("new", key: "k")
             _ = try await fixture.store.recall(ids[1], app: .dev)
             let keyed = fixture.keyed("once", key: "k", digest: [1])
-            guard case .stored(let first, _)? = await fixture.store.append([keyed]).first else { throw Violation("not stored") }
+            guard case .stored(let first, _)? = await fixture.store.append([keyed]).first else {
+                throw Violation("not stored")
+            }
             let lane = Lane(.user, .high)
             guard case .stored(let m1, _, _)? = fixture.commits.first else { throw Violation("nothing was announced") }
             fixture.record(
                 acked: Positions([lane: 2]), sent: Positions([lane: 3]),
-                journal: [JournalRange(kind: .sent, lane: Lane(.user, .medium), from: m1.offset, to: m1.offset, at: 77)],
+                journal: [
+                    JournalRange(kind: .sent, lane: Lane(.user, .medium), from: m1.offset, to: m1.offset, at: 77)
+                ],
                 nextSeq: 9, marks: [SeqMark(seq: 8, positions: Positions(all: 1))])
             let before = try await fixture.texts()
             let (end, epoch) = (fixture.store.end, fixture.store.epoch)
@@ -37,10 +41,12 @@ extension LogStoreContract {
             try expectEqual(record.suspect, Positions([lane: 3]), "only what was sent is suspect after a clean stop")
             try expectEqual(record.nextSeq, 9, "the next sequence number")
             try expectEqual(record.marks, [SeqMark(seq: 8, positions: Positions(all: 1))], "the marks")
-            try expectEqual(await fixture.store.append([keyed]), [.stored(first, repeated: true)], "the idempotency key")
+            try expectEqual(
+                await fixture.store.append([keyed]), [.stored(first, repeated: true)], "the idempotency key")
             try expectEqual(try await fixture.status(ids[0]).devices.first?.sentAt, 77, "the journal")
         },
-        Case(name: "ids and offsets go on growing after a restart, even if the wall clock went back", reopens: true) { fixture in
+        Case(name: "ids and offsets go on growing after a restart, even if the wall clock went back", reopens: true) {
+            fixture in
             let before = try await fixture.publish("a")
             let end = fixture.store.end
             fixture.clock.stepWall(milliseconds: -3_600_000)

@@ -15,7 +15,8 @@ extension LogStoreContract {
                 journal: [JournalRange(kind: .sent, lane: lane, from: offset, to: offset, at: at + 1)])
             let sent = try await fixture.status(ids[0])
             try expectEqual(
-                sent.devices, [.init(device: "phone", user: "alice", state: .sent, sentAt: at + 1)], "after it was sent")
+                sent.devices, [.init(device: "phone", user: "alice", state: .sent, sentAt: at + 1)], "after it was sent"
+            )
             fixture.record(
                 acked: Positions([lane: offset]),
                 journal: [JournalRange(kind: .delivered, lane: lane, from: 1, to: offset, at: at + 5)])
@@ -68,13 +69,36 @@ extension LogStoreContract {
             let expired = try await fixture.publish("e", ttl: 1)
             send(fixture.store.end)
             fixture.clock.advance(milliseconds: 1_000)
-            for (id, state) in [(recalled[0], DeliveryState.recalled), (collapsed[0], .collapsed), (expired[0], .expired)] {
+            for (id, state) in [
+                (recalled[0], DeliveryState.recalled), (collapsed[0], .collapsed), (expired[0], .expired),
+            ] {
                 try expectEqual(try await fixture.state(id, on: "a"), .sent, "sent before it was \(state)")
                 try expectEqual(try await fixture.state(id, on: "b"), state, "never sent")
                 try expectEqual(try await fixture.status(id).counts, [.sent: 1, state: 1], "the counts")
             }
             try expect(try await fixture.status(recalled[0]).recalled, "the message says that it was recalled")
             try expect(!(try await fixture.status(expired[0]).recalled), "and another that it was not")
+        },
+        Case(name: "a sent range that reaches across a recalled or collapsed message does not make it sent") { fixture in
+            try await fixture.open()
+            let ids = try await fixture.publish("recalled", "first")
+            let first = fixture.store.end - 1
+            let collapsed = try await fixture.publish("collapsed", key: "k")
+            _ = try await fixture.store.recall(ids[0], app: .dev)
+            try await fixture.publish("newest", priority: .high, key: "k")
+            let last = try await fixture.publish("last")
+            fixture.clock.advance(milliseconds: 10)
+            let lane = Lane(.user, .medium)
+            fixture.record(
+                sent: Positions([lane: fixture.store.end]),
+                journal: [
+                    JournalRange(
+                        kind: .sent, lane: lane, from: first, to: fixture.store.end, at: fixture.clock.wall)
+                ])
+            try expectEqual(try await fixture.state(ids[0]), .recalled, "taken back before the range ended")
+            try expectEqual(try await fixture.state(collapsed[0]), .collapsed, "replaced before the range ended")
+            try expectEqual(try await fixture.state(ids[1]), .sent, "the first of the range that was sent")
+            try expectEqual(try await fixture.state(last[0]), .sent, "the last")
         },
         Case(name: "an acked position alone does not make a message delivered that was never sent") { fixture in
             try await fixture.open()
@@ -123,7 +147,8 @@ extension LogStoreContract {
             try expectEqual(try await fixture.store.status(other), nil, "another app's message")
             let unknown = MessageID(high: ids[0].high, low: ids[0].low ^ 1)
             try expectEqual(
-                try await fixture.store.status(StatusRequest(app: .dev, id: unknown, now: 0)), nil, "an unknown message")
+                try await fixture.store.status(StatusRequest(app: .dev, id: unknown, now: 0)), nil, "an unknown message"
+            )
             fixture.clock.advance(milliseconds: 10_000 + Int64(fixture.limits.reportSeconds) * 1_000 - 1)
             _ = try await fixture.status(ids[0])
         },

@@ -1,6 +1,5 @@
-import Testing
-
 import MartletHTTP
+import Testing
 
 @Suite struct QueryStringTests {
     @Test func namesAndValuesAreDecoded() {
