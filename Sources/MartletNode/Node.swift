@@ -173,10 +173,12 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     /// Runs on the live session of a device, on its loop; otherwise elsewhere.
     private func withHolder(
         of device: DeviceKey, done: @escaping @Sendable (WireError?) -> Void,
-        _ body: @escaping @Sendable (LiveSession) throws(WireError) -> Void, orElse: () -> Void
+        _ body: @escaping @Sendable (LiveSession) throws(WireError) -> Void, orElse: @escaping @Sendable () -> Void
     ) {
         guard let holder = self.registry.holder(of: device) else { return orElse() }
         holder.shard.loop.execute {
+            // It ended meanwhile, and what it knew is with the store.
+            guard holder.session.client != nil else { return orElse() }
             do throws(WireError) {
                 try body(holder.session)
                 done(nil)

@@ -182,6 +182,20 @@ import Testing
         #expect(acked[Lane(.user, .medium)] == fixture.store.end)
     }
 
+    @Test func anAckThatMeetsTheEndOfItsSessionIsTaken() throws {
+        let fixture = NodeFixture()
+        let session = fixture.connect("alice", "a1")
+        fixture.publish("alice")
+        fixture.settle()
+        let cursor = try #require(session.client.messages.first).cursor
+        let answers = Mutex<[WireError?]>([])
+        fixture.node.ack(cursor, app: .dev, user: "alice", device: "a1") { error in answers.withLock { $0.append(error) } }
+        session.handle.clientClosed()
+        fixture.settle()
+        #expect(answers.withLock { $0 } == [nil])
+        #expect(fixture.connect("alice", "a1").client.messages.isEmpty)
+    }
+
     @Test func aWatchWakesOnceAtTheNextChange() throws {
         let fixture = NodeFixture()
         let session = fixture.connect("alice", "a1")
