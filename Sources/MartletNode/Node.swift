@@ -57,7 +57,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         let shard = self.shards[index % self.shards.count]
         let session = LiveSession(hello, shard: shard, client: client)
         guard !self.isDraining else {
-            session.refuse(WireError(.draining, "The server is shutting down: connect again in a moment."))
+            session.refuse(Self.goingDown)
             return session
         }
         guard let device = session.deviceKey else {
@@ -118,6 +118,8 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
             session.shard.loop.execute { session.standBeside() }
         }
     }
+
+    static let goingDown = WireError(.draining, "The server is shutting down: connect again in a moment.")
 
     static func wireError(_ error: StoreError) -> WireError {
         switch error.reason {

@@ -22,6 +22,17 @@ import Testing
         #expect(bench.session.isCaughtUp)
     }
 
+    /// Both are committed when the read runs, and announced only after it ended.
+    @Test func itComesOnceThoughItIsAnnouncedAfterItWasSentEarly() throws {
+        let bench = try SessionBench()
+        #expect(bench.commit(bench.message(1, expiresAt: 0)) == nil)
+        let newest = bench.message(7, .high, key: "k")
+        #expect(bench.read([bench.entry(newest, place: 5)], more: [true, false, false], end: 7).offsets == [7])
+        #expect(bench.commit(bench.message(5, .high, key: "k")) == nil)
+        #expect(bench.commit(newest, superseded: 5) == nil)
+        #expect(bench.commit(bench.message(8, .high))?.message.offset == 8)
+    }
+
     @Test func aPlaceCollapsedIntoAnotherLaneIsPassedOver() throws {
         let bench = try SessionBench(isCaughtUp: false)
         let out = bench.read([bench.entry(bench.message(2, .high, key: "k")), bench.skipped(1)], end: 2)

@@ -31,6 +31,16 @@ extension Session {
             if self.isReading { self.invalidate(superseded) }
         }
         let priority = Int(message.priority.rawValue)
+        if self.caughtUp[priority], let index = self.early.firstIndex(where: { $0.lane == lane && $0.offset == message.offset }) {
+            // A read saw it before it was announced, and sent it in an older one's place.
+            self.early.remove(at: index)
+            self.reached.advance(lane, to: message.offset)
+            self.journal.cut(lane)
+            self.journal.sent(lane, offset: message.offset, at: at)
+            self.journal.cut(lane)
+            self.isDirty = true
+            return .wait
+        }
         let goes =
             self.phase == .live && self.caughtUp[priority] && !self.isBehind(above: message.priority)
             && self.window.admits(message.priority, bytes: message.weight) && self.nextSeq < self.seqEnd

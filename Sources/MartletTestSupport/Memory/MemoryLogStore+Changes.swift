@@ -58,12 +58,7 @@ extension MemoryLogStore {
             return .success(
                 DeviceRecord(isNew: true, acked: row.acked, suspect: Positions(), end: tables.end, seqEnd: row.seqEnd))
         }
-        if row.run <= tables.uncleanRun {
-            // What was sent after the row was last written is not known.
-            row.sent.advance(to: Positions(all: tables.uncleanEnd))
-            row.nextSeq = row.seqEnd
-            row.run = tables.run
-        }
+        row.catchUp(tables)
         let userChanged = row.user != request.user
         if userChanged {
             if case .failure(let error) = self.canStore { return .failure(error) }

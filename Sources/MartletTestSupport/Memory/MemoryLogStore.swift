@@ -262,7 +262,7 @@ package final class MemoryLogStore: LogStore, @unchecked Sendable {
                 calls.append { done(result) }
             case .record(let updates):
                 guard !self.isStopped else { continue }
-                for update in updates { self.devices[update.device]?.take(update, run: self.disk.tables.run) }
+                for update in updates { self.devices[update.device]?.take(update, self.disk.tables) }
             case .reserve(let count, let device, let done):
                 let result = self.reserveOne(count, device: device)
                 needsSync = true

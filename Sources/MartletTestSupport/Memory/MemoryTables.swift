@@ -90,7 +90,16 @@ struct DeviceRow {
         for index in self.marks.indices { self.marks[index].positions.set(.user, to: 0) }
     }
 
-    mutating func take(_ update: DeviceUpdate, run: UInt64) {
+    /// Makes up for what was not written before an unclean stop.
+    mutating func catchUp(_ tables: MemoryTables) {
+        guard self.run <= tables.uncleanRun else { return }
+        self.sent.advance(to: Positions(all: tables.uncleanEnd))
+        self.nextSeq = self.seqEnd
+        self.run = tables.run
+    }
+
+    mutating func take(_ update: DeviceUpdate, _ tables: MemoryTables) {
+        self.catchUp(tables)
         let isSameUser = update.user == self.user
         for lane in Lane.all where isSameUser || lane.scope != .user {
             self.acked.advance(lane, to: update.acked[lane])
@@ -102,7 +111,7 @@ struct DeviceRow {
             if !isSameUser { for index in marks.indices { marks[index].positions.set(.user, to: 0) } }
             self.marks = marks
         }
-        self.run = run
+        self.run = tables.run
     }
 }
 

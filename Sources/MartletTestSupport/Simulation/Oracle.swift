@@ -178,6 +178,8 @@ final class Oracle {
 
     func ackedByCursor(of session: Int?, on live: HubSession) {
         if session != live.serial { self.sessions[live.serial]?.isWindowUnknown = true }
+        // Somebody else's: it may have acked what this device never saw.
+        if session == nil, let device = live.hello.device { self.device(device).hiddenUpTo = [self.tick, self.tick, self.tick] }
     }
 
     private func mark(_ origin: SessionView, _ indices: [Int], by hello: Hello, isLive: Bool, now: Int64) {

@@ -127,6 +127,8 @@ final class World {
 
     func stopAndStart() {
         self.note("clean restart")
+        // Requests that were taken are answered first.
+        self.settle()
         for session in self.hub?.sessions ?? [] { self.hub?.end(session, tell: true) }
         self.store.stop { _ in }
         self.commit(.max)
