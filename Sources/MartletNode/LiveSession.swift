@@ -192,7 +192,9 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         self.lastSentMs = now
         guard let client = self.client else { return }
         if client.flush() {
+            // The window may have filled within the turn: what did not fit is read now.
             self.session.socketTook()
+            self.pump()
         }
     }
 
