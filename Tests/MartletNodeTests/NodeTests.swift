@@ -280,7 +280,8 @@ import Testing
         let fixture = NodeFixture()
         var handles: [any SessionHandle] = []
         for round in 0..<50 {
-            handles.append(fixture.node.open(fixture.hello("u\(round % 3)", round % 5 == 0 ? nil : "d\(round % 7)"), client: Recorder(), shard: round))
+            handles.append(
+                fixture.node.open(fixture.hello("u\(round % 3)", round % 5 == 0 ? nil : "d\(round % 7)"), client: Recorder(), shard: round))
             if round % 2 == 0 { fixture.settle() }
             if round % 4 == 1 { handles[round / 2].clientClosed() }
         }
