@@ -51,7 +51,7 @@ extension MemoryLogStore {
             if case .failure(let error) = self.canStore { return .failure(error) }
             guard self.hasRoom(for: request) else { return .failure(StoreError(.tooManyDevices)) }
             let start = Positions(all: request.fromNow ? tables.end : 0)
-            var row = DeviceRow(user: request.user, acked: start, sent: start, run: tables.run)
+            var row = DeviceRow(user: request.user, firstSeen: self.now(), acked: start, sent: start, run: tables.run)
             row.seqEnd = 1 + request.reserve
             self.devices[request.device] = row
             needsSync = true

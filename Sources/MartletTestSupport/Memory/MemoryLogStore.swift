@@ -88,6 +88,13 @@ package final class MemoryLogStore: LogStore, @unchecked Sendable {
         self.init(disk: disk, limits: limits, now: { clock.now }, wall: { clock.wall }, steps: steps)
     }
 
+    /// Another run on the same disk, after this one was stopped or has crashed.
+    package func reopened(
+        limits: Limits, now: @escaping @Sendable () -> Int64, wall: @escaping @Sendable () -> Int64
+    ) -> MemoryLogStore {
+        MemoryLogStore(disk: self.disk, limits: limits, now: now, wall: wall, steps: self.steps)
+    }
+
     // MARK: LogStore
 
     package let epoch: UInt32

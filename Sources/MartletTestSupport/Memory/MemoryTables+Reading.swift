@@ -83,6 +83,8 @@ private struct ReadBudget {
     var messages: [Int]
     var bytes: [Int]
     var mayBeLarger: Bool
+    /// What took several places counts once.
+    private var counted: Set<UInt64> = []
 
     init(_ request: ReadRequest) {
         self.messages = [request.messages, request.mediumAndLow, request.low]
@@ -91,6 +93,7 @@ private struct ReadBudget {
     }
 
     mutating func take(_ message: StoredMessage) -> Bool {
+        if self.counted.contains(message.offset) { return true }
         let shares = 0...Int(message.priority.rawValue)
         let fits = shares.allSatisfy { self.messages[$0] > 0 && (self.bytes[$0] >= message.weight || self.mayBeLarger) }
         guard fits else { return false }
@@ -99,6 +102,7 @@ private struct ReadBudget {
             self.bytes[share] -= message.weight
         }
         self.mayBeLarger = false
+        if message.collapseKey != nil { self.counted.insert(message.offset) }
         return true
     }
 }

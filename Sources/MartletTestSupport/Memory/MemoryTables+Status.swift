@@ -6,6 +6,7 @@ extension MemoryTables {
         guard let offset = self.offsets[request.id], let row = self.rows[offset], row.app == request.app else { return nil }
         var all: [MessageStatus.Delivery] = []
         for (device, deviceRow) in devices where device.app == request.app {
+            guard row.message.liveOnly || deviceRow.firstSeen < row.message.expiresAt else { continue }
             guard let target = row.targets.first(where: { Self.addresses($0, device, deviceRow) }) else { continue }
             all.append(self.delivery(of: row, to: device, deviceRow, through: target, now: request.now))
         }

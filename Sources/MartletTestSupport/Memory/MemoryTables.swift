@@ -72,6 +72,8 @@ struct MessageRow {
 
 struct DeviceRow {
     var user: String?
+    /// By the server's clock, in milliseconds.
+    var firstSeen: Int64
     var acked: Positions
     /// Up to where, per lane, something may have been sent.
     var sent: Positions

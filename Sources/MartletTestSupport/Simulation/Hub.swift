@@ -266,11 +266,15 @@ final class Hub: @unchecked Sendable {
     /// An ack for a device that is not connected.
     func ackAway(_ place: SimClient.Place, hello: Hello) {
         guard let device = hello.device else { return }
+        var hello = hello
+        hello.fromNow = false
+        let finalHello = hello
         self.world.oracle.opening(device, user: hello.user)
         let opening = DeviceOpening(
             device: DeviceKey(app: hello.app, name: device), user: hello.user, fromNow: false, at: self.clock.wall)
         self.store.openDevice(opening) { [unowned self] result in
             guard case .success(let record) = result else { return }
+            let hello = finalHello
             var session = Session(hello, tag: 1, epoch: self.store.epoch)
             let gaps = try? session.opened(
                 record, cursor: hello.cursor, ramenSeq: hello.ramenSeq, end: record.end, at: self.clock.wall)

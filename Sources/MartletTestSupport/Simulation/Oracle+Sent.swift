@@ -89,7 +89,7 @@ extension Oracle {
         if total > view.windowMessages || total > 1 && bytes > view.windowBytes {
             self.broken(.bounded, "\(name): \(total) messages, \(bytes) bytes in flight, of \(view.windowMessages), \(view.windowBytes)")
         }
-        guard priority != .high, total > 1 else { return }
+        guard view.hasShares, priority != .high, total > 1 else { return }
         let low = view.inFlight[2]
         let both = view.inFlight[1] + low
         if priority == .low, low > max(1, view.windowMessages / 2) || view.inFlightBytes[2] > view.windowBytes / 2 {

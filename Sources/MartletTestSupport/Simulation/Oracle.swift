@@ -89,6 +89,7 @@ final class Oracle {
     func opening(_ name: String, user: String?) {
         let device = self.device(name)
         if device.attempts > 0, device.user != user {
+            device.didMove = true
             device.done = device.done.filter { self.publications[$0.key].targets.first?.scope != .user }
             device.newest = device.newest.filter { $0.key.scope != .user }
         }
@@ -101,11 +102,17 @@ final class Oracle {
         let view = SessionView(
             serial: live.serial, device: device, user: live.hello.user, mode: live.hello.ackMode,
             windowMessages: live.hello.windowMessages, windowBytes: live.hello.windowBytes, tick: self.nextTick(),
-            epoch: self.epoch, run: self.run, isFirst: device?.attempts == 1)
+            epoch: self.epoch, run: self.run, isFirst: device?.attempts == 1,
+            hasShares: !live.hello.isPoll)
         self.sessions[live.serial] = view
         if let device {
             if !device.wasWelcomed, live.hello.fromNow { device.startedAt = view.welcomedTick }
+            if device.didMove, live.hello.fromNow {
+                // It starts now with this user too.
+                device.hiddenUpTo[Int(Scope.user.rawValue)] = view.welcomedTick
+            }
             device.wasWelcomed = true
+            device.didMove = false
         }
         guard let cursor = live.hello.cursor else { return }
         guard let place = live.presented, let origin = self.sessions[place.session] else {

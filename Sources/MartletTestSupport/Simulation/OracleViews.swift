@@ -16,6 +16,8 @@ final class DeviceView {
     /// Where the last welcome of a device that starts now was.
     var startedAt = 0
     var wasWelcomed = false
+    /// It asked for another user's inbox since it was last welcomed.
+    var didMove = false
     /// Lanes of which it heard that messages are gone.
     var toldFull: Set<Lane> = []
     var lastSession = -1
@@ -38,6 +40,8 @@ final class SessionView {
     let run: Int
     /// The device was never heard of before.
     let isFirst: Bool
+    /// A poll's answer is one piece.
+    let hasShares: Bool
     var taps: [Tap] = []
     var sent: Set<Int> = []
     var inFlight = [0, 0, 0]
@@ -58,7 +62,7 @@ final class SessionView {
 
     init(
         serial: Int, device: DeviceView?, user: String?, mode: AckMode, windowMessages: Int, windowBytes: Int,
-        tick: Int, epoch: Int, run: Int, isFirst: Bool
+        tick: Int, epoch: Int, run: Int, isFirst: Bool, hasShares: Bool
     ) {
         self.serial = serial
         self.device = device
@@ -70,6 +74,7 @@ final class SessionView {
         self.epoch = epoch
         self.run = run
         self.isFirst = isFirst
+        self.hasShares = hasShares
     }
 
     func leavesWindow(_ index: Int) {

@@ -35,6 +35,7 @@ extension World {
         hello.windowMessages = client.windowMessages
         hello.windowBytes = client.windowBytes
         hello.fromNow = client.fromNow
+        hello.isPoll = client.kind == .poll
         return hello
     }
 
