@@ -107,6 +107,15 @@ let package = Package(
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]
         ),
+        .testTarget(
+            name: "MartletNodeTests",
+            dependencies: [
+                "MartletCore", "MartletNode", "MartletTestSupport", "MartletWire",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ]
+        ),
         .testTarget(name: "MartletServerTests", dependencies: ["MartletServer"]),
         .testTarget(name: "SimulationTests", dependencies: ["MartletCore", "MartletTestSupport", "MartletWire"]),
         .testTarget(name: "TidyTests"),

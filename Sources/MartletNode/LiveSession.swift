@@ -3,7 +3,7 @@ import MartletWire
 import NIOCore
 
 /// A session and its transport: carries out what the core decides. Confined to its shard's event loop.
-final class LiveSession: SessionHandle, @unchecked Sendable {
+final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     let shard: Shard
     /// Same as ``Session/tag``; readable from any thread.
     let tag: UInt32
@@ -59,6 +59,11 @@ final class LiveSession: SessionHandle, @unchecked Sendable {
     /// The record is there (nil for an ephemeral device).
     func opened(_ record: DeviceRecord?, end: UInt64) {
         guard let client = self.client, !self.session.isClosed else { return }
+        guard !self.shard.node.isDraining else {
+            // The others were told already.
+            self.refuse(Node.goingDown)
+            return
+        }
         let hello = self.hello?.value
         self.hello = nil
         let clock = self.shard.node.clock
@@ -187,7 +192,9 @@ final class LiveSession: SessionHandle, @unchecked Sendable {
         self.lastSentMs = now
         guard let client = self.client else { return }
         if client.flush() {
+            // The window may have filled within the turn: what did not fit is read now.
             self.session.socketTook()
+            self.pump()
         }
     }
 

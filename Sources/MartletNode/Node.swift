@@ -57,7 +57,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         let shard = self.shards[index % self.shards.count]
         let session = LiveSession(hello, shard: shard, client: client)
         guard !self.isDraining else {
-            session.refuse(WireError(.draining, "The server is shutting down: connect again in a moment."))
+            session.refuse(Self.goingDown)
             return session
         }
         guard let device = session.deviceKey else {
@@ -119,6 +119,8 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         }
     }
 
+    static let goingDown = WireError(.draining, "The server is shutting down: connect again in a moment.")
+
     static func wireError(_ error: StoreError) -> WireError {
         switch error.reason {
         case .tooManyDevices: WireError(.tooManyDevices, "This user has as many devices as one user may have.")
@@ -171,10 +173,12 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     /// Runs on the live session of a device, on its loop; otherwise elsewhere.
     private func withHolder(
         of device: DeviceKey, done: @escaping @Sendable (WireError?) -> Void,
-        _ body: @escaping @Sendable (LiveSession) throws(WireError) -> Void, orElse: () -> Void
+        _ body: @escaping @Sendable (LiveSession) throws(WireError) -> Void, orElse: @escaping @Sendable () -> Void
     ) {
         guard let holder = self.registry.holder(of: device) else { return orElse() }
         holder.shard.loop.execute {
+            // It ended meanwhile, and what it knew is with the store.
+            guard holder.session.client != nil else { return orElse() }
             do throws(WireError) {
                 try body(holder.session)
                 done(nil)

@@ -10,7 +10,7 @@ final class Shard: @unchecked Sendable {
     unowned let node: Node
 
     private var readers: [InboxKey: Readers] = [:]
-    private var wheel: TimerWheel
+    private var wheel: TimerWheel<LiveSession>
     private var wheelTimer: Scheduled<Void>?
     /// Sessions with queued bytes, flushed once at the end of the turn.
     var touched: [LiveSession] = []
@@ -111,7 +111,7 @@ final class Shard: @unchecked Sendable {
 
     private func startTimer() {
         guard self.wheelTimer == nil, self.wheel.count > 0 else { return }
-        self.wheelTimer = self.loop.scheduleTask(in: .milliseconds(TimerWheel.tickMs)) { self.turnWheel() }
+        self.wheelTimer = self.loop.scheduleTask(in: .milliseconds(TimerWheel<LiveSession>.tickMs)) { self.turnWheel() }
     }
 
     private func turnWheel() {

@@ -1,21 +1,31 @@
-/// Wakes sessions when they are due, from one timer per event loop.
-///
-/// Sessions are linked into slots, so that adding and removing one costs the same however many there are and
-/// allocates nothing. Confined to its event loop.
-struct TimerWheel {
-    /// Length of one slot, in milliseconds: timers are this exact.
-    static let tickMs: Int64 = 100
-    private static let slotCount: Int64 = 1_024
+/// What a ``TimerWheel`` wakes: a place in it, for the wheel alone to use.
+package protocol TimerWheelEntry: AnyObject {
+    /// -1 when it is not in a wheel.
+    var dueTick: Int64 { get set }
+    var wheelNext: Self? { get set }
+    var wheelPrevious: Self? { get set }
+}
 
-    private var heads: [LiveSession?] = .init(repeating: nil, count: Int(Self.slotCount))
+/// Wakes entries (sessions) when they are due, from one timer per event loop.
+///
+/// They are linked into slots, so that adding and removing one costs the same however many there are and
+/// allocates nothing. Confined to its event loop.
+package struct TimerWheel<Entry: TimerWheelEntry> {
+    /// Length of one slot, in milliseconds: timers are this exact.
+    package static var tickMs: Int64 { 100 }
+    private static var slotCount: Int64 { 1_024 }
+
+    private var heads: [Entry?] = .init(repeating: nil, count: Int(Self.slotCount))
     /// The last tick that was handled.
     private var tick: Int64
-    private(set) var count = 0
+    /// Entries in it.
+    package private(set) var count = 0
 
     /// - Parameter now: the server's clock, in milliseconds.
-    init(now: Int64) { self.tick = now / Self.tickMs }
+    package init(now: Int64) { self.tick = now / Self.tickMs }
 
-    mutating func add(_ session: LiveSession, due: Int64) {
+    /// - Parameter due: on the server's clock, in milliseconds; what is past is due at the next tick.
+    package mutating func add(_ session: Entry, due: Int64) {
         let tick = max(self.tick + 1, (due + Self.tickMs - 1) / Self.tickMs)
         let slot = Int(tick % Self.slotCount)
         session.dueTick = tick
@@ -26,7 +36,8 @@ struct TimerWheel {
         self.count += 1
     }
 
-    mutating func remove(_ session: LiveSession) {
+    /// Harmless if it is not in the wheel.
+    package mutating func remove(_ session: Entry) {
         guard session.dueTick >= 0 else { return }
         let slot = Int(session.dueTick % Self.slotCount)
         if let previous = session.wheelPrevious {
@@ -42,9 +53,9 @@ struct TimerWheel {
     }
 
     /// Takes out those that are due.
-    mutating func advance(to now: Int64) -> [LiveSession] {
+    package mutating func advance(to now: Int64) -> [Entry] {
         let target = now / Self.tickMs
-        var due: [LiveSession] = []
+        var due: [Entry] = []
         // After a long pause one turn around the wheel sees every slot.
         var next = max(self.tick + 1, target - Self.slotCount + 1)
         while next <= target {

@@ -68,7 +68,8 @@ package struct Server: Service {
         } catch {
             await Self.stop(store, logger: self.logger)
             throw StartError(
-                "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen.")
+                "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen."
+            )
         }
         let port = listener.address?.port ?? self.configuration.port
         let host = self.configuration.host.contains(":") ? "[\(self.configuration.host)]" : self.configuration.host

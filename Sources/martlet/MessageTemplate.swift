@@ -37,8 +37,7 @@ struct MessageTemplate {
         JSON.append(key, to: &json)
         json += #","data":"#.utf8
         if Self.isJSON(data) {
-            // A batch has one message on a line; between tokens a line break may as well be a space.
-            json += data.lazy.map { $0 == 0x0a || $0 == 0x0d ? 0x20 : $0 }
+            json += data
         } else {
             JSON.append(String(decoding: data, as: UTF8.self), to: &json)
         }

@@ -1,9 +1,9 @@
 #if canImport(Darwin)
-    import Darwin
+import Darwin
 #elseif canImport(Glibc)
-    import Glibc
+import Glibc
 #elseif canImport(Musl)
-    import Musl
+import Musl
 #endif
 
 /// Standard output and standard error, one line at a time: whoever reads them sees each line as it comes.
@@ -40,11 +40,11 @@ enum Output {
             while done < buffer.count {
                 let part = UnsafeRawBufferPointer(rebasing: buffer[done...])
                 #if canImport(Darwin)
-                    let written = Darwin.write(descriptor, part.baseAddress, part.count)
+                let written = Darwin.write(descriptor, part.baseAddress, part.count)
                 #elseif canImport(Glibc)
-                    let written = Glibc.write(descriptor, part.baseAddress, part.count)
+                let written = Glibc.write(descriptor, part.baseAddress, part.count)
                 #else
-                    let written = Musl.write(descriptor, part.baseAddress, part.count)
+                let written = Musl.write(descriptor, part.baseAddress, part.count)
                 #endif
                 if written > 0 {
                     done += written

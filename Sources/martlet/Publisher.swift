@@ -41,16 +41,17 @@ struct Publisher {
             var failure: ClientError?
             do {
                 let results = try await self.send(waiting.map { messages[$0] })
-                var left: [Int] = []
+                var done = 0
                 for (index, result) in zip(waiting, results) {
                     if case .refused(let error) = result, error.isTemporary {
-                        left.append(index)
                         failure = error
-                    } else {
-                        outcomes[index] = result
+                        break
                     }
+                    outcomes[index] = result
+                    done += 1
                 }
-                waiting = left
+                // Also those behind it that were stored: with their keys they only get their ids again.
+                waiting.removeFirst(done)
             } catch let error as ClientError where error.isTemporary {
                 failure = error
             }
@@ -85,12 +86,15 @@ struct Publisher {
     private func send(_ messages: [Message]) async throws -> [Outcome] {
         var body: [UInt8] = []
         body.reserveCapacity(messages.reduce(0) { $0 + $1.body.count + 1 })
+        // Data given as an argument may hold line breaks, which a batch cannot.
+        let isArgument = messages.count == 1 && messages[0].line == 0
         for message in messages {
             body += message.body
-            body.append(0x0a)
+            if !isArgument { body.append(0x0a) }
         }
         let answer = try await self.client.post(
-            self.client.server.url("/v1/messages"), contentType: "application/x-ndjson", body)
+            self.client.server.url("/v1/messages"), contentType: isArgument ? "application/json" : "application/x-ndjson",
+            body)
         let results = answer.withUnsafeReadableBytes { bytes in
             bytes.split(separator: 0x0a).map { Self.outcome(UnsafeRawBufferPointer(rebasing: $0)) }
         }

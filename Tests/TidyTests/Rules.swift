@@ -81,12 +81,6 @@ enum Rules {
         ("Task", "the core has no tasks: values in, actions out"),
     ]
 
-    /// Banned calls that stay, each in one file and for one reason.
-    static let exceptions: [(path: String, call: String)] = [
-        // A thread of the store's own pauses 50 µs between tries for a consistent snapshot; no event announces one.
-        ("Sources/MartletStoreSQLite/Reader/Reader.swift", "usleep(")
-    ]
-
     /// Calls and left-over notes in a file of `Sources`.
     static func bannedCalls(in file: SourceFile) -> [Problem] {
         let isCore = file.target == "MartletCore" || file.target == "MartletWire"
@@ -94,7 +88,6 @@ enum Rules {
         for (number, line) in file.code.enumerated() {
             let place = "\(file.path):\(number + 1)"
             for (call, instead) in self.banned + (isCore ? self.bannedInCore : []) where self.calls(call, in: line) {
-                if self.exceptions.contains(where: { $0.path == file.path && $0.call == call }) { continue }
                 problems.append(Problem(place: place, text: "\(call) is banned: \(instead)"))
             }
             if file.target != "martlet" {

@@ -19,11 +19,4 @@ struct TidyTests {
         let problems = try SourceFile.all(below: "Sources").flatMap { Rules.bannedCalls(in: $0) }
         #expect(problems == [])
     }
-
-    @Test func `Every exception is still needed`() throws {
-        let files = try SourceFile.all(below: "Sources")
-        for (path, call) in Rules.exceptions {
-            #expect(files.contains { $0.path == path && $0.code.contains { $0.contains(call) } }, "\(path) has no \(call) any more")
-        }
-    }
 }

@@ -216,6 +216,7 @@ class Publishers:
         self.problems: list[str] = []
         self.started = time.monotonic()
         self.sent = 0
+        self.in_flight = 0
         self.rushing = False
 
     def begin(self) -> None:
@@ -253,13 +254,16 @@ class Publishers:
                     continue
             again = bool(self.unanswered)
             user, body = self.unanswered.pop() if again else self.next()
+            self.in_flight += 1
             try:
                 head, answer = await http.request("POST", "/v1/messages", body)
             except LOST:
                 self.unanswered.append((user, body))
                 http.close()
+                self.in_flight -= 1
                 await asyncio.sleep(0.02)
                 continue
+            self.in_flight -= 1
             if head.status != 202:
                 self.problems.append(f"{head.status} {answer!r}")
                 continue

@@ -109,7 +109,7 @@ async def finish(publishers, devices, tasks):
     publishers.begin()
     await until(lambda: not publishers.unanswered, 10, "answers to repeated publishes", tasks)
     publishers.up.clear()
-    await asyncio.sleep(0.2)
+    await until(lambda: not publishers.in_flight, 10, "the last answers", tasks)
     await until(lambda: not any(outstanding(publishers, devices).values()), 15, "the last deliveries", tasks)
     assert_no_problems(publishers, devices)
     for user, messages in publishers.accepted.items():

@@ -283,3 +283,15 @@ def test_a_device_that_changes_hands_skips_nothing(hub, user, transport):
         position = client.position
     with transport(hub, bob, device, resume=position) as client:
         assert client.data(5) == [f"bob {n}" for n in range(5)]
+
+
+def test_large_batches_to_a_connected_device_arrive_whole(hub, user, transport):
+    """More than a window at once, several times: no wake-up is lost on the way to the log and back."""
+    lines = [json.dumps({"to": {"user": user}, "type": "t", "data": n, "ttl": 60}) for n in range(1_501)]
+    with transport(hub, user, f"{user}-d1") as client:
+        for _ in range(6):
+            assert hub.batch(lines).status_code == 202
+            for n in range(1_501):
+                assert client.next()["data"] == n
+                if client.welcome.get("ack") == "explicit":
+                    client.send({"ack": client.last["seq"]})

@@ -89,7 +89,7 @@ def test_resumes_by_last_event_id_and_by_query(hub, user):
     with RawSSE(hub, user, f"{user}-d1") as client:
         for n in range(2):
             hub.publish(user, data=n)
-        position = client.next()["_position"]
+        position = client.take(2)[0]["_position"]
     with RawSSE(hub, user, f"{user}-d1", cursor=position) as client:
         message = client.next()
         assert (message["data"], message["redelivered"]) == (1, True)

@@ -21,7 +21,8 @@ package struct Hello: Sendable {
     package var windowMessages: Int
     package var windowBytes: Int
     package var heartbeatMs: Int64
-    /// A device seen for the first time, or for the first time with this user, starts after everything that is stored.
+    /// A device seen for the first time starts after everything that is already stored. One that moves to another user
+    /// still gets what waits for that user.
     package var fromNow: Bool
     /// Whether the transport sees what the client sends, so that silence is a sign.
     package var seesClient: Bool

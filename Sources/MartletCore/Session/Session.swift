@@ -28,7 +28,6 @@ package struct Session: Sendable {
     package let device: String?
     package let ackMode: AckMode
     package let isRamen: Bool
-    private let fromNow: Bool
     /// Names the session in its cursors.
     package let tag: UInt32
     let identity: CursorIdentity
@@ -115,7 +114,6 @@ package struct Session: Sendable {
         self.ackMode = hello.ackMode
         self.isRamen = hello.ramenSeq != nil
         self.tag = max(1, tag)
-        self.fromNow = hello.fromNow
         self.window = Window(messages: hello.windowMessages, bytes: hello.windowBytes, hasShares: !hello.isPoll)
         self.identity = CursorIdentity(epoch: epoch, app: hello.app, user: hello.user, device: hello.device)
     }
@@ -141,11 +139,6 @@ package struct Session: Sendable {
         var gaps: [GapNotice] = []
         if let record {
             self.reached = record.acked
-            if record.userChanged, self.fromNow {
-                // New to this user, if not to us.
-                self.reached.set(.user, to: record.end)
-                self.isDirty = true
-            }
             self.recordedAcked = record.acked
             self.suspect = record.suspect
             self.sentHigh = record.acked

@@ -36,6 +36,8 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     private var phase = State.idle
     private(set) var context: ChannelHandlerContext?
     private var isQuiescing = false
+    /// When something of a request came or an answer went.
+    private var lastActivity = NIODeadline.now()
     /// Called when the connection goes while an answer is being made (a held poll).
     var onGone: (() -> Void)?
 
@@ -48,10 +50,12 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.state.opened(self)
+        self.state.watch(self)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.state.closed(self)
+        self.state.unwatch(self)
         self.context = nil
         let onGone = self.onGone
         self.onGone = nil
@@ -79,6 +83,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
 
     private func begin(_ head: HTTPRequestHead) {
         guard case .idle = self.phase else { return }
+        self.lastActivity = .now()
         let limit = self.bodyLimit(head)
         if let text = head.headers.first(name: "content-length"), let length = Int(text), length > limit {
             self.refuseBody(head, limit: limit)
@@ -92,6 +97,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
 
     private func append(_ part: ByteBuffer) {
         guard case .reading(let head, let body) = self.phase else { return }
+        self.lastActivity = .now()
         self.phase = .idle  // Gives up the other reference, so that the buffer grows in place.
         var part = part
         var whole = body ?? ByteBuffer()
@@ -117,18 +123,25 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
                 isBatch ? .batchTooLarge : .messageTooLarge,
                 isBatch
                     ? "A batch may hold \(limit) bytes: send it in parts." : "A message may have \(limit) bytes of JSON.",
-                limit: limit), close: true)
+                limit: limit), close: true, lingers: true)
         self.phase = .dropping
     }
 
     private func finish() {
         guard case .reading(let head, let body) = self.phase else { return }
         self.phase = .answering(head)
-        let parts = head.uri.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let parts = Self.target(head.uri).split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let request = FrontRequest(
             head: head, path: parts.first ?? "/", query: QueryString(parts.count > 1 ? parts[1] : ""),
             body: body ?? ByteBuffer())
         self.route(request)
+    }
+
+    /// Without the scheme and host that a client may put before the path (RFC 9112 §3.2.2).
+    private static func target(_ uri: String) -> Substring {
+        guard uri.first != "/", let scheme = ["http://", "https://"].first(where: { uri.hasPrefix($0) }) else { return uri[...] }
+        let rest = uri.dropFirst(scheme.count)
+        return rest.firstIndex { $0 == "/" || $0 == "?" }.map { rest[$0...] } ?? "/"
     }
 
     // MARK: Routing
@@ -203,13 +216,15 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     /// - Parameters:
     ///   - contentType: nil for none.
     ///   - close: end the connection whatever the client wishes.
+    ///   - lingers: the client still sends: close only the sending side, or it loses the answer (RFC 9112 §9.6).
     func respond(
         status: HTTPResponseStatus, contentType: String? = "application/json", headers extra: [(String, String)] = [],
-        body: ByteBuffer = ByteBuffer(), close: Bool = false
+        body: ByteBuffer = ByteBuffer(), close: Bool = false, lingers: Bool = false
     ) {
         guard case .answering(let request) = self.phase, let context = self.context else { return }
         self.onGone = nil
-        let keepAlive = request.isKeepAlive && !close && !self.isQuiescing
+        // After an offer to upgrade the parser takes what follows for another protocol.
+        let keepAlive = request.isKeepAlive && !close && !self.isQuiescing && !request.headers.contains(name: "upgrade")
         var headers = HTTPHeaders()
         headers.reserveCapacity(6 + extra.count)
         if let contentType { headers.add(name: "content-type", value: contentType) }
@@ -224,6 +239,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
             headers.add(name: "connection", value: "keep-alive")
         }
         self.phase = .idle
+        self.lastActivity = .now()
         context.write(self.wrapOutboundOut(.head(.init(version: request.version, status: status, headers: headers))), promise: nil)
         if body.readableBytes > 0, request.method != .HEAD {
             context.write(self.wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
@@ -232,26 +248,44 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
             context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
         } else {
             let promise = context.eventLoop.makePromise(of: Void.self)
-            promise.futureResult.assumeIsolated().whenComplete { _ in context.close(promise: nil) }
+            promise.futureResult.assumeIsolated().whenComplete { _ in
+                context.close(mode: lingers ? .output : .all, promise: nil)
+            }
             context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: promise)
         }
     }
 
-    func respond(_ error: WireError, headers: [(String, String)] = [], close: Bool = false) {
+    func respond(_ error: WireError, headers: [(String, String)] = [], close: Bool = false, lingers: Bool = false) {
         var headers = headers
         if error.code.isTemporary { headers.append(("retry-after", "1")) }
         self.respond(
-            status: .init(statusCode: error.code.status), headers: headers, body: ErrorJSON.buffer(error), close: close)
+            status: .init(statusCode: error.code.status), headers: headers, body: ErrorJSON.buffer(error), close: close,
+            lingers: lingers)
     }
 
     // MARK: Connection
 
     func quiesce() {
         self.isQuiescing = true
-        if case .idle = self.phase { self.context?.close(promise: nil) }
+        switch self.phase {
+        case .idle, .dropping: self.context?.close(promise: nil)
+        case .reading, .answering, .handedOver: break
+        }
     }
 
     func abort() { self.context?.close(promise: nil) }
+
+    /// Ends the connection if its client has been silent for too long; answers that are being made have limits of their own.
+    func sweep(now: NIODeadline) {
+        let limit: TimeAmount
+        switch self.phase {
+        case .idle: limit = LoopState.idleLimit
+        case .reading: limit = LoopState.silentBodyLimit
+        case .dropping: limit = LoopState.lingerLimit
+        case .answering, .handedOver: return
+        }
+        if now - self.lastActivity > limit { self.context?.close(promise: nil) }
+    }
 }
 
 /// A handler that takes a connection over for good.

@@ -46,8 +46,12 @@ package final class HTTPListener: Sendable {
                         throw ChannelError.inappropriateOperationForState
                     }
                     let operations = channel.pipeline.syncOperations
-                    try operations.configureHTTPServerPipeline(
-                        withPipeliningAssistance: true, withErrorHandling: true, withOutboundHeaderValidation: false)
+                    // What came with the request that becomes a stream belongs to the stream.
+                    let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes))
+                    try operations.addHandler(HTTPResponseEncoder())
+                    try operations.addHandler(decoder)
+                    try operations.addHandler(HTTPServerPipelineHandler())
+                    try operations.addHandler(HTTPServerProtocolErrorHandler())
                     try operations.addHandler(FrontHandler(services: services, control: control, state: state))
                 }
             }

@@ -127,6 +127,8 @@ final class SSEConnection: ChannelInboundHandler, StreamHandler, LiveClient, Con
     func settled() {}
 
     func heartbeat() {
+        // Who does not read needs no more to read.
+        guard !self.output.isWaiting else { return }
         self.output.append(32) { self.encoder.heartbeat(into: &$0) }
     }
 

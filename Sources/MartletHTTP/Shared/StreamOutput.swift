@@ -3,8 +3,12 @@ import NIOCore
 
 /// Queues a stream's bytes within a turn and knows what the socket has not taken.
 struct StreamOutput {
+    /// How long a client that does not read keeps a connection that is to end.
+    private static let finishTimeout = TimeAmount.seconds(5)
+
     private var pending: ByteBuffer?
-    private var isWaiting = false
+    /// The socket has not taken everything.
+    private(set) var isWaiting = false
 
     /// Appends to what the next flush writes.
     mutating func append(_ capacity: Int, _ write: (inout ByteBuffer) -> Void) {
@@ -28,8 +32,7 @@ struct StreamOutput {
             self.pending = nil
             context.writeAndFlush(NIOAny(pending), promise: nil)
         }
-        let buffered = (try? context.channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-        if buffered == 0 { return true }
+        if Self.unread(context.channel) == 0 { return true }
         if !self.isWaiting {
             self.isWaiting = true
             let promise = context.eventLoop.makePromise(of: Void.self)
@@ -39,13 +42,22 @@ struct StreamOutput {
         return false
     }
 
+    /// Bytes that the socket has not taken.
+    static func unread(_ channel: any Channel) -> Int {
+        (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    }
+
     /// The socket has taken everything that was written when the last flush could not.
     mutating func socketTook() { self.isWaiting = false }
 
     /// Writes what is queued, then ends the connection.
     mutating func finish(_ context: ChannelHandlerContext) {
         let promise = context.eventLoop.makePromise(of: Void.self)
-        promise.futureResult.assumeIsolated().whenComplete { _ in context.close(promise: nil) }
+        let timeout = context.eventLoop.assumeIsolated().scheduleTask(in: Self.finishTimeout) { context.close(promise: nil) }
+        promise.futureResult.assumeIsolated().whenComplete { _ in
+            timeout.cancel()
+            context.close(promise: nil)
+        }
         context.writeAndFlush(NIOAny(self.pending ?? ByteBuffer()), promise: promise)
         self.pending = nil
     }

@@ -54,6 +54,11 @@ final class WebSocketClient: LiveClient {
     func flush() -> Bool { self.connection.flushOutput() }
 
     func close(_ code: CloseCode, retryAfterMs: Int64?) {
+        if !self.isOpened, code == .takenOver {
+            // Only a close frame can say that coming back makes no sense.
+            self.isOpened = true
+            self.connection.sendUpgrade()
+        }
         guard self.isOpened else {
             self.connection.refuse(WireError(.storeUnavailable, "The session could not be opened: try again in a moment."))
             return

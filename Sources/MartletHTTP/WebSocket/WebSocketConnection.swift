@@ -16,6 +16,10 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
 
     /// How long a peer gets to answer a close frame.
     private static let closeTimeout = TimeAmount.seconds(2)
+    /// Bytes that a client may send before the handshake is answered.
+    private static let earlyLimit = 65_536
+    /// Bytes that the socket has not taken: with more, nothing is read from who does not read. Above any window.
+    private static let unreadLimit = 262_144
 
     let services: HTTPServices
     let state: LoopState
@@ -31,6 +35,8 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
     /// A close frame was sent; nothing is sent after it.
     private(set) var isClosing = false
     private var isUpgraded = false
+    private var earlyBytes = 0
+    private var isReadingPaused = false
 
     private init(
         front: FrontHandler, role: Role, hello: Hello?, answer: [WebSocketHandshake.Header], limits: WebSocketDecoder.Limits
@@ -119,6 +125,9 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
             buffer.writeStaticString("\r\n")
         }
         self.answer = []
+        guard self.earlyBytes > 0, let context = self.context else { return }
+        // Not now: whoever opens the session does not hold it yet.
+        context.eventLoop.assumeIsolated().execute { self.decode() }
     }
 
     /// Refuses the handshake.
@@ -133,8 +142,20 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var buffer = self.unwrapInboundIn(data)
+        let count = buffer.readableBytes
         self.handle?.heard()
         self.decoder.feed(&buffer)
+        guard self.isUpgraded else {
+            // Frames that did not wait for the answer to the handshake: they are read after it.
+            self.earlyBytes += count
+            if self.earlyBytes > Self.earlyLimit { context.close(promise: nil) }
+            return
+        }
+        self.decode()
+    }
+
+    private func decode() {
+        guard self.context != nil else { return }
         do throws(WebSocketError) {
             while let event = try self.decoder.next() {
                 self.received(event)
@@ -143,7 +164,21 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
         } catch {
             self.close(error.code.rawValue, reason: error.reason)
         }
-        self.flushOutput()
+        if !self.flushOutput() { self.pauseReading() }
+    }
+
+    /// A client that sends without reading the answers waits until it has read some.
+    private func pauseReading() {
+        guard !self.isReadingPaused, let channel = self.context?.channel, StreamOutput.unread(channel) > Self.unreadLimit
+        else { return }
+        self.isReadingPaused = true
+        try? channel.syncOptions?.setOption(.autoRead, value: false)
+    }
+
+    private func resumeReading() {
+        guard self.isReadingPaused, let channel = self.context?.channel else { return }
+        self.isReadingPaused = false
+        try? channel.syncOptions?.setOption(.autoRead, value: true)
     }
 
     private func received(_ event: WebSocketEvent) {
@@ -206,6 +241,7 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
         return self.output.flush(context) { [weak self] in
             guard let self else { return }
             self.output.socketTook()
+            self.resumeReading()
             self.handle?.socketTook()
         }
     }

@@ -131,8 +131,7 @@ package struct WebSocketDecoder {
         return payload.opcode.isControl ? try self.takeControl(part, payload) : try self.takeData(part, payload)
     }
 
-    private mutating func takeControl(_ part: ByteBuffer, _ payload: Payload) throws(WebSocketError) -> WebSocketEvent?
-    {
+    private mutating func takeControl(_ part: ByteBuffer, _ payload: Payload) throws(WebSocketError) -> WebSocketEvent? {
         var whole = self.control ?? ByteBuffer()
         self.control = nil
         let isDone = payload.remaining == 0
