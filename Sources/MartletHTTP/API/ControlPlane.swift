@@ -14,7 +14,7 @@ struct ControlPlane: Sendable {
 
     init(services: HTTPServices) {
         self.services = services
-        let router = Router(context: BasicRequestContext.self)
+        let router = Router(context: BasicRequestContext.self, options: .autoGenerateHeadEndpoints)
         MessageRoutes(services: services).add(to: router)
         HealthRoutes(services: services).add(to: router)
         if services.isDev { DevRoutes().add(to: router) }
