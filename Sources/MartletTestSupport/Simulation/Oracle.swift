@@ -89,7 +89,6 @@ final class Oracle {
     func opening(_ name: String, user: String?) {
         let device = self.device(name)
         if device.attempts > 0, device.user != user {
-            device.didMove = true
             device.done = device.done.filter { self.publications[$0.key].targets.first?.scope != .user }
             device.newest = device.newest.filter { $0.key.scope != .user }
         }
@@ -107,12 +106,7 @@ final class Oracle {
         self.sessions[live.serial] = view
         if let device {
             if !device.wasWelcomed, live.hello.fromNow { device.startedAt = view.welcomedTick }
-            if device.didMove, live.hello.fromNow {
-                // It starts now with this user too.
-                device.hiddenUpTo[Int(Scope.user.rawValue)] = view.welcomedTick
-            }
             device.wasWelcomed = true
-            device.didMove = false
         }
         guard let cursor = live.hello.cursor else { return }
         guard let place = live.presented, let origin = self.sessions[place.session] else {

@@ -16,8 +16,6 @@ final class DeviceView {
     /// Where the last welcome of a device that starts now was.
     var startedAt = 0
     var wasWelcomed = false
-    /// It asked for another user's inbox since it was last welcomed.
-    var didMove = false
     /// Lanes of which it heard that messages are gone.
     var toldFull: Set<Lane> = []
     var lastSession = -1
