@@ -36,7 +36,8 @@ package struct DeviceRecord: Equatable, Sendable {
     /// The next sequence number to use (RAMEN), from 1, and the end of the reserved block (exclusive).
     package var nextSeq: UInt64
     package var seqEnd: UInt64
-    /// Which positions recently sent sequence numbers stand for, oldest first.
+    /// Which positions recently sent sequence numbers stand for, oldest first. Those of another user's are 0 in the user's
+    /// lanes: they say nothing of this user's inbox.
     package var marks: [SeqMark]
 
     package init(

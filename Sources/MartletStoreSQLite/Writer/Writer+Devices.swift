@@ -51,6 +51,7 @@ extension Writer {
             values.sent.set(.user, to: end)
             values.bound = self.now
             values.journal.removeAll { $0.lane.scope == .user }
+            for index in values.marks.indices { values.marks[index].positions.set(.user, to: 0) }
         }
         if request.reserve > 0 { values.seqEnd = max(values.seqEnd, values.nextSeq + request.reserve) }
         if written {
@@ -110,16 +111,18 @@ extension Writer {
         var acked = update.acked
         var sent = update.sent
         var journal = update.journal
+        var marks = update.marks ?? values.marks
         if values.user != update.user {
             acked.set(.user, to: 0)
             sent.set(.user, to: 0)
             journal.removeAll { $0.lane.scope == .user }
+            for index in marks.indices { marks[index].positions.set(.user, to: 0) }
         }
         values.acked.advance(to: acked)
         values.sent.advance(to: sent)
         values.seen = max(values.seen, update.at)
         values.nextSeq = max(values.nextSeq, update.nextSeq)
-        if let marks = update.marks { values.marks = marks }
+        values.marks = marks
         values.journal += journal
         if values.journal.count > Self.journalRanges { values.journal = Self.merged(values.journal) }
         self.keep(update.device, values)

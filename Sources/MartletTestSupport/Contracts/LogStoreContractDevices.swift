@@ -63,6 +63,21 @@ extension LogStoreContract {
                 try expectEqual(record.suspect[lane], lane.scope == .user ? 0 : 6, "sent in lane \(lane.index)")
             }
         },
+        Case(name: "sequence numbers stand for nothing in the inbox of another user") { fixture in
+            try await fixture.open(reserve: 10)
+            fixture.record(nextSeq: 3, marks: [SeqMark(seq: 2, positions: Positions(all: 5))])
+            let bob = try await fixture.open(user: "bob", reserve: 10)
+            for lane in Lane.all {
+                let expected: [UInt64] = [lane.scope == .user ? 0 : 5]
+                try expectEqual(bob.marks.map { $0.positions[lane] }, expected, "after the move, lane \(lane.index)")
+            }
+            fixture.record(nextSeq: 4, marks: [SeqMark(seq: 3, positions: Positions(all: 6))])
+            let again = try await fixture.open(user: "bob")
+            for lane in Lane.all {
+                let expected: [UInt64] = [lane.scope == .user ? 0 : 6]
+                try expectEqual(again.marks.map { $0.positions[lane] }, expected, "a late update, lane \(lane.index)")
+            }
+        },
         Case(name: "an update for an unknown device is ignored") { fixture in
             fixture.record("ghost", acked: Positions(all: 4))
             let record = try await fixture.open("ghost")

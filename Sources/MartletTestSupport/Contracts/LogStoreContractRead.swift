@@ -157,7 +157,7 @@ extension LogStoreContract {
             var after = Positions()
             var seen: [String] = []
             while seen.count < total {
-                let result = try await fixture.read(after: after)
+                let result = try await store.read(fixture.request(after: after, messages: total))
                 seen += Fixture.texts(result)
                 try expect(result.entries.allSatisfy { $0.offset <= result.end }, "nothing is beyond the end")
                 // With more to come, the snapshot's end is not reached yet.

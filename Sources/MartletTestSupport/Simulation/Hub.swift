@@ -281,7 +281,7 @@ final class Hub: @unchecked Sendable {
             if gaps != nil { self.world.oracle.presented(place, by: hello, now: self.clock.now) }
             if let update = session.takeUpdate(at: self.clock.wall) { self.store.record([update]) }
             // A session that began meanwhile read the record before this.
-            guard let holder = self.holder(of: device), holder.hello.user == hello.user else { return }
+            guard let holder = self.holder(of: device), hello.ramenSeq == nil || holder.hello.user == hello.user else { return }
             self.ack(hello.ramenSeq == nil ? .cursor(place, place.cursor) : .upTo(place), on: holder)
         }
     }
