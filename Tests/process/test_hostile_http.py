@@ -252,6 +252,17 @@ def test_a_close_with_the_handshake(unhurt, user):
         assert b"pong" not in wire.to_end()
 
 
+def test_a_reset_while_the_answer_is_written(unhurt):
+    """The write fails, and the frames that lie unread are read within it."""
+    bad = b"\x81\x05hello"  # without a mask
+    for round in range(600):
+        with Wire(unhurt) as wire:
+            wire.send(handshake(f"/v1/ws?user=reset&device=d{round}"))
+            time.sleep(round % 20 / 20_000)  # the reset is to meet the answer: every moment is tried
+            wire.send(bad)
+            wire.reset()
+
+
 def test_a_flood_before_the_answer_to_a_handshake(unhurt, user):
     with Wire(unhurt) as wire:
         try:

@@ -170,7 +170,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     }
 
     /// Gives the connection to a streaming handler.
-    private func stream(_ make: () throws(WireError) -> any StreamHandler) {
+    private func stream(_ make: () throws(WireError) -> any StreamConnection) {
         do throws(WireError) {
             let handler = try make()
             self.handOver(to: handler)
@@ -180,7 +180,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     }
 
     /// Takes every HTTP handler off the connection, then lets the stream begin.
-    private func handOver(to handler: any StreamHandler) {
+    private func handOver(to handler: any StreamConnection) {
         guard let context = self.context else { return }
         self.phase = .handedOver
         // Not now: the decoder is still on the stack.
@@ -286,10 +286,4 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
         }
         if now - self.lastActivity > limit { self.context?.close(promise: nil) }
     }
-}
-
-/// A handler that takes a connection over for good.
-protocol StreamHandler: ChannelHandler, RemovableChannelHandler {
-    /// The HTTP handlers are gone: answer.
-    func begin()
 }

@@ -7,18 +7,18 @@ import NIOHTTP1
 ///
 /// Without `Content-Length` and with `Connection: close` the body ends with the connection (RFC 9112 §6.3), so it needs no
 /// chunk framing.
-final class SSEConnection: ChannelInboundHandler, StreamHandler, LiveClient, Connection {
+final class SSEConnection: StreamConnection, LiveClient {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     private let services: HTTPServices
-    private let state: LoopState
+    let state: LoopState
     /// Let go once the session is open.
     private var hello: HelloBox?
     private let encoder: SSEEncoder
-    private var context: ChannelHandlerContext?
-    private var handle: (any SessionHandle)?
-    private var output = StreamOutput()
+    var context: ChannelHandlerContext?
+    var handle: (any SessionHandle)?
+    var output = StreamOutput()
     private var isOpened = false
     private var isEnded = false
 
@@ -57,31 +57,8 @@ final class SSEConnection: ChannelInboundHandler, StreamHandler, LiveClient, Con
 
     // MARK: Channel
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
-        self.state.opened(self)
-    }
-
-    func handlerRemoved(context: ChannelHandlerContext) { self.ended() }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        self.ended()
-        context.fireChannelInactive()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         // A client has nothing to say on a stream; what it sends is dropped.
-    }
-
-    private func ended() {
-        guard self.context != nil else { return }
-        self.context = nil
-        self.state.closed(self)
-        let handle = self.handle
-        self.handle = nil
-        handle?.clientClosed()
     }
 
     func begin() {
@@ -132,14 +109,9 @@ final class SSEConnection: ChannelInboundHandler, StreamHandler, LiveClient, Con
         self.output.append(32) { self.encoder.heartbeat(into: &$0) }
     }
 
-    func flush() -> Bool {
-        guard let context = self.context, !self.isEnded else { return true }
-        return self.output.flush(context) { [weak self] in
-            guard let self else { return }
-            self.output.socketTook()
-            self.handle?.socketTook()
-        }
-    }
+    func flush() -> Bool { self.isEnded || self.flushOutput() }
+
+    func socketTook() { self.handle?.socketTook() }
 
     func close(_ code: CloseCode, retryAfterMs: Int64?) {
         guard self.isOpened else {
@@ -159,10 +131,10 @@ final class SSEConnection: ChannelInboundHandler, StreamHandler, LiveClient, Con
     }
 
     private func end(_ write: (inout ByteBuffer) -> Void) {
-        guard let context = self.context, !self.isEnded else { return }
+        guard !self.isEnded else { return }
         self.output.append(256, write)
         self.isEnded = true
-        self.output.finish(context)
+        self.finishOutput()
     }
 
     // MARK: Connection
@@ -170,6 +142,4 @@ final class SSEConnection: ChannelInboundHandler, StreamHandler, LiveClient, Con
     func quiesce() {
         // The node tells each session to go, which ends the connection.
     }
-
-    func abort() { self.context?.close(promise: nil) }
 }

@@ -2,10 +2,10 @@ import MartletCore
 import NIOCore
 
 /// Queues a stream's bytes within a turn and knows what the socket has not taken.
+///
+/// It never writes itself: a write that fails has NIO read what is left and close the channel before it returns, and those
+/// callbacks queue bytes too. ``StreamConnection`` writes what this holds.
 struct StreamOutput {
-    /// How long a client that does not read keeps a connection that is to end.
-    private static let finishTimeout = TimeAmount.seconds(5)
-
     private var pending: ByteBuffer?
     /// The socket has not taken everything.
     private(set) var isWaiting = false
@@ -23,23 +23,18 @@ struct StreamOutput {
         self.pending = buffer
     }
 
-    /// Writes what is queued in one piece.
-    ///
-    /// - Parameter took: called once the socket has taken everything, if it did not at once.
-    /// - Returns: whether it has taken everything.
-    mutating func flush(_ context: ChannelHandlerContext, took: @escaping () -> Void) -> Bool {
-        if let pending = self.pending {
-            self.pending = nil
-            context.writeAndFlush(NIOAny(pending), promise: nil)
-        }
-        if Self.unread(context.channel) == 0 { return true }
-        if !self.isWaiting {
-            self.isWaiting = true
-            let promise = context.eventLoop.makePromise(of: Void.self)
-            promise.futureResult.assumeIsolated().whenSuccess { took() }
-            context.writeAndFlush(NIOAny(ByteBuffer()), promise: promise)
-        }
-        return false
+    /// What is queued, for the caller to write.
+    mutating func take() -> ByteBuffer? {
+        let pending = self.pending
+        self.pending = nil
+        return pending
+    }
+
+    /// - Returns: false if somebody waits for the socket already.
+    mutating func startWaiting() -> Bool {
+        guard !self.isWaiting else { return false }
+        self.isWaiting = true
+        return true
     }
 
     /// Bytes that the socket has not taken.
@@ -49,18 +44,6 @@ struct StreamOutput {
 
     /// The socket has taken everything that was written when the last flush could not.
     mutating func socketTook() { self.isWaiting = false }
-
-    /// Writes what is queued, then ends the connection.
-    mutating func finish(_ context: ChannelHandlerContext) {
-        let promise = context.eventLoop.makePromise(of: Void.self)
-        let timeout = context.eventLoop.assumeIsolated().scheduleTask(in: Self.finishTimeout) { context.close(promise: nil) }
-        promise.futureResult.assumeIsolated().whenComplete { _ in
-            timeout.cancel()
-            context.close(promise: nil)
-        }
-        context.writeAndFlush(NIOAny(self.pending ?? ByteBuffer()), promise: promise)
-        self.pending = nil
-    }
 }
 
 /// Socket options of a stream.

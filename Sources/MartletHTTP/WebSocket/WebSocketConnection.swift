@@ -4,7 +4,7 @@ import NIOCore
 import NIOHTTP1
 
 /// A connection that is a WebSocket: a session at `/v1/ws`, or the echo of dev mode.
-final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connection {
+final class WebSocketConnection: StreamConnection {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -29,7 +29,7 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
     /// The header fields of the `101` answer; let go once it is sent.
     private var answer: [WebSocketHandshake.Header]
     private var decoder: WebSocketDecoder
-    private(set) var context: ChannelHandlerContext?
+    var context: ChannelHandlerContext?
     var handle: (any SessionHandle)?
     var output = StreamOutput()
     /// A close frame was sent; nothing is sent after it.
@@ -77,29 +77,6 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
 
     // MARK: Channel
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
-        self.state.opened(self)
-    }
-
-    func handlerRemoved(context: ChannelHandlerContext) { self.ended() }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        self.ended()
-        context.fireChannelInactive()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-
-    private func ended() {
-        guard self.context != nil else { return }
-        self.context = nil
-        self.state.closed(self)
-        let handle = self.handle
-        self.handle = nil
-        handle?.clientClosed()
-    }
-
     func begin() {
         guard let context = self.context else { return }
         switch self.role {
@@ -132,10 +109,10 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
 
     /// Refuses the handshake.
     func refuse(_ error: WireError) {
-        guard let context = self.context, !self.isClosing else { return }
+        guard !self.isClosing else { return }
         self.isClosing = true
         self.output.append(256) { RawResponse.write(error, to: &$0) }
-        self.output.finish(context)
+        self.finishOutput()
     }
 
     // MARK: Frames in
@@ -234,16 +211,9 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
 
     func writePing() { self.write(.ping, ByteBuffer()) }
 
-    /// - Returns: whether the socket has taken everything.
-    @discardableResult
-    func flushOutput() -> Bool {
-        guard let context = self.context else { return true }
-        return self.output.flush(context) { [weak self] in
-            guard let self else { return }
-            self.output.socketTook()
-            self.resumeReading()
-            self.handle?.socketTook()
-        }
+    func socketTook() {
+        self.resumeReading()
+        self.handle?.socketTook()
     }
 
     // MARK: Closing
@@ -260,12 +230,11 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
     }
 
     private func peerCloses(_ code: UInt16?) {
-        guard let context = self.context else { return }
         if !self.isClosing {
             self.isClosing = true
             self.output.append(16) { WebSocketEncoder.close(code, into: &$0) }
         }
-        self.output.finish(context)
+        self.finishOutput()
     }
 
     // MARK: Connection
@@ -274,6 +243,4 @@ final class WebSocketConnection: ChannelInboundHandler, StreamHandler, Connectio
         // The node tells each session to go; an echo has nobody to tell it.
         if case .echo = self.role { self.close(CloseCode.goingAway.rawValue, reason: CloseCode.goingAway.reason) }
     }
-
-    func abort() { self.context?.close(promise: nil) }
 }

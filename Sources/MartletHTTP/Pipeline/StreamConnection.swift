@@ -1,0 +1,75 @@
+import MartletCore
+import NIOCore
+
+/// A handler that takes a connection over for good.
+///
+/// The life cycle and the writing are the same for every streaming transport; what the bytes mean is each one's own.
+protocol StreamConnection: ChannelInboundHandler, RemovableChannelHandler, Connection {
+    var state: LoopState { get }
+    /// From the handler's start to its end.
+    var context: ChannelHandlerContext? { get set }
+    var handle: (any SessionHandle)? { get set }
+    var output: StreamOutput { get set }
+    /// The HTTP handlers are gone: answer.
+    func begin()
+    /// The socket has taken everything that was written when a flush could not.
+    func socketTook()
+}
+
+extension StreamConnection {
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.state.opened(self)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.ended() }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.ended()
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+
+    private func ended() {
+        guard self.context != nil else { return }
+        self.context = nil
+        self.state.closed(self)
+        let handle = self.handle
+        self.handle = nil
+        handle?.clientClosed()
+    }
+
+    func abort() { self.context?.close(promise: nil) }
+
+    /// Writes what is queued in one piece.
+    ///
+    /// - Returns: whether the socket has taken everything.
+    @discardableResult
+    func flushOutput() -> Bool {
+        guard let context = self.context else { return true }
+        if let bytes = self.output.take() { context.writeAndFlush(NIOAny(bytes), promise: nil) }
+        if StreamOutput.unread(context.channel) == 0 { return true }
+        if self.output.startWaiting() {
+            let promise = context.eventLoop.makePromise(of: Void.self)
+            promise.futureResult.assumeIsolated().whenSuccess { [weak self] in
+                self?.output.socketTook()
+                self?.socketTook()
+            }
+            context.writeAndFlush(NIOAny(ByteBuffer()), promise: promise)
+        }
+        return false
+    }
+
+    /// Writes what is queued, then ends the connection; a client that does not read keeps it for a moment.
+    func finishOutput() {
+        guard let context = self.context else { return }
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        let timeout = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(5)) { context.close(promise: nil) }
+        promise.futureResult.assumeIsolated().whenComplete { _ in
+            timeout.cancel()
+            context.close(promise: nil)
+        }
+        context.writeAndFlush(NIOAny(self.output.take() ?? ByteBuffer()), promise: promise)
+    }
+}
