@@ -1,4 +1,4 @@
-/// Every limit of the core, named once, with its unit and default.
+/// Every limit, named once, with its unit and default.
 package struct Limits: Sendable {
     /// Bytes of one message's JSON as a publisher sends it. Default 64 KiB.
     package var messageBytes = 65_536
@@ -49,6 +49,35 @@ package struct Limits: Sendable {
     package var retryMaxMs: Int64 = 3_000
     /// Sequence numbers that a RAMEN session reserves at a time. Default 1,024.
     package var seqBlock: UInt64 = 1_024
+
+    /// Bytes of a request's head: its first line and all header fields. Default 16 KiB.
+    package var headerBytes = 16_384
+    /// Header fields of a request. Default 100.
+    package var headerCount = 100
+    /// Time to finish a request's head (and a TLS handshake), in seconds. Default 10.
+    package var headSeconds = 10
+    /// Time to finish a request's body, in seconds. Default 30.
+    package var bodySeconds = 30
+    /// Time without a request after which a connection is closed, in seconds. Default 75.
+    package var idleSeconds = 75
+    /// Open connections; 0 is as many as the process may have files open, less ``reservedFiles``. Default 0.
+    package var connections = 0
+    /// Open connections of one address; behind a trusted proxy, of the address that it names; 0 is any number. Default 0.
+    package var connectionsPerAddress = 0
+    /// Live sessions of one user. Default 200.
+    package var sessionsPerUser = 200
+    /// File descriptors kept for the store and the rest of the server. Default 256.
+    package var reservedFiles = 256
+    /// Messages that one API key may publish in a second; 0 is any number. Default 0.
+    package var publishRate = 0
+    /// Messages that it may publish at once after a pause. Default 1,000.
+    package var publishBurst = 1_000
+    /// Sessions that one user may open in a second; 0 is any number. Default 20.
+    package var subscribeRate = 20
+    /// Sessions that it may open at once after a pause. Default 200.
+    package var subscribeBurst = 200
+    /// Idempotency keys remembered for one app; the oldest go first. Default 1,000,000.
+    package var idempotencyEntries = 1_000_000
 
     package init() {}
 }

@@ -15,6 +15,63 @@ package struct ServerConfiguration: Sendable {
     package var isDev = false
     package var limits = Limits()
     package var logLevel = Logger.Level.info
+    /// Lines for people, or one JSON object a line.
+    package var logFormat = LogFormat.text
+    /// nil: plain HTTP.
+    package var tls: TLSFiles?
+    /// Networks in CIDR notation whose word on a client's address is taken (PROXY protocol, `X-Forwarded-For`).
+    package var trustedProxies: [String] = []
+    /// Whether a connection from a trusted proxy begins with a PROXY protocol header.
+    package var proxyProtocol = false
+    /// Origins of pages that may use the API, such as `https://example.com`; the server's own always may. `*` is all.
+    package var origins: [String] = []
+    /// Whether `/metrics` needs no key.
+    package var metricsOpen = false
+    /// By name; `default` is always among them.
+    package var apps: [String: AppOptions] = ["default": AppOptions()]
+
+    package enum LogFormat: String, CaseIterable, Sendable { case text, json }
+
+    /// PEM files of a listener.
+    package struct TLSFiles: Equatable, Sendable {
+        /// The certificate, followed by those that vouch for it.
+        package var certificate: String
+        package var key: String
+
+        package init(certificate: String, key: String) {
+            self.certificate = certificate
+            self.key = key
+        }
+    }
+
+    /// What is set for one app.
+    package struct AppOptions: Equatable, Sendable {
+        package var tokens = TokenOptions()
+        /// Open connections of all its users; 0 is any number.
+        package var connections = 0
+        /// Messages that all its keys may publish in a second; 0 is any number.
+        package var publishRate = 0
+
+        package init() {}
+    }
+
+    /// How an app's client tokens (JWT) are checked. With none of the first three no token is accepted.
+    package struct TokenOptions: Equatable, Sendable {
+        /// The shared secret of HS256, 32 bytes or more. Never printed.
+        package var secret: String?
+        /// PEM files with public keys for ES256 and RS256.
+        package var publicKeys: [String] = []
+        /// Where the key set is fetched.
+        package var jwksURL: String?
+        /// The `iss` that a token must have.
+        package var issuer: String?
+        /// The `aud` that a token must have.
+        package var audience: String?
+        /// Difference of clocks that is forgiven in `exp`, `nbf` and `iat`, in seconds.
+        package var leewaySeconds = 30
+
+        package init() {}
+    }
 
     package init() {}
 

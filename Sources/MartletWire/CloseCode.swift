@@ -16,15 +16,19 @@ public enum CloseCode: UInt16, CaseIterable, Sendable {
     case heartbeatTimeout = 4000
     /// The store cannot be read now.
     case storeUnavailable = 4001
+    /// The token's time is over: connect again with a new one.
+    case tokenExpired = 4002
     /// Another session of the same device took over. The client must not come back by itself.
     case takenOver = 4500
     /// The first frame or the URL was refused; the reason says why.
     case refused = 4501
+    /// The back end ended the session, or took back the token.
+    case disconnected = 4502
 
     /// Whether the client should connect again by itself.
     public var reconnect: Bool {
         switch self {
-        case .goingAway, .internalError, .serviceRestart, .heartbeatTimeout, .storeUnavailable: true
+        case .goingAway, .internalError, .serviceRestart, .heartbeatTimeout, .storeUnavailable, .tokenExpired: true
         default: false
         }
     }
@@ -44,7 +48,9 @@ public enum CloseCode: UInt16, CaseIterable, Sendable {
         case .heartbeatTimeout: "heartbeat timeout"
         case .storeUnavailable: "store unavailable"
         case .takenOver: "taken over"
+        case .tokenExpired: "token expired"
         case .refused: "refused"
+        case .disconnected: "disconnected"
         }
     }
 }

@@ -13,6 +13,8 @@ public enum ErrorCode: String, CaseIterable, Sendable {
     case seqUnknown = "seq_unknown"
     /// Nothing says who is asking.
     case unauthorized = "unauthorized"
+    /// The token's time is over: get a new one.
+    case tokenExpired = "token_expired"
     /// Known, but not allowed.
     case forbidden = "forbidden"
     /// No such path or message.
@@ -29,6 +31,14 @@ public enum ErrorCode: String, CaseIterable, Sendable {
     /// A WebSocket upgrade that asks for another version than 13.
     case upgradeRequired = "upgrade_required"
     case tooManyDevices = "too_many_devices"
+    /// The user has as many live sessions as one user may have.
+    case tooManySessions = "too_many_sessions"
+    /// The server, or the asker's address or app, has as many connections as it may have.
+    case tooManyConnections = "too_many_connections"
+    /// More in a second than is allowed: try again after `Retry-After`.
+    case rateLimited = "rate_limited"
+    /// The request did not arrive in time.
+    case requestTimeout = "request_timeout"
     case internalError = "internal_error"
     /// The store cannot write now (disk full, read-only). The publish was not stored: try again.
     case storeUnavailable = "store_unavailable"
@@ -39,24 +49,26 @@ public enum ErrorCode: String, CaseIterable, Sendable {
     public var status: Int {
         switch self {
         case .badRequest, .invalidJSON, .invalidCursor, .seqUnknown: 400
-        case .unauthorized: 401
+        case .unauthorized, .tokenExpired: 401
         case .forbidden, .tooManyDevices: 403
         case .notFound, .sessionUnknown: 404
         case .methodNotAllowed: 405
+        case .requestTimeout: 408
         case .idempotencyConflict: 409
         case .messageTooLarge, .batchTooLarge: 413
         case .unsupportedMediaType: 415
         case .upgradeRequired: 426
+        case .tooManySessions, .rateLimited: 429
         case .headerTooLarge: 431
         case .internalError: 500
-        case .storeUnavailable, .draining: 503
+        case .storeUnavailable, .draining, .tooManyConnections: 503
         }
     }
 
     /// Whether the same request may succeed later.
     public var isTemporary: Bool {
         switch self {
-        case .internalError, .storeUnavailable, .draining: true
+        case .internalError, .storeUnavailable, .draining, .requestTimeout, .rateLimited, .tooManyConnections, .tooManySessions: true
         default: false
         }
     }

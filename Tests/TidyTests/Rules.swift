@@ -24,18 +24,21 @@ enum Rules {
         let adapter: Set<String> = everywhere.union(["MartletCore", "MartletWire"])
         return [
             "MartletWire": [],
-            "MartletCore": ["MartletWire", "BasicContainers", "Collections", "DequeModule", "HeapModule", "OrderedCollections"],
+            "MartletCore": ["MartletWire"],
             "MartletNode": adapter.union(nio),
             "MartletStoreSQLite": adapter.union(libc).union(["GRDB", "GRDBSQLite"]),
+            "MartletAccess": adapter.union(nio).union(libc).union(["AsyncHTTPClient", "Crypto", "JWTKit", "NIOHTTP1"]),
+            "MartletPrometheus": ["CoreMetrics", "Synchronization"],
             "MartletHTTP": adapter.union(nio).union(libc).union([
                 "Crypto", "HTTPTypes", "Hummingbird", "HummingbirdCore", "NIOHTTP1", "NIOHTTPTypes", "NIOHTTPTypesHTTP1",
-                "NIOPosix", "NIOWebSocket",
+                "NIOPosix", "NIOSSL", "NIOTLS",
             ]),
             "MartletServer": adapter.union(nio).union(libc).union([
-                "MartletHTTP", "MartletNode", "MartletStoreSQLite", "NIOPosix", "ServiceLifecycle", "UnixSignals",
+                "Configuration", "CoreMetrics", "Crypto", "MartletAccess", "MartletHTTP", "MartletNode", "MartletPrometheus",
+                "MartletStoreSQLite", "NIOPosix", "NIOSSL", "ServiceLifecycle", "UnixSignals", "Yams",
             ]),
             "martlet": nio.union(libc).union([
-                "ArgumentParser", "AsyncHTTPClient", "Dispatch", "Foundation", "Logging", "MartletServer", "MartletWire", "NIOFoundationCompat",
+                "ArgumentParser", "AsyncHTTPClient", "Dispatch", "Foundation", "Logging", "MartletServer", "MartletWire",
                 "NIOHTTP1", "ServiceLifecycle", "Synchronization", "UnixSignals",
             ]),
             "MartletTestSupport": adapter.union(nio).union(["MartletNode", "Testing"]),
