@@ -74,8 +74,11 @@ package struct Server: Service {
         let port = listener.address?.port ?? self.configuration.port
         let host = self.configuration.host.contains(":") ? "[\(self.configuration.host)]" : self.configuration.host
         self.logger.info("listening", metadata: ["host": "\(host)", "port": "\(port)", "dev": "\(self.configuration.isDev)"])
+        if let line = FirstSteps.line(self.configuration) { self.logger.warning("\(line)") }
         self.onListening("http://\(host):\(port)")
+        ServiceManager.notify("READY=1")
         try? await gracefulShutdown()
+        ServiceManager.notify("STOPPING=1")
         await self.drain(node: node, listener: listener)
         await Self.stop(store, logger: self.logger)
         try await group.shutdownGracefully()

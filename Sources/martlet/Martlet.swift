@@ -13,7 +13,7 @@ import ArgumentParser
               martlet publish --user alice '{"hello":"world"}'
             """,
         version: Version.text,
-        subcommands: [Serve.self, Publish.self, Subscribe.self, Version.self]
+        subcommands: [Serve.self, Config.self, Publish.self, Subscribe.self, Version.self]
     )
 }
 
