@@ -1,11 +1,11 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench
+.PHONY: menu run test check fmt conformance simulate crash bench dist deb deb-test
 
 SEEDS ?= 200000
 ROUNDS ?= 500
 
 menu: ## print this menu
-	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: ## install what is missing, build a release, start in dev mode
 	@scripts/run
@@ -30,3 +30,12 @@ crash: ## a longer kill -9 run: make crash ROUNDS=500
 
 bench: ## the figures of docs/performance.md
 	@scripts/bench/run
+
+dist: ## a binary that needs no Swift, as dist/martlet-….tar.gz
+	@scripts/dist
+
+deb: ## a Debian package of it, as dist/martlet_….deb
+	@scripts/deb
+
+deb-test: ## install that package here, use it, remove it (needs root)
+	@scripts/deb-test
