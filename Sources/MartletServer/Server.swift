@@ -49,6 +49,7 @@ package struct Server: Service {
     ///
     /// - Throws: what keeps it from starting, as a sentence.
     package func run() async throws {
+        let edge = try EdgeSetup.make(self.configuration, logger: self.logger)
         let store = try StoreSetup.open(self.configuration, logger: self.logger)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: UsableCores.count)
         let loops = Array(group.makeIterator()).map { $0 as any EventLoop }
@@ -58,7 +59,8 @@ package struct Server: Service {
         let node = Node(
             store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger)
         let services = HTTPServices(
-            gateway: node, desk: node, limits: self.configuration.limits, isDev: self.configuration.isDev,
+            gateway: node, desk: node, limits: self.configuration.limits, edge: edge,
+            isDev: self.configuration.isDev,
             isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger)
         let listener: HTTPListener
         do {
@@ -74,8 +76,10 @@ package struct Server: Service {
         let port = listener.address?.port ?? self.configuration.port
         let host = self.configuration.host.contains(":") ? "[\(self.configuration.host)]" : self.configuration.host
         self.logger.info("listening", metadata: ["host": "\(host)", "port": "\(port)", "dev": "\(self.configuration.isDev)"])
-        self.onListening("http://\(host):\(port)")
+        self.onListening("\(edge.tls == nil ? "http" : "https")://\(host):\(port)")
+        let renewal = EdgeSetup.renewal(of: edge.tls, logger: self.logger)
         try? await gracefulShutdown()
+        renewal.cancel()
         await self.drain(node: node, listener: listener)
         await Self.stop(store, logger: self.logger)
         try await group.shutdownGracefully()
