@@ -49,17 +49,22 @@ package struct Server: Service {
     ///
     /// - Throws: what keeps it from starting, as a sentence.
     package func run() async throws {
-        let store = try StoreSetup.open(self.configuration, logger: self.logger)
+        let instruments = Instruments(isTLS: self.configuration.tls != nil)
+        let store = try StoreSetup.open(self.configuration, logger: self.logger, metrics: instruments.store)
+        instruments.watch(store.log)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: UsableCores.count)
         let loops = Array(group.makeIterator()).map { $0 as any EventLoop }
         let clock = NodeClock(
             now: { store.clock.now() }, wall: { ServerClock.wallMs() },
             random: { UInt64.random(in: .min ... .max) })
         let node = Node(
-            store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger)
+            store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
+            metrics: instruments.node)
+        node.startProbes()
         let services = HTTPServices(
             gateway: node, desk: node, limits: self.configuration.limits, isDev: self.configuration.isDev,
-            isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger)
+            isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger,
+            metrics: instruments.http, metricsText: { instruments.text }, isMetricsOpen: self.configuration.metricsOpen)
         let listener: HTTPListener
         do {
             listener = try await HTTPListener.start(

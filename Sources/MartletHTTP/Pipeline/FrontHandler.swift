@@ -36,6 +36,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     private var phase = State.idle
     private(set) var context: ChannelHandlerContext?
     private var isQuiescing = false
+    private var route = Route.other
     /// When something of a request came or an answer went.
     private var lastActivity = NIODeadline.now()
     /// Called when the connection goes while an answer is being made (a held poll).
@@ -117,7 +118,9 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
 
     private func refuseBody(_ head: HTTPRequestHead, limit: Int) {
         self.phase = .answering(head)
+        self.route = Route(path: Self.target(head.uri).prefix { $0 != "?" })
         let isBatch = PublishAPI.isBatch(head.headers)
+        if self.route == .publish { self.services.metrics.refusedPublishes() }
         self.respond(
             WireError(
                 isBatch ? .batchTooLarge : .messageTooLarge,
@@ -130,6 +133,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     private func finish() {
         guard case .reading(let head, let body) = self.phase else { return }
         self.phase = .answering(head)
+        self.route = .other
         let parts = Self.target(head.uri).split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let request = FrontRequest(
             head: head, path: parts.first ?? "/", query: QueryString(parts.count > 1 ? parts[1] : ""),
@@ -147,6 +151,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     // MARK: Routing
 
     private func route(_ request: FrontRequest) {
+        self.route = Route(path: request.path)
         switch (request.path, request.head.method) {
         case ("/v1/messages", .POST): PublishAPI.publish(request, front: self)
         case ("/v1/sse", .GET): self.stream { () throws(WireError) in try SSEConnection.sse(request, front: self) }
@@ -173,6 +178,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     private func stream(_ make: () throws(WireError) -> any StreamConnection) {
         do throws(WireError) {
             let handler = try make()
+            self.services.metrics.answered(self.route, status: 200)
             self.handOver(to: handler)
         } catch {
             self.respond(error, headers: error.code == .upgradeRequired ? [("sec-websocket-version", "13"), ("upgrade", "websocket")] : [])
@@ -223,6 +229,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     ) {
         guard case .answering(let request) = self.phase, let context = self.context else { return }
         self.onGone = nil
+        self.services.metrics.answered(self.route, status: Int(status.code))
         // After an offer to upgrade the parser takes what follows for another protocol.
         let keepAlive = request.isKeepAlive && !close && !self.isQuiescing && !request.headers.contains(name: "upgrade")
         var headers = HTTPHeaders()
@@ -256,6 +263,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     }
 
     func respond(_ error: WireError, headers: [(String, String)] = [], close: Bool = false, lingers: Bool = false) {
+        self.services.metrics.refused(error.code)
         var headers = headers
         if error.code.isTemporary { headers.append(("retry-after", "1")) }
         self.respond(

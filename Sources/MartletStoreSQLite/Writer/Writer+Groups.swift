@@ -47,6 +47,7 @@ extension Writer {
             self.healthy = true
             self.logger.notice("The store can write again.")
         }
+        self.count(group)
         for item in group.items { self.indexer.add(item) }
         let observer = self.queue.withLock { $0.observer }
         let batch = self.indexer.batch
@@ -74,6 +75,11 @@ extension Writer {
         self.boundLog()
     }
 
+    private func count(_ group: Group) {
+        let change = group.items.count { !$0.message.liveOnly } - group.expired
+        if change != 0 { self.shared.messages.wrappingAdd(change, ordering: .relaxed) }
+    }
+
     func complete(_ completions: [Group.Completion]) {
         for completion in completions {
             switch completion {
@@ -88,6 +94,7 @@ extension Writer {
 
     /// Undoes a group that could not be committed, and tells its callers.
     func rescue(_ group: Group, _ failure: SQLiteError) {
+        self.metrics.failed()
         if self.healthy {
             self.healthy = false
             self.logger.error("The store cannot write: \(failure.description)")
