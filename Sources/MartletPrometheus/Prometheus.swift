@@ -72,6 +72,14 @@ package final class Prometheus: MetricsFactory, Sendable {
         return text
     }
 
+    /// What the counters of a name stand at, by label set as the text has it: `reason="full"`.
+    package func counts(of name: String) -> [String: Int64] {
+        let family = self.state.withLock { $0.families[name] }
+        return (family?.series ?? [:]).compactMapValues { source in
+            if case .counter(let cell) = source { cell.value } else { nil }
+        }
+    }
+
     /// The source of a label set, made if there is none; nil if the name is of another kind.
     private func source(
         _ label: String, _ dimensions: [(String, String)], _ kind: Kind, _ make: (_ bounds: [Double]) -> Source

@@ -49,9 +49,18 @@ package struct Server: Service {
     ///
     /// - Throws: what keeps it from starting, as a sentence.
     package func run() async throws {
+        self.logger.info(
+            "starting",
+            metadata: [
+                "version": "\(BuildInfo.version)", "data": "\(self.configuration.dataFolder)",
+                "durability": "\(self.configuration.durability.rawValue)", "loops": "\(UsableCores.count)",
+            ])
         let instruments = Instruments(isTLS: self.configuration.tls != nil)
         let store = try StoreSetup.open(self.configuration, logger: self.logger, metrics: instruments.store)
         instruments.watch(store.log)
+        if store.log.wasUnclean {
+            self.logger.notice("the last run did not stop cleanly", metadata: ["messages": "\(store.log.gauges.messages)"])
+        }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: UsableCores.count)
         let loops = Array(group.makeIterator()).map { $0 as any EventLoop }
         let clock = NodeClock(
@@ -78,10 +87,16 @@ package struct Server: Service {
         }
         let port = listener.address?.port ?? self.configuration.port
         let host = self.configuration.host.contains(":") ? "[\(self.configuration.host)]" : self.configuration.host
-        self.logger.info("listening", metadata: ["host": "\(host)", "port": "\(port)", "dev": "\(self.configuration.isDev)"])
+        self.logger.info(
+            "ready",
+            metadata: [
+                "address": "\(host):\(port)", "tls": "\(self.configuration.tls != nil)", "dev": "\(self.configuration.isDev)",
+            ])
+        let refusals = Task { await RefusalLog(instruments, logger: self.logger).run() }
         self.onListening("http://\(host):\(port)")
         try? await gracefulShutdown()
         await self.drain(node: node, listener: listener)
+        refusals.cancel()
         await Self.stop(store, logger: self.logger)
         try await group.shutdownGracefully()
         self.logger.info("stopped")

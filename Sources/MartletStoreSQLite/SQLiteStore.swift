@@ -96,7 +96,7 @@ package final class SQLiteStore: LogStore {
                     self.finish()
                 }
             } catch {
-                self.logger.critical("\(error)")
+                self.logger.critical("the store has no thread", metadata: ["error": "\(error)"])
                 self.writer.queue.withLock { $0.phase = .abandoned }
             }
         }

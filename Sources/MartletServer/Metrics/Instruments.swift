@@ -27,6 +27,15 @@ struct Instruments: Sendable {
     /// What `/metrics` answers.
     var text: String { self.prometheus.text }
 
+    /// How often was refused, by error code.
+    var refusals: [String: Int64] {
+        var refusals: [String: Int64] = [:]
+        for (labels, count) in self.prometheus.counts(of: "martlet_refused_total") {
+            refusals[String(labels.dropFirst("reason=\"".count).dropLast())] = count
+        }
+        return refusals
+    }
+
     /// From now on the text tells how the store stands.
     func watch(_ store: SQLiteStore) {
         self.prometheus.ask("martlet_store_queue", "Calls that wait for the store's writer.") { Double(store.gauges.queue) }

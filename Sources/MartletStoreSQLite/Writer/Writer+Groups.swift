@@ -45,7 +45,7 @@ extension Writer {
     func publish(_ group: Group) {
         if !self.healthy, group.wrote {
             self.healthy = true
-            self.logger.notice("The store can write again.")
+            self.logger.notice("store available again")
         }
         self.count(group)
         for item in group.items { self.indexer.add(item) }
@@ -97,7 +97,7 @@ extension Writer {
         self.metrics.failed()
         if self.healthy {
             self.healthy = false
-            self.logger.error("The store cannot write: \(failure.description)")
+            self.logger.error("store unavailable", metadata: ["error": "\(failure.description)"])
         }
         if !self.db.isAutocommit { try? self.sql.rollback.run() }
         // What was computed from rows of the group may be wrong now.
