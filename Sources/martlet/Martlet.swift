@@ -1,4 +1,5 @@
 import ArgumentParser
+import MartletServer
 
 /// The one program: server and client.
 @main struct Martlet: AsyncParsableCommand {
@@ -20,7 +21,7 @@ import ArgumentParser
 /// `martlet version`.
 struct Version: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Print the version.")
-    static let text = "martlet 0.1.0"
+    static let text = "martlet \(BuildInfo.version)"
 
     func run() throws {
         try Output.line(Self.text.utf8)

@@ -51,6 +51,16 @@ struct Serve: AsyncParsableCommand {
         })
     var logLevel: Logger.Level = .info
 
+    @Option(
+        help: ArgumentHelp("text (lines for people) or json (one object a line).", valueName: "format"),
+        transform: { text in
+            guard let format = ServerConfiguration.LogFormat(rawValue: text) else {
+                throw ValidationError("'\(text)' is not a log format: use text or json.")
+            }
+            return format
+        })
+    var logFormat = ServerConfiguration.LogFormat.text
+
     mutating func validate() throws {
         guard let (host, _) = ServerConfiguration.address(self.listen) else {
             throw ValidationError("'--listen \(self.listen)' is not HOST:PORT, for example 127.0.0.1:8080.")
@@ -82,12 +92,8 @@ struct Serve: AsyncParsableCommand {
         configuration.drainSeconds = self.drainSeconds
         configuration.isDev = self.dev
         configuration.logLevel = self.logLevel
-        let level = self.logLevel
-        LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
-            handler.logLevel = level
-            return handler
-        }
+        configuration.logFormat = self.logFormat
+        LineLogHandler.bootstrap(format: configuration.logFormat, level: configuration.logLevel)
         do {
             try await Server.main(configuration, logger: Logger(label: "martlet")) { url in
                 print("listening on \(url)")

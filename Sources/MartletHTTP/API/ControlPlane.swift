@@ -17,6 +17,7 @@ struct ControlPlane: Sendable {
         let router = Router(context: BasicRequestContext.self, options: .autoGenerateHeadEndpoints)
         MessageRoutes(services: services).add(to: router)
         HealthRoutes(services: services).add(to: router)
+        MetricsRoute(services: services).add(to: router)
         if services.isDev { DevRoutes().add(to: router) }
         self.responder = router.buildResponder()
     }
@@ -54,27 +55,28 @@ struct ControlPlane: Sendable {
             try await response.body.write(writer)
             let body = writer.collected.buffer
             // The router's own refusals have no body.
-            if response.status == .notFound, body.readableBytes == 0 { return Self.errorResponse(Self.nothingHere) }
+            if response.status == .notFound, body.readableBytes == 0 { return self.errorResponse(Self.nothingHere) }
             if response.status == .methodNotAllowed, body.readableBytes == 0 {
-                return Self.errorResponse(WireError(.methodNotAllowed, "This path does not take \(request.method.rawValue)."))
+                return self.errorResponse(WireError(.methodNotAllowed, "This path does not take \(request.method.rawValue)."))
             }
             return (response.head, body)
         } catch let error as WireError {
-            return Self.errorResponse(error)
+            return self.errorResponse(error)
         } catch let error as any HTTPResponseError where error.status == .notFound {
-            return Self.errorResponse(Self.nothingHere)
+            return self.errorResponse(Self.nothingHere)
         } catch let error as any HTTPResponseError where error.status.code < 500 {
-            return Self.errorResponse(WireError(.badRequest, "This request is not understood."))
+            return self.errorResponse(WireError(.badRequest, "This request is not understood."))
         } catch {
             self.services.logger.error("request failed", metadata: ["path": "\(request.uri.path)", "error": "\(error)"])
-            return Self.errorResponse(WireError(.internalError, "Something went wrong here; the server's log says what."))
+            return self.errorResponse(WireError(.internalError, "Something went wrong here; the server's log says what."))
         }
     }
 
     private static let nothingHere = WireError(
         .notFound, "There is nothing at this path: docs/protocol.md lists those that there are.")
 
-    static func errorResponse(_ error: WireError) -> (HTTPResponse, ByteBuffer) {
+    private func errorResponse(_ error: WireError) -> (HTTPResponse, ByteBuffer) {
+        self.services.metrics.refused(error.code)
         var fields = HTTPFields()
         fields[.contentType] = "application/json"
         if error.code.isTemporary { fields[.retryAfter] = "1" }

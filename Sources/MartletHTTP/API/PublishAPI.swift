@@ -14,11 +14,11 @@ enum PublishAPI {
     static func publish(_ request: FrontRequest, front: FrontHandler) {
         let services = front.services
         guard services.isDev else {
-            front.respond(WireError(.unauthorized, "Publishing needs an API key."))
+            Self.refuse(WireError(.unauthorized, "Publishing needs an API key."), front)
             return
         }
         guard !services.desk.isDraining else {
-            front.respond(WireError(.draining, "The server is shutting down: publish again in a moment."))
+            Self.refuse(WireError(.draining, "The server is shutting down: publish again in a moment."), front)
             return
         }
         let parser = PublishParser(app: .dev, limits: services.limits) { Array(SHA256.hash(data: $0)) }
@@ -27,6 +27,12 @@ enum PublishAPI {
         } else {
             self.publishOne(request, parser, front: front)
         }
+    }
+
+    /// Answers with an error before anything came to the store; a batch that is refused as a whole counts as one.
+    private static func refuse(_ error: WireError, _ front: FrontHandler) {
+        front.services.metrics.refusedPublishes()
+        front.respond(error)
     }
 
     // MARK: One
@@ -40,7 +46,7 @@ enum PublishAPI {
                 try parser.parse(bytes, idempotencyKey: key)
             }
         } catch {
-            front.respond(error)
+            Self.refuse(error, front)
             return
         }
         let bound = NIOLoopBound(front, eventLoop: loop)
@@ -109,13 +115,14 @@ enum PublishAPI {
         do throws(WireError) {
             batch = try body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in try Self.parse(bytes, parser) }
         } catch {
-            front.respond(error)
+            Self.refuse(error, front)
             return
         }
         let errors = batch.errors
         let requests = batch.requests
+        front.services.metrics.refusedPublishes(errors.count - requests.count)
         guard !errors.isEmpty else {
-            front.respond(WireError(.badRequest, "The batch is empty: send one JSON message a line."))
+            Self.refuse(WireError(.badRequest, "The batch is empty: send one JSON message a line."), front)
             return
         }
         guard !requests.isEmpty else {

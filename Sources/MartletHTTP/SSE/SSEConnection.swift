@@ -48,6 +48,7 @@ final class SSEConnection: StreamConnection, LiveClient {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         _ = try parser.requiredDevice()
         var hello = try parser.hello(ackMode: .none)
+        hello.transport = .ramen
         hello.ackMode = .none
         hello.cursor = nil
         hello.ramenSeq = try parser.ramenSeq()
@@ -92,6 +93,7 @@ final class SSEConnection: StreamConnection, LiveClient {
     }
 
     func refused(_ error: WireError) {
+        self.services.metrics.refused(error.code)
         self.end { RawResponse.write(error, to: &$0) }
     }
 

@@ -56,6 +56,7 @@ final class WebSocketConnection: StreamConnection {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         var hello = try parser.hello(ackMode: .explicit)
         hello.seesClient = true
+        hello.transport = .websocket
         let visible = try parser.visibleHeartbeat()
         return WebSocketConnection(
             front: front, role: .session(visibleHeartbeat: visible), hello: hello, answer: answer,
@@ -113,6 +114,7 @@ final class WebSocketConnection: StreamConnection {
     func refuse(_ error: WireError) {
         guard !self.isClosing else { return }
         self.isClosing = true
+        self.services.metrics.refused(error.code)
         self.output.append(256) { RawResponse.write(error, to: &$0) }
         self.finishOutput()
     }
