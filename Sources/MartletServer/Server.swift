@@ -93,10 +93,13 @@ package struct Server: Service {
             metadata: [
                 "address": "\(host):\(port)", "tls": "\(edge.tls != nil)", "dev": "\(self.configuration.isDev)",
             ])
+        if let line = FirstSteps.line(self.configuration) { self.logger.warning("\(line)") }
         let refusals = Task { await RefusalLog(instruments, logger: self.logger).run() }
         self.onListening("\(edge.tls == nil ? "http" : "https")://\(host):\(port)")
+        ServiceManager.notify("READY=1")
         let renewal = EdgeSetup.renewal(of: edge.tls, logger: self.logger)
         try? await gracefulShutdown()
+        ServiceManager.notify("STOPPING=1")
         renewal.cancel()
         await self.drain(node: node, listener: listener)
         refusals.cancel()
