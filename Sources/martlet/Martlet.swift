@@ -13,7 +13,9 @@ import ArgumentParser
               martlet publish --user alice '{"hello":"world"}'
             """,
         version: Version.text,
-        subcommands: [Serve.self, Publish.self, Subscribe.self, Version.self]
+        subcommands: [
+            Serve.self, Publish.self, Subscribe.self, Backup.self, Restore.self, DoctorCommand.self, Version.self,
+        ]
     )
 }
 
