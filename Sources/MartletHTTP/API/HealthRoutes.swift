@@ -19,7 +19,7 @@ struct HealthRoutes {
     private static func answer(_ status: String, _ code: HTTPResponse.Status) -> Response {
         Response(
             status: code, headers: [.contentType: "application/json", .cacheControl: "no-store"],
-            body: .init(byteBuffer: ByteBuffer(string: #"{"status":"\#(status)"}"#)))
+            body: .init(byteBuffer: ByteBuffer(string: #"{"status":"\#(status)"}"# + "\n")))
     }
 }
 
