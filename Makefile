@@ -1,8 +1,9 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench dist deb deb-test
+.PHONY: menu run test check fmt conformance simulate crash bench openapi dist deb deb-test
 
 SEEDS ?= 200000
 ROUNDS ?= 500
+SECONDS ?= 600
 
 menu: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -39,3 +40,6 @@ deb: ## a Debian package of it, as dist/martlet_….deb
 
 deb-test: ## install that package here, use it, remove it (needs root)
 	@scripts/deb-test
+
+openapi: ## a longer check of api/openapi.yaml against the server: make openapi SECONDS=600
+	@scripts/openapi check $(SECONDS)

@@ -49,11 +49,7 @@ struct Serve: AsyncParsableCommand {
             throw ExitCode(1)
         }
         let configuration = loaded.configuration
-        LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
-            handler.logLevel = configuration.logLevel
-            return handler
-        }
+        LineLogHandler.bootstrap(format: configuration.logFormat, level: configuration.logLevel)
         let logger = Logger(label: "martlet")
         for warning in loaded.warnings { logger.warning("\(warning)") }
         do {
