@@ -3,6 +3,7 @@
 Only ports, paths and the host's name are replaced in the files.
 """
 
+import contextlib
 import json
 import re
 import shutil
@@ -54,7 +55,7 @@ def haproxy(folder: Path, port: int, upstream: int, names: dict, proxy_protocol:
         ("bind :443", f"bind 127.0.0.1:{port}"), ("/etc/ssl/martlet/both.pem", names["both"]),
         ("maxconn 100000", "maxconn 1000"))
     if proxy_protocol:
-        config = replaced(config, ("check\n", "check send-proxy-v2\n"))
+        config = replaced(config, ("    server one", "    http-reuse never\n    server one"), ("check\n", "check send-proxy-v2\n"))
         config = config.replace("    http-request set-header X-Forwarded-For %[src]\n", "")
     (folder / "haproxy.cfg").write_text(config)
     return ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
@@ -69,7 +70,7 @@ def caddy(folder: Path, port: int, upstream: int, names: dict) -> list[str]:
     site = replaced(
         (DEPLOY / "caddy" / "Caddyfile").read_text(), ("127.0.0.1:8080", f"127.0.0.1:{upstream}"),
         (NAME + " {", f"https://{NAME}:{port} {{\n\tbind 127.0.0.1\n\ttls {names['certificate']} {names['key']}"))
-    (folder / "Caddyfile").write_text("{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + site)
+    (folder / "Caddyfile").write_text(replaced(site, ("\tgrace", "\tadmin off\n\tauto_https disable_redirects\n\tgrace")))
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
 
 
@@ -152,8 +153,8 @@ def proxied(request, tmp_path, names):
         wait_until(answers, 15, f"{request.param} answers")
         yield result
     finally:
-        process.terminate()
-        process.wait(10)
+        process.kill()
+        process.wait()
         server.stop()
 
 
@@ -190,11 +191,9 @@ def test_websocket_works(proxied, user):
     plain = socket.create_connection(("127.0.0.1", proxied.port), 10, source_address=("127.0.0.2", 0))
     uri = f"wss://{NAME}/v1/ws?user={user}&device=d&ack=explicit"
     with websockets.sync.client.connect(uri, sock=plain, ssl=proxied.tls, server_hostname=NAME, proxy=None) as socket_:
-        socket_.recv(5)
+        assert "welcome" in json.loads(socket_.recv(5))
         publish(proxied, user, "hello", source="127.0.0.3")
-        while "hello" not in (message := socket_.recv(5)):
-            pass
-        assert json.loads(message)["data"] == "hello"
+        assert json.loads(socket_.recv(5))["message"]["data"] == "hello"
 
 
 def test_a_batch_of_the_largest_size_passes(proxied, user):
@@ -210,24 +209,25 @@ def test_a_batch_of_the_largest_size_passes(proxied, user):
 
 def test_the_client_s_address_is_the_one_that_counts(proxied, user):
     """One connection of an address is allowed: the proxy's own is not counted, and no claim of the client is believed."""
-    def open_stream(source: str, device: str, **headers):
-        connection, reader = proxied.request(f"/v1/sse?user={user}&device={device}", source=source, **headers)
-        return connection, reader, int(reader.readline().split()[1])
+    with contextlib.ExitStack() as streams:
 
-    first = open_stream("127.0.0.2", "a")
-    assert first[2] == 200
-    second = open_stream("127.0.0.3", "b")
-    assert second[2] == 200, "another address is another client"
-    for claim in ({}, {"X_Forwarded_For": "198.51.100.7"}):
-        refused = open_stream("127.0.0.2", "c", **claim)
-        refused[0].close()
-        assert refused[2] == 503 or refused[2] == 429, "a second stream of the first address"
-    first[0].close()
+        def open_stream(source: str, device: str, **headers) -> tuple[int, contextlib.ExitStack]:
+            stream = streams.enter_context(contextlib.ExitStack())
+            connection, reader = proxied.request(f"/v1/sse?user={user}&device={device}", source=source, **headers)
+            stream.enter_context(connection)
+            stream.enter_context(reader)
+            return int(reader.readline().split()[1]), stream
 
-    def freed() -> bool:
-        connection, _, status = open_stream("127.0.0.2", "d")
-        connection.close()
-        return status == 200
+        status, first = open_stream("127.0.0.2", "a")
+        assert status == 200
+        assert open_stream("127.0.0.3", "b")[0] == 200, "another address is another client"
+        for claim in ({}, {"X_Forwarded_For": "198.51.100.7"}):
+            assert open_stream("127.0.0.2", "c", **claim)[0] in (429, 503), "a second stream of the first address"
+        first.close()
 
-    wait_until(freed, 10, "the address is free again")
-    second[0].close()
+        def is_free() -> bool:
+            status, stream = open_stream("127.0.0.2", "d")
+            stream.close()
+            return status == 200
+
+        wait_until(is_free, 10, "the address is free again")
