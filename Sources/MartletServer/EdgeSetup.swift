@@ -37,12 +37,11 @@ enum EdgeSetup {
     }
 
     /// Reads the certificate again on SIGHUP and when its files change, until cancelled.
-    static func renewal(of certificate: TLSCertificate?, logger: Logger) -> Task<Void, Never> {
+    static func renewal(of certificate: TLSCertificate?, hangups: UnixSignalsSequence, logger: Logger) -> Task<Void, Never> {
         Task {
             await withTaskGroup(of: Void.self) { tasks in
                 tasks.addTask {
-                    // Also without a certificate: by default the signal ends the process.
-                    for await _ in await UnixSignalsSequence(trapping: .sighup) {
+                    for await _ in hangups {
                         if let certificate {
                             certificate.reload(why: "SIGHUP")
                         } else {

@@ -55,6 +55,8 @@ package struct Server: Service {
                 "version": "\(BuildInfo.version)", "data": "\(self.configuration.dataFolder)",
                 "durability": "\(self.configuration.durability.rawValue)", "loops": "\(UsableCores.count)",
             ])
+        // From the first moment: by default the signal ends the process.
+        let hangups = await UnixSignalsSequence(trapping: .sighup)
         let edge = try EdgeSetup.make(self.configuration, logger: self.logger)
         let instruments = Instruments(isTLS: self.configuration.tls != nil)
         let store = try StoreSetup.open(self.configuration, logger: self.logger, metrics: instruments.store)
@@ -93,11 +95,13 @@ package struct Server: Service {
             metadata: [
                 "address": "\(host):\(port)", "tls": "\(edge.tls != nil)", "dev": "\(self.configuration.isDev)",
             ])
-        if let line = FirstSteps.line(self.configuration) { self.logger.warning("\(line)") }
+        if let steps = FirstSteps.line(self.configuration) {
+            self.logger.warning("not everybody can connect yet", metadata: ["do": "\(steps)"])
+        }
         let refusals = Task { await RefusalLog(instruments, logger: self.logger).run() }
         self.onListening("\(edge.tls == nil ? "http" : "https")://\(host):\(port)")
         ServiceManager.notify("READY=1")
-        let renewal = EdgeSetup.renewal(of: edge.tls, logger: self.logger)
+        let renewal = EdgeSetup.renewal(of: edge.tls, hangups: hangups, logger: self.logger)
         try? await gracefulShutdown()
         ServiceManager.notify("STOPPING=1")
         renewal.cancel()
