@@ -1,4 +1,5 @@
 package import Logging
+import MartletAccess
 import MartletCore
 import MartletHTTP
 import MartletNode
@@ -57,8 +58,17 @@ package struct Server: Service {
             random: { UInt64.random(in: .min ... .max) })
         let node = Node(
             store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger)
+        let access: AccessSetup
+        do {
+            access = try await AccessSetup.start(self.configuration, group: group, logger: self.logger)
+        } catch {
+            await Self.stop(store, logger: self.logger)
+            throw error
+        }
         let services = HTTPServices(
-            gateway: node, desk: node, limits: self.configuration.limits, isDev: self.configuration.isDev,
+            gateway: node, desk: node, gatekeeper: access.service.gatekeeper,
+            origins: OriginPolicy(self.configuration.origins, isDev: self.configuration.isDev), limits: self.configuration.limits,
+            isDev: self.configuration.isDev,
             isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger)
         let listener: HTTPListener
         do {
@@ -66,6 +76,7 @@ package struct Server: Service {
                 host: self.configuration.host, port: self.configuration.port, services: services, group: group,
                 loops: loops)
         } catch {
+            await access.stop()
             await Self.stop(store, logger: self.logger)
             throw StartError(
                 "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen."
@@ -77,6 +88,7 @@ package struct Server: Service {
         self.onListening("http://\(host):\(port)")
         try? await gracefulShutdown()
         await self.drain(node: node, listener: listener)
+        await access.stop()
         await Self.stop(store, logger: self.logger)
         try await group.shutdownGracefully()
         self.logger.info("stopped")

@@ -13,7 +13,7 @@ import ArgumentParser
               martlet publish --user alice '{"hello":"world"}'
             """,
         version: Version.text,
-        subcommands: [Serve.self, Publish.self, Subscribe.self, Version.self]
+        subcommands: [Serve.self, Publish.self, Subscribe.self, Key.self, App.self, Token.self, Version.self]
     )
 }
 

@@ -58,11 +58,7 @@ struct Serve: AsyncParsableCommand {
         guard ServerConfiguration.durabilities.contains(self.durability) else {
             throw ValidationError("'--durability \(self.durability)' must be full, normal or memory.")
         }
-        guard self.dev else {
-            throw ValidationError(
-                "This release has no keys and tokens yet, so it only runs with --dev (loopback, nothing protected).")
-        }
-        guard ServerConfiguration.isLoopback(host) else {
+        guard !self.dev || ServerConfiguration.isLoopback(host) else {
             throw ValidationError(
                 "--dev protects nothing, so it listens on loopback only: use --listen 127.0.0.1:PORT instead of \(self.listen).")
         }

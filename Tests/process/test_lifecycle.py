@@ -16,13 +16,6 @@ def run(*arguments, timeout=20):
     return subprocess.run([binary(), *arguments], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
 
 
-def test_refuses_to_start_without_dev(tmp_path):
-    result = run("serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"))
-    assert result.returncode == 64
-    assert "--dev" in result.stderr
-    assert not (tmp_path / "data").exists()
-
-
 def test_dev_refuses_to_listen_to_the_network(tmp_path):
     for address in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0"):
         result = run("serve", "--dev", "--listen", address, "--data", str(tmp_path / "data"))

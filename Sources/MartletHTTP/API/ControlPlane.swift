@@ -17,6 +17,7 @@ struct ControlPlane: Sendable {
         let router = Router(context: BasicRequestContext.self, options: .autoGenerateHeadEndpoints)
         MessageRoutes(services: services).add(to: router)
         HealthRoutes(services: services).add(to: router)
+        UserRoutes(services: services).add(to: router)
         if services.isDev { DevRoutes().add(to: router) }
         self.responder = router.buildResponder()
     }
@@ -78,6 +79,7 @@ struct ControlPlane: Sendable {
         var fields = HTTPFields()
         fields[.contentType] = "application/json"
         if error.code.isTemporary { fields[.retryAfter] = "1" }
+        if error.code.status == 401 { fields[.wwwAuthenticate] = "Bearer" }
         return (HTTPResponse(status: .init(code: error.code.status), headerFields: fields), ErrorJSON.buffer(error))
     }
 }

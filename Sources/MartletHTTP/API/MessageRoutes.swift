@@ -12,7 +12,9 @@ struct MessageRoutes {
         router.get("/v1/messages/{id}") { request, context in
             try await self.status(request, id: try Self.id(context))
         }
-        router.delete("/v1/messages/{id}") { _, context in try await self.recall(id: try Self.id(context)) }
+        router.delete("/v1/messages/{id}") { request, context in
+            try await self.recall(request, id: try Self.id(context))
+        }
     }
 
     private static let unknown = WireError(.notFound, "There is no such message, or its record is older than a day past its expiry.")
@@ -22,14 +24,10 @@ struct MessageRoutes {
         return id
     }
 
-    private func authorize() throws(WireError) {
-        guard self.services.isDev else { throw WireError(.unauthorized, "This needs an API key.") }
-    }
-
     // MARK: Status
 
     private func status(_ request: Request, id: MessageID) async throws -> Response {
-        try self.authorize()
+        let app = try KeyAccess.grant(.read, .init(request.head), self.services).app
         let query = QueryString(Substring(request.uri.query ?? ""))
         let wait = try Self.number(query, "wait", 0...self.services.limits.waitMaxSeconds, default: 0)
         let limit = try Self.number(query, "limit", 1...1_000, default: 100)
@@ -41,7 +39,7 @@ struct MessageRoutes {
         while true {
             // Watched before it is read, so that no change falls in between.
             let change = wait > 0 ? Change() : nil
-            let (status, watch) = try await self.read(id, limit: limit, after: after, watch: change)
+            let (status, watch) = try await self.read(id, app: app, limit: limit, after: after, watch: change)
             defer { if let watch { self.services.desk.unwatch(watch) } }
             let body = StatusJSON.bytes(status)
             let tag = Self.tag(body)
@@ -66,13 +64,13 @@ struct MessageRoutes {
     }
 
     private func read(
-        _ id: MessageID, limit: Int, after: String?, watch change: Change?
+        _ id: MessageID, app: AppID, limit: Int, after: String?, watch change: Change?
     ) async throws -> (MessageStatus, UInt64?) {
-        var status = try await self.read(id, limit: limit, after: after)
+        var status = try await self.read(id, app: app, limit: limit, after: after)
         guard let change else { return (status, nil) }
         let watch = self.services.desk.watch(status.targets) { change.wake() }
         do {
-            status = try await self.read(id, limit: limit, after: after)
+            status = try await self.read(id, app: app, limit: limit, after: after)
         } catch {
             self.services.desk.unwatch(watch)
             throw error
@@ -80,9 +78,9 @@ struct MessageRoutes {
         return (status, watch)
     }
 
-    private func read(_ id: MessageID, limit: Int, after: String?) async throws -> MessageStatus {
+    private func read(_ id: MessageID, app: AppID, limit: Int, after: String?) async throws -> MessageStatus {
         let result = await withCheckedContinuation { continuation in
-            self.services.desk.status(id, app: .dev, limit: limit, after: after) { continuation.resume(returning: $0) }
+            self.services.desk.status(id, app: app, limit: limit, after: after) { continuation.resume(returning: $0) }
         }
         switch result {
         case .success(let status?): return status
@@ -105,10 +103,10 @@ struct MessageRoutes {
 
     // MARK: Recall
 
-    private func recall(id: MessageID) async throws -> Response {
-        try self.authorize()
+    private func recall(_ request: Request, id: MessageID) async throws -> Response {
+        let app = try KeyAccess.grant(.publish, .init(request.head), self.services).app
         let result = await withCheckedContinuation { continuation in
-            self.services.desk.recall(id, app: .dev) { continuation.resume(returning: $0) }
+            self.services.desk.recall(id, app: app) { continuation.resume(returning: $0) }
         }
         switch result {
         case .success(let outcome?):

@@ -13,15 +13,18 @@ enum PublishAPI {
 
     static func publish(_ request: FrontRequest, front: FrontHandler) {
         let services = front.services
-        guard services.isDev else {
-            front.respond(WireError(.unauthorized, "Publishing needs an API key."))
+        let grant: KeyGrant
+        do throws(WireError) {
+            grant = try KeyAccess.grant(.publish, KeyAccess.Shown(request.head.headers), services)
+        } catch {
+            front.respond(error)
             return
         }
         guard !services.desk.isDraining else {
             front.respond(WireError(.draining, "The server is shutting down: publish again in a moment."))
             return
         }
-        let parser = PublishParser(app: .dev, limits: services.limits) { Array(SHA256.hash(data: $0)) }
+        let parser = PublishParser(app: grant.app, limits: services.limits) { Array(SHA256.hash(data: $0)) }
         if Self.isBatch(request.head.headers) {
             self.publishBatch(request.body, parser, front: front)
         } else {

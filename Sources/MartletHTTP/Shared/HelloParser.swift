@@ -8,40 +8,21 @@ struct HelloParser {
     let query: QueryString
     let headers: HTTPHeaders
 
-    /// Who is asking. In dev mode the query says so.
-    ///
-    /// - Throws: `bad_request` for names that are too long, empty or hold control characters; `unauthorized` outside dev mode.
-    func identity() throws(WireError) -> (user: String?, device: String?) {
-        guard self.services.isDev else {
-            throw WireError(.unauthorized, "This server takes no requests without a token.")
-        }
-        return (try self.name("user"), try self.name("device"))
-    }
-
-    private func name(_ parameter: String) throws(WireError) -> String? {
-        guard let value = self.query[parameter] else { return nil }
-        let limit = self.services.limits.nameBytes
-        // U+FFFD is what bytes that are not UTF-8 were decoded to.
-        guard (1...limit).contains(value.utf8.count), !value.unicodeScalars.contains("\u{fffd}"),
-            !value.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f })
-        else {
-            throw WireError(
-                .badRequest, "'\(parameter)' must be 1 to \(limit) bytes of UTF-8 without control characters.", limit: limit)
-        }
-        return value
-    }
-
     /// The hello of a streaming transport.
     ///
-    /// - Parameter ackMode: the transport's own; `ack=` overrides it.
-    func hello(ackMode: AckMode) throws(WireError) -> Hello {
-        let identity = try self.identity()
-        guard identity.user != nil || identity.device != nil else {
-            throw WireError(.unauthorized, "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect.")
-        }
+    /// - Parameters:
+    ///   - caller: nil if that is said later; see ``Caller/sign(_:)``.
+    ///   - ackMode: the transport's own; `ack=` overrides it.
+    func hello(_ caller: Caller?, ackMode: AckMode) throws(WireError) -> Hello {
         var hello = Hello(
-            app: .dev, user: identity.user, device: identity.device, ackMode: try self.ackMode(ackMode),
-            limits: self.services.limits)
+            app: .dev, user: nil, device: nil, ackMode: try self.ackMode(ackMode), limits: self.services.limits)
+        if let caller {
+            guard caller.user != nil || caller.device != nil else {
+                throw WireError(
+                    .unauthorized, "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect.")
+            }
+            caller.sign(&hello)
+        }
         hello.windowMessages = try self.number("window", default: hello.windowMessages, 1...self.services.limits.windowMessagesMax)
         hello.fromNow = try self.choice("from", ["now"]) != nil
         hello.heartbeatMs = try self.heartbeat(default: hello.heartbeatMs)
@@ -94,13 +75,14 @@ struct HelloParser {
         }
         return max(seq, self.headers.first(name: "last-event-id").flatMap { UInt64($0) } ?? 0)
     }
+}
 
+extension Caller {
     /// The device, which some calls cannot do without.
-    func requiredDevice() throws(WireError) -> (user: String?, device: String) {
-        let identity = try self.identity()
-        guard let device = identity.device else {
+    func requiredDevice() throws(WireError) -> String {
+        guard let device = self.device else {
             throw WireError(.badRequest, "Name the device: add &device=NAME.")
         }
-        return (identity.user, device)
+        return device
     }
 }
