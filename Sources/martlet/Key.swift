@@ -55,7 +55,7 @@ struct Key: ParsableCommand {
         @Option(help: ArgumentHelp("For how long it is good, such as 90d, 12h or 30m. (default: for ever)", valueName: "time"))
         var expires: TimeSpan?
 
-        @OptionGroup var folder: FolderOptions
+        @ArgumentParser.OptionGroup var folder: FolderOptions
 
         func validate() throws {
             guard KeyDesk.scopes(self.scope) != nil else {
@@ -79,7 +79,7 @@ struct Key: ParsableCommand {
         @Flag(help: "One JSON object a line.")
         var json = false
 
-        @OptionGroup var folder: FolderOptions
+        @ArgumentParser.OptionGroup var folder: FolderOptions
 
         func run() throws {
             try self.folder.withDesk { desk in
@@ -119,7 +119,7 @@ struct Key: ParsableCommand {
         @Argument(help: "The key's id, as in the list.")
         var id: String
 
-        @OptionGroup var folder: FolderOptions
+        @ArgumentParser.OptionGroup var folder: FolderOptions
 
         func run() throws {
             try self.folder.withDesk { desk in
@@ -143,7 +143,7 @@ struct App: ParsableCommand {
         @Argument(help: "Its name: letters, digits, '-' and '_'.")
         var name: String
 
-        @OptionGroup var folder: FolderOptions
+        @ArgumentParser.OptionGroup var folder: FolderOptions
 
         func run() throws {
             try self.folder.withDesk { desk in
@@ -156,7 +156,7 @@ struct App: ParsableCommand {
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Show the apps.")
 
-        @OptionGroup var folder: FolderOptions
+        @ArgumentParser.OptionGroup var folder: FolderOptions
 
         func run() throws {
             try self.folder.withDesk { desk in

@@ -51,7 +51,7 @@ package enum ClientFrame: Equatable, Sendable {
         } else {
             throw WireError(
                 .badRequest,
-                "A frame cannot have a member \(PublishMember.quoted(key.string ?? "")): there are ack, ping and token.")
+                "A frame cannot have a member \(NameHint.quoted(key.string ?? "")): there are ack, ping and token.")
         }
     }
 }

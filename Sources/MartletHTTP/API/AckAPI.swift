@@ -7,6 +7,7 @@ import NIOHTTP1
 enum AckAPI {
     static func ack(_ request: FrontRequest, front: FrontHandler) {
         self.answer(request, front) { (caller, done) throws(WireError) in
+            try request.query.allow(HelloParser.who)
             let device = try caller.requiredDevice()
             switch try AckBody(parsing: request.body) {
             case .cursor(let cursor):
@@ -21,6 +22,7 @@ enum AckAPI {
     static func ramenAck(_ request: FrontRequest, front: FrontHandler) {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         self.answer(request, front) { (caller, done) throws(WireError) in
+            try request.query.allow(HelloParser.who + ["seq"])
             front.services.gateway.ack(
                 ramen: try parser.ramenSeq(), app: caller.app, user: caller.user, device: try caller.requiredDevice(),
                 done: done)

@@ -159,15 +159,6 @@ struct ClientAccess {
     }
 
     private func name(_ parameter: String) throws(WireError) -> String? {
-        guard let value = self.query[parameter] else { return nil }
-        let limit = self.services.limits.nameBytes
-        // U+FFFD is what bytes that are not UTF-8 were decoded to.
-        guard (1...limit).contains(value.utf8.count), !value.unicodeScalars.contains("\u{fffd}"),
-            !value.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f })
-        else {
-            throw WireError(
-                .badRequest, "'\(parameter)' must be 1 to \(limit) bytes of UTF-8 without control characters.", limit: limit)
-        }
-        return value
+        try self.query.name(parameter, limit: self.services.limits.nameBytes)
     }
 }

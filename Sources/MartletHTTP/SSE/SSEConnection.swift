@@ -13,6 +13,7 @@ final class SSEConnection: StreamConnection, LiveClient {
 
     private let services: HTTPServices
     let state: LoopState
+    let peer: Peer
     /// Let go once the session is open.
     private var hello: HelloBox?
     private let encoder: SSEEncoder
@@ -27,6 +28,7 @@ final class SSEConnection: StreamConnection, LiveClient {
     private init(front: FrontHandler, hello: Hello, encoder: SSEEncoder, corsLines: String) {
         self.services = front.services
         self.state = front.state
+        self.peer = front.peer
         self.hello = HelloBox(hello)
         self.encoder = encoder
         self.corsLines = corsLines
@@ -34,6 +36,7 @@ final class SSEConnection: StreamConnection, LiveClient {
 
     static func sse(_ request: FrontRequest, _ caller: Caller, front: FrontHandler) throws(WireError) -> SSEConnection {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
+        try request.query.allow(HelloParser.streaming + ["cursor", "ack"])
         var hello = try parser.hello(caller, ackMode: .none)
         if let last = request.head.headers.first(name: "last-event-id"), !last.isEmpty {
             // The newer of the two: an EventSource repeats the URL it began with.
@@ -48,8 +51,10 @@ final class SSEConnection: StreamConnection, LiveClient {
 
     static func ramen(_ request: FrontRequest, _ caller: Caller, front: FrontHandler) throws(WireError) -> SSEConnection {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
+        try request.query.allow(HelloParser.streaming + ["seq"])
         _ = try caller.requiredDevice()
         var hello = try parser.hello(caller, ackMode: .none)
+        hello.transport = .ramen
         hello.ackMode = .none
         hello.cursor = nil
         hello.ramenSeq = try parser.ramenSeq()
@@ -98,6 +103,7 @@ final class SSEConnection: StreamConnection, LiveClient {
     }
 
     func refused(_ error: WireError) {
+        self.services.metrics.refused(error.code)
         self.end { RawResponse.write(error, extra: self.corsLines, to: &$0) }
     }
 

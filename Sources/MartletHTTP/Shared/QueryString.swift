@@ -17,13 +17,6 @@ package struct QueryString: Equatable, Sendable {
     /// The first value of a name.
     package subscript(name: String) -> String? { self.items.first { $0.name == name }?.value }
 
-    /// Without any value of a name.
-    func without(_ name: String) -> QueryString {
-        var rest = self
-        rest.items.removeAll { $0.name == name }
-        return rest
-    }
-
     /// `+` is a space; a `%` without two hex digits stands for itself.
     static func decode(_ text: Substring, plusIsSpace: Bool = true) -> String {
         let bytes = Array(text.utf8)

@@ -23,6 +23,7 @@ final class WebSocketConnection: StreamConnection {
 
     let services: HTTPServices
     let state: LoopState
+    let peer: Peer
     private let role: Role
     /// Let go once the session is open.
     private var hello: HelloBox?
@@ -47,6 +48,7 @@ final class WebSocketConnection: StreamConnection {
     ) {
         self.services = front.services
         self.state = front.state
+        self.peer = front.peer
         self.role = role
         self.hello = hello.map { HelloBox($0) }
         self.answer = answer
@@ -79,9 +81,11 @@ final class WebSocketConnection: StreamConnection {
         _ request: FrontRequest, _ caller: Caller?, front: FrontHandler
     ) throws(WireError) -> WebSocketConnection {
         let answer = try Self.accept(request)
+        try request.query.allow(HelloParser.streaming + ["cursor", "ack"])
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         var hello = try parser.hello(caller, ackMode: .explicit)
         hello.seesClient = true
+        hello.transport = .websocket
         let visible = try parser.visibleHeartbeat()
         let connection = WebSocketConnection(
             front: front, role: .session(visibleHeartbeat: visible), hello: caller == nil ? nil : hello, answer: answer,
@@ -154,6 +158,7 @@ final class WebSocketConnection: StreamConnection {
         guard !self.isClosing else { return }
         guard !self.isUpgraded else { return self.refuseFrame(error) }
         self.isClosing = true
+        self.services.metrics.refused(error.code)
         self.output.append(256) { RawResponse.write(error, to: &$0) }
         self.finishOutput()
     }

@@ -30,10 +30,10 @@ package enum TokenDesk {
 
     private static func signer(_ order: Order) throws -> TokenMaker.Signer {
         if let file = order.keyFile {
-            return .privateKey(pem: String(decoding: try self.read(file), as: UTF8.self))
+            return .privateKey(pem: try self.read(file))
         }
         if let file = order.secretFile {
-            var secret = try self.read(file)
+            var secret = Array(try self.read(file).utf8)
             while let last = secret.last, last == 0x0a || last == 0x0d { secret.removeLast() }
             return .secret(secret)
         }
@@ -42,8 +42,11 @@ package enum TokenDesk {
             "Say what signs the token: --secret-file FILE, --key-file FILE.pem, or a configuration with tokens.secretFile.")
     }
 
-    private static func read(_ file: String) throws -> [UInt8] {
-        guard let bytes = SmallFile.read(file) else { throw StartError("The file \(file) cannot be read.") }
-        return bytes
+    private static func read(_ file: String) throws -> String {
+        do throws(ConfigProblem) {
+            return try TextFile.read(file)
+        } catch {
+            throw StartError("The file \(file) \(error.text)")
+        }
     }
 }
