@@ -14,7 +14,7 @@ import MartletServer
               martlet publish --user alice '{"hello":"world"}'
             """,
         version: Version.text,
-        subcommands: [Serve.self, Publish.self, Subscribe.self, Version.self]
+        subcommands: [Serve.self, Publish.self, Subscribe.self, Top.self, Version.self]
     )
 }
 
