@@ -55,9 +55,10 @@ package struct Server: Service {
                 "version": "\(BuildInfo.version)", "data": "\(self.configuration.dataFolder)",
                 "durability": "\(self.configuration.durability.rawValue)", "loops": "\(UsableCores.count)",
             ])
+        let edge = try EdgeSetup.make(self.configuration, logger: self.logger)
         let instruments = Instruments(isTLS: self.configuration.tls != nil)
         let store = try StoreSetup.open(self.configuration, logger: self.logger, metrics: instruments.store)
-        instruments.watch(store.log)
+        instruments.watch(store.log, connections: edge.gate)
         if store.log.wasUnclean {
             self.logger.notice("the last run did not stop cleanly", metadata: ["messages": "\(store.log.gauges.messages)"])
         }
@@ -71,7 +72,7 @@ package struct Server: Service {
             metrics: instruments.node)
         node.startProbes()
         let services = HTTPServices(
-            gateway: node, desk: node, limits: self.configuration.limits, isDev: self.configuration.isDev,
+            gateway: node, desk: node, limits: self.configuration.limits, edge: edge, isDev: self.configuration.isDev,
             isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger,
             metrics: instruments.http, metricsText: { instruments.text }, isMetricsOpen: self.configuration.metricsOpen)
         let listener: HTTPListener
@@ -90,11 +91,16 @@ package struct Server: Service {
         self.logger.info(
             "ready",
             metadata: [
-                "address": "\(host):\(port)", "tls": "\(self.configuration.tls != nil)", "dev": "\(self.configuration.isDev)",
+                "address": "\(host):\(port)", "tls": "\(edge.tls != nil)", "dev": "\(self.configuration.isDev)",
             ])
+        if let line = FirstSteps.line(self.configuration) { self.logger.warning("setup is not complete", metadata: ["next": "\(line)"]) }
         let refusals = Task { await RefusalLog(instruments, logger: self.logger).run() }
-        self.onListening("http://\(host):\(port)")
+        self.onListening("\(edge.tls == nil ? "http" : "https")://\(host):\(port)")
+        ServiceManager.notify("READY=1")
+        let renewal = EdgeSetup.renewal(of: edge.tls, logger: self.logger)
         try? await gracefulShutdown()
+        ServiceManager.notify("STOPPING=1")
+        renewal.cancel()
         await self.drain(node: node, listener: listener)
         refusals.cancel()
         await Self.stop(store, logger: self.logger)

@@ -14,7 +14,9 @@ import MartletServer
               martlet publish --user alice '{"hello":"world"}'
             """,
         version: Version.text,
-        subcommands: [Serve.self, Publish.self, Subscribe.self, Top.self, Version.self]
+        subcommands: [
+            Serve.self, Config.self, Publish.self, Subscribe.self, Top.self, Backup.self, Restore.self, DoctorCommand.self, Version.self,
+        ]
     )
 }
 

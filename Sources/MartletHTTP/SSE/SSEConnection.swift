@@ -13,6 +13,7 @@ final class SSEConnection: StreamConnection, LiveClient {
 
     private let services: HTTPServices
     let state: LoopState
+    let peer: Peer
     /// Let go once the session is open.
     private var hello: HelloBox?
     private let encoder: SSEEncoder
@@ -25,6 +26,7 @@ final class SSEConnection: StreamConnection, LiveClient {
     private init(front: FrontHandler, hello: Hello, encoder: SSEEncoder) {
         self.services = front.services
         self.state = front.state
+        self.peer = front.peer
         self.hello = HelloBox(hello)
         self.encoder = encoder
     }

@@ -23,6 +23,7 @@ final class WebSocketConnection: StreamConnection {
 
     let services: HTTPServices
     let state: LoopState
+    let peer: Peer
     private let role: Role
     /// Let go once the session is open.
     private var hello: HelloBox?
@@ -43,6 +44,7 @@ final class WebSocketConnection: StreamConnection {
     ) {
         self.services = front.services
         self.state = front.state
+        self.peer = front.peer
         self.role = role
         self.hello = hello.map { HelloBox($0) }
         self.answer = answer

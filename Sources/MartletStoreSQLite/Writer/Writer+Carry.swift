@@ -266,9 +266,10 @@ extension Writer {
     /// Notes that this run ended well. The last thing that is written.
     func markClean() throws {
         try self.db.execute("PRAGMA synchronous = FULL")
-        try self.db.checkpoint(SQLITE_CHECKPOINT_TRUNCATE)
+        let isOptional = self.configuration.durability != .memory
+        try self.db.emptyLog(isOptional: isOptional)
         try self.setMeta("messages", Int64(self.shared.messages.load(ordering: .relaxed)))
         try self.setMeta("clean", 1)
-        try self.db.checkpoint(SQLITE_CHECKPOINT_TRUNCATE)
+        try self.db.emptyLog(isOptional: isOptional)
     }
 }
