@@ -21,9 +21,13 @@ enum PublishAPI {
             Self.refuse(WireError(.draining, "The server is shutting down: publish again in a moment."), front)
             return
         }
+        if let coding = request.head.headers.first(name: "content-encoding"), coding.lowercased() != "identity" {
+            front.respond(WireError(.unsupportedMediaType, "Send the body as it is: Content-Encoding is not supported."))
+            return
+        }
         let parser = PublishParser(app: .dev, limits: services.limits) { Array(SHA256.hash(data: $0)) }
         if Self.isBatch(request.head.headers) {
-            self.publishBatch(request.body, parser, front: front)
+            self.publishBatch(request, parser, front: front)
         } else {
             self.publishOne(request, parser, front: front)
         }
@@ -41,6 +45,7 @@ enum PublishAPI {
         guard let loop = front.context?.eventLoop else { return }
         let append: AppendRequest
         do throws(WireError) {
+            try request.query.allow([])
             let key = request.head.headers.first(name: "idempotency-key")
             append = try request.body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in
                 try parser.parse(bytes, idempotencyKey: key)
@@ -60,6 +65,7 @@ enum PublishAPI {
         case .stored(let id, let repeated):
             var body = ByteBufferAllocator().buffer(capacity: 48)
             Self.write(id, to: &body)
+            body.writeInteger(UInt8(ascii: "\n"))
             front.respond(
                 status: .accepted, headers: repeated ? [("idempotent-replayed", "true")] : [], body: body)
         case .conflict: front.respond(Self.conflict)
@@ -109,11 +115,15 @@ enum PublishAPI {
     }
 
     /// One result a line, in the order of the lines; a bad line does not stop the others.
-    private static func publishBatch(_ body: ByteBuffer, _ parser: PublishParser, front: FrontHandler) {
+    private static func publishBatch(_ request: FrontRequest, _ parser: PublishParser, front: FrontHandler) {
         guard let loop = front.context?.eventLoop else { return }
         let batch: Batch
         do throws(WireError) {
-            batch = try body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in try Self.parse(bytes, parser) }
+            try request.query.allow([])
+            guard !request.head.headers.contains(name: "idempotency-key") else {
+                throw WireError(.badRequest, "A batch has its idempotency keys in its lines: leave the header Idempotency-Key out.")
+            }
+            batch = try request.body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in try Self.parse(bytes, parser) }
         } catch {
             Self.refuse(error, front)
             return

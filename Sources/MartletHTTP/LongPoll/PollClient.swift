@@ -28,6 +28,7 @@ final class PollClient: LiveClient {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         let limits = front.services.limits
         do throws(WireError) {
+            try request.query.allow(HelloParser.who + ["cursor", "wait", "limit", "from"])
             var hello = try parser.hello(ackMode: .none)
             let wait = try parser.number("wait", default: 0, 0...limits.waitMaxSeconds)
             hello.ackMode = .none
@@ -126,7 +127,7 @@ final class PollClient: LiveClient {
         }
         if self.isBeside { body.writeStaticString(#","live":true"#) }
         if takenOver { body.writeStaticString(#","takenOver":true"#) }
-        body.writeStaticString("}")
+        body.writeStaticString("}\n")
         self.front.respond(status: .ok, headers: headers, body: body)
     }
 

@@ -53,6 +53,7 @@ final class WebSocketConnection: StreamConnection {
 
     static func session(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> WebSocketConnection {
         let answer = try Self.accept(request)
+        try request.query.allow(HelloParser.streaming + ["cursor", "ack"])
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         var hello = try parser.hello(ackMode: .explicit)
         hello.seesClient = true
