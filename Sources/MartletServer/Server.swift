@@ -61,7 +61,7 @@ package struct Server: Service {
         let edge = try EdgeSetup.make(self.configuration, logger: self.logger)
         let instruments = Instruments(isTLS: self.configuration.tls != nil)
         let store = try StoreSetup.open(self.configuration, logger: self.logger, metrics: instruments.store)
-        instruments.watch(store.log)
+        instruments.watch(store.log, connections: edge.gate)
         if store.log.wasUnclean {
             self.logger.notice("the last run did not stop cleanly", metadata: ["messages": "\(store.log.gauges.messages)"])
         }
@@ -106,9 +106,7 @@ package struct Server: Service {
             metadata: [
                 "address": "\(host):\(port)", "tls": "\(edge.tls != nil)", "dev": "\(self.configuration.isDev)",
             ])
-        if let steps = FirstSteps.line(self.configuration) {
-            self.logger.warning("not everybody can connect yet", metadata: ["do": "\(steps)"])
-        }
+        if let line = FirstSteps.line(self.configuration) { self.logger.warning("setup is not complete", metadata: ["next": "\(line)"]) }
         let refusals = Task { await RefusalLog(instruments, logger: self.logger).run() }
         self.onListening("\(edge.tls == nil ? "http" : "https")://\(host):\(port)")
         ServiceManager.notify("READY=1")
