@@ -63,6 +63,8 @@ struct Group {
     var drops: [LaneKey: UInt64] = [:]
     /// Inboxes that grew.
     var touched: Set<Int64> = []
+    /// Idempotency keys added and deleted, by app.
+    var keys: [AppID: Int] = [:]
     var flushed: [DeviceKey: DeviceState] = [:]
     /// What to put back into memory if the commit fails: records, and the updates taken since.
     var undo: [(DeviceKey, DeviceState?)] = []

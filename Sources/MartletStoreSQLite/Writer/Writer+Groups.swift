@@ -67,6 +67,7 @@ extension Writer {
         if group.indexedUpTo != nil { self.indexer.finish() }
         for (lane, offset) in group.drops { self.indexer.left(lane, upTo: offset) }
         self.forgetFlushed(group.flushed)
+        for (app, change) in group.keys { self.keyCounts[app, default: 0] += change }
         if let position = group.sweepPosition { self.sweepPosition = position }
         if !group.items.isEmpty { self.lastAppendMs = monotonicMs() }
         if !group.commits.isEmpty { observer?(group.commits) }
