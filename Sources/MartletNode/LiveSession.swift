@@ -15,6 +15,8 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     private(set) var hello: HelloBox?
     private(set) var session: Session
     private(set) var client: (any LiveClient)?
+    /// Its place among its user's sessions, from when it was admitted to its end.
+    var place: SessionLimiter.Place?
     private var isOpened = false
     private var isReserving = false
     /// In the shard's list of those to flush at the end of the turn.
@@ -283,6 +285,8 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     private func end() {
         guard self.client != nil else { return }
         self.client = nil
+        if let place = self.place { self.shard.node.limiter.leave(place, nowMs: self.shard.node.clock.now()) }
+        self.place = nil
         self.shard.remove(self)
         self.session.closed()
     }

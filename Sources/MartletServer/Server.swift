@@ -56,8 +56,10 @@ package struct Server: Service {
         let clock = NodeClock(
             now: { store.clock.now() }, wall: { ServerClock.wallMs() },
             random: { UInt64.random(in: .min ... .max) })
+        let connections = self.configuration.apps["default"]?.connections ?? 0
         let node = Node(
-            store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger)
+            store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
+            appSessions: { $0 == .dev ? connections : 0 })
         let services = HTTPServices(
             gateway: node, desk: node, limits: self.configuration.limits, edge: edge,
             isDev: self.configuration.isDev,

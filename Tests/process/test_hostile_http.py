@@ -311,8 +311,10 @@ def test_a_disconnect_while_a_poll_is_held(unhurt, user):
             wire.more()
         getattr(wire, end)()
     # Requests behind a held poll wait, and go with it.
+    before = sockets(unhurt)
     wire = Wire(unhurt)
     wire.send(request("GET", f"/v1/poll?user={user}&device=d&wait=60"), request("GET", "/healthz") * 500)
+    wait_until(lambda: sockets(unhurt) > before, 5, "the server's end of the connection")
     wire.close()
 
 
