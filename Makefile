@@ -1,8 +1,9 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench
+.PHONY: menu run test check fmt conformance simulate crash bench openapi
 
 SEEDS ?= 200000
 ROUNDS ?= 500
+SECONDS ?= 600
 
 menu: ## print this menu
 	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,3 +31,6 @@ crash: ## a longer kill -9 run: make crash ROUNDS=500
 
 bench: ## the figures of docs/performance.md
 	@scripts/bench/run
+
+openapi: ## a longer check of api/openapi.yaml against the server: make openapi SECONDS=600
+	@scripts/openapi check $(SECONDS)

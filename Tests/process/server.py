@@ -20,6 +20,11 @@ def binary() -> str:
     return os.environ.get("MARTLET") or str(ROOT / ".build" / "release" / "martlet")
 
 
+def clean_environment() -> dict[str, str]:
+    """Without the variables of the tests themselves, which are no options of the server."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MARTLET_")}
+
+
 class Server:
     """`martlet serve --dev` on a free port of its own. `restart` comes back on the same port and data."""
 
@@ -38,7 +43,7 @@ class Server:
     def start(self, timeout: float = 20) -> "Server":
         self.process = subprocess.Popen(
             [binary(), "serve", "--dev", "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data), *self.options],
-            stdout=subprocess.PIPE, stderr=open(self.log, "ab"), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=open(self.log, "ab"), stdin=subprocess.DEVNULL, env=clean_environment(),
         )
         lines: queue.Queue = queue.Queue()
         threading.Thread(target=self._read, args=(self.process.stdout, lines), daemon=True).start()

@@ -176,7 +176,7 @@ def test_other_methods_are_answered_and_the_connection_goes_on(hub, method, path
         if method != "HEAD":
             wire.exactly(int(head.headers.get("content-length", 0)))
         wire.send(request("GET", "/healthz"))
-        assert wire.answer() == (200, b'{"status":"ok"}')
+        assert wire.answer() == (200, b'{"status":"ok"}\n')
 
 
 def test_a_chunked_publish(unhurt, user):
@@ -457,7 +457,7 @@ def test_an_offer_to_upgrade_to_something_else(unhurt, user):
 def test_an_absolute_target(unhurt):
     with Wire(unhurt) as wire:
         wire.send(request("GET", "http://localhost/healthz"))
-        assert wire.answer() == (200, b'{"status":"ok"}')
+        assert wire.answer() == (200, b'{"status":"ok"}\n')
         wire.send(request("GET", "http://localhost/v1/poll?user=u"))
         assert wire.answer()[0] == 200
 

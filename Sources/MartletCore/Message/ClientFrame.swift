@@ -38,7 +38,7 @@ package enum ClientFrame: Equatable, Sendable {
         } else {
             throw WireError(
                 .badRequest,
-                "A frame cannot have a member \(PublishMember.quoted(key.string ?? "")): there are ack and ping.")
+                "A frame cannot have a member \(NameHint.quoted(key.string ?? "")): there are ack and ping.")
         }
     }
 }

@@ -9,8 +9,9 @@ extension PublishParser {
         var result: [InboxKey]?
         for (key, value) in value.members {
             let member = key.string ?? ""
-            if value.kind == .null, PublishMember.targets.contains(member) { continue }
-            guard result == nil else {
+            let isKnown = PublishMember.targets.contains(member)
+            if value.kind == .null, isKnown || PublishMember.laterTargets.contains(member) { continue }
+            guard result == nil || !isKnown else {
                 throw WireError(.badRequest, "\"to\" must hold exactly one of user, users, device, devices and all.")
             }
             switch member {
@@ -21,14 +22,14 @@ extension PublishParser {
             case "all":
                 guard value.kind == .true else { throw WireError(.badRequest, "\"to.all\" can only be true.") }
                 result = [.everyone(in: self.app)]
-            case "topic", "audience", "segment":
+            case _ where PublishMember.laterTargets.contains(member):
                 throw WireError(
                     .badRequest, "\"to.\(member)\" is not supported yet: use user, users, device, devices or all.")
             default:
                 throw WireError(
                     .badRequest,
-                    "\"to\" has an unknown member \(PublishMember.quoted(member))"
-                        + PublishMember.hint(member, PublishMember.targets) + "."
+                    "\"to\" has an unknown member \(NameHint.quoted(member))"
+                        + NameHint.hint(member, PublishMember.targets) + "."
                 )
             }
         }
@@ -51,26 +52,29 @@ extension PublishParser {
         }
         var seen: Set<String> = []
         var result: [String] = []
-        for element in elements {
-            let name = try self.name(element, member)
+        for (index, element) in elements.enumerated() {
+            let name = try self.name(element, member, index)
             if seen.insert(name).inserted { result.append(name) }
         }
         return result
     }
 
-    func name(_ value: JSONValue, _ member: String) throws(WireError) -> String {
+    /// - Parameter index: of an element of `member`; nil for the member itself.
+    func name(_ value: JSONValue, _ member: String, _ index: Int? = nil) throws(WireError) -> String {
         guard let text = value.string else {
+            let member = index.map { "\(member)[\($0)]" } ?? member
             throw WireError(
                 .badRequest,
                 value.kind == .number
                     ? "\"\(member)\" must be a string: put it in quotes." : "\"\(member)\" must be a string.")
         }
-        try self.check(text, member)
+        try self.check(text, member, index)
         return text
     }
 
-    func check(_ name: String, _ member: String) throws(WireError) {
+    func check(_ name: String, _ member: String, _ index: Int? = nil) throws(WireError) {
         guard let problem = nameProblem(name, limit: self.limits.nameBytes) else { return }
+        let member = index.map { "\(member)[\($0)]" } ?? member
         throw WireError(.badRequest, "\"\(member)\" \(problem).", limit: self.limits.nameBytes)
     }
 
@@ -124,6 +128,20 @@ package func nameProblem(_ name: String, limit: Int) -> String? {
     let count = name.utf8.count
     guard count > 0 else { return "must not be empty" }
     guard count <= limit else { return "may have at most \(limit) bytes; this has \(count)" }
-    guard name.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) else { return "must not hold control characters" }
+    // ASCII alone is told byte by byte: this runs for every name of every message.
+    var isASCII = true
+    for byte in name.utf8 {
+        guard byte >= 0x20, byte != 0x7f else { return "must not hold control characters" }
+        if byte >= 0x80 { isASCII = false }
+    }
+    if isASCII { return nil }
+    for scalar in name.unicodeScalars {
+        switch scalar.value {
+        case 0x80...0x9f: return "must not hold control characters (U+0080 to U+009F are some)"
+        case 0x2028, 0x2029: return "must not hold line separators (U+2028, U+2029)"
+        case 0xfffd: return "must be UTF-8; it holds U+FFFD, which stands for what could not be decoded"
+        default: break
+        }
+    }
     return nil
 }

@@ -8,6 +8,7 @@ enum AckAPI {
     static func ack(_ request: FrontRequest, front: FrontHandler) {
         guard let done = Self.answer(front) else { return }
         do throws(WireError) {
+            try request.query.allow(HelloParser.who)
             let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
             let identity = try parser.requiredDevice()
             switch try AckBody(parsing: request.body) {
@@ -25,6 +26,7 @@ enum AckAPI {
     static func ramenAck(_ request: FrontRequest, front: FrontHandler) {
         guard let done = Self.answer(front) else { return }
         do throws(WireError) {
+            try request.query.allow(HelloParser.who + ["seq"])
             let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
             let identity = try parser.requiredDevice()
             front.services.gateway.ack(

@@ -24,7 +24,7 @@ struct HealthRoutes {
     private static func answer(_ status: String, _ code: HTTPResponse.Status, _ more: String = "") -> Response {
         Response(
             status: code, headers: [.contentType: "application/json", .cacheControl: "no-store"],
-            body: .init(byteBuffer: ByteBuffer(string: #"{"status":"\#(status)"\#(more)}"#)))
+            body: .init(byteBuffer: ByteBuffer(string: #"{"status":"\#(status)"\#(more)}"# + "\n")))
     }
 }
 

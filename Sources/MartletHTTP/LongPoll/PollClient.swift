@@ -28,12 +28,14 @@ final class PollClient: LiveClient {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         let limits = front.services.limits
         do throws(WireError) {
+            try request.query.allow(HelloParser.who + ["cursor", "wait", "limit", "from"])
             var hello = try parser.hello(ackMode: .none)
             let wait = try parser.number("wait", default: 0, 0...limits.waitMaxSeconds)
             hello.ackMode = .none
             hello.windowMessages = try parser.number("limit", default: limits.windowMessages, 1...limits.windowMessagesMax)
             hello.heartbeatMs = Int64(max(1, wait)) * 1_000
             hello.isPoll = true
+            hello.transport = .poll
             hello.beside = wait == 0
             let client = PollClient(
                 front: front, waits: wait > 0, known: request.head.headers.first(name: "if-none-match"))
@@ -125,7 +127,7 @@ final class PollClient: LiveClient {
         }
         if self.isBeside { body.writeStaticString(#","live":true"#) }
         if takenOver { body.writeStaticString(#","takenOver":true"#) }
-        body.writeStaticString("}")
+        body.writeStaticString("}\n")
         self.front.respond(status: .ok, headers: headers, body: body)
     }
 

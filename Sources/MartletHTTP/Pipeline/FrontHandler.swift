@@ -43,6 +43,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     private var isHandedOver = false
     /// Whether a request came on this connection.
     var isUsed = false
+    private var route = Route.other
     /// When the connection was opened, the head of the body in hand was complete, or the last answer went.
     var lastActivity = NIODeadline.now()
     /// Called when the connection goes while an answer is being made (a held poll).
@@ -136,6 +137,8 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
 
     private func refuseBody(_ head: HTTPRequestHead, limit: Int) {
         let isBatch = PublishAPI.isBatch(head.headers)
+        self.route = Route(path: Self.target(head.uri).prefix { $0 != "?" })
+        if self.route == .publish { self.services.metrics.refusedPublishes() }
         self.refuse(
             head,
             WireError(
@@ -156,6 +159,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     private func finish() {
         guard case .reading(let head, let body) = self.phase else { return }
         self.phase = .answering(head)
+        self.route = .other
         self.bytes.requestEnds()
         guard self.peer.requested(head.headers[canonicalForm: "x-forwarded-for"].map(String.init)) else {
             self.respond(HTTPListener.tooManyOfAddress)
@@ -178,6 +182,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     // MARK: Routing
 
     private func route(_ request: FrontRequest) {
+        self.route = Route(path: request.path)
         switch (request.path, request.head.method) {
         case ("/v1/messages", .POST): PublishAPI.publish(request, front: self)
         case ("/v1/sse", .GET): self.stream { () throws(WireError) in try SSEConnection.sse(request, front: self) }
@@ -204,6 +209,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     private func stream(_ make: () throws(WireError) -> any StreamConnection) {
         do throws(WireError) {
             let handler = try make()
+            self.services.metrics.answered(self.route, status: 200)
             self.handOver(to: handler)
         } catch {
             self.respond(error, headers: error.code == .upgradeRequired ? [("sec-websocket-version", "13"), ("upgrade", "websocket")] : [])
@@ -255,6 +261,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     ) {
         guard case .answering(let request) = self.phase, let context = self.context else { return }
         self.onGone = nil
+        self.services.metrics.answered(self.route, status: Int(status.code))
         // After an offer to upgrade the parser takes what follows for another protocol.
         let keepAlive = request.isKeepAlive && !close && !self.isQuiescing && !request.headers.contains(name: "upgrade")
         var headers = HTTPHeaders()
@@ -289,6 +296,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     }
 
     func respond(_ error: WireError, headers: [(String, String)] = [], close: Bool = false, lingers: Bool = false) {
+        self.services.metrics.refused(error.code)
         var headers = headers
         if let seconds = error.retryAfterSeconds { headers.append(("retry-after", String(seconds))) }
         self.respond(

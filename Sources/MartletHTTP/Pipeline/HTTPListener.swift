@@ -35,7 +35,7 @@ package final class HTTPListener: Sendable {
     package static func start(
         host: String, port: Int, services: HTTPServices, group: MultiThreadedEventLoopGroup, loops: [any EventLoop]
     ) async throws -> HTTPListener {
-        let states = loops.enumerated().map { LoopState(loop: $0.element, index: $0.offset) }
+        let states = loops.enumerated().map { LoopState(loop: $0.element, index: $0.offset, metrics: services.metrics) }
         let byLoop = Dictionary(uniqueKeysWithValues: states.map { (ObjectIdentifier($0.loop), $0) })
         let pipeline = ConnectionPipeline(services: services)
         let channel = try await ServerBootstrap(group: group)

@@ -5,6 +5,7 @@ final class LoopState: @unchecked Sendable {
     let loop: any EventLoop
     /// The shard of the node that runs on the same loop.
     let index: Int
+    private let metrics: HTTPMetrics
     var date = HTTPDate()
     /// Every open connection, so that they can be closed when the server goes down.
     private var connections: [ObjectIdentifier: any Connection] = [:]
@@ -17,15 +18,16 @@ final class LoopState: @unchecked Sendable {
 
     private static let sweepInterval = TimeAmount.seconds(1)
 
-    init(loop: any EventLoop, index: Int) {
+    init(loop: any EventLoop, index: Int, metrics: HTTPMetrics = HTTPMetrics()) {
         self.loop = loop
         self.index = index
+        self.metrics = metrics
     }
 
     var count: Int { self.connections.count }
 
     func opened(_ connection: any Connection) {
-        self.connections[ObjectIdentifier(connection)] = connection
+        if self.connections.updateValue(connection, forKey: ObjectIdentifier(connection)) == nil { self.metrics.connections(1) }
         guard self.isQuiescing else { return }
         // It was accepted just before the others were told. Not now: its pipeline is being built.
         let bound = NIOLoopBound(connection, eventLoop: self.loop)
@@ -33,7 +35,7 @@ final class LoopState: @unchecked Sendable {
     }
 
     func closed(_ connection: any Connection) {
-        self.connections[ObjectIdentifier(connection)] = nil
+        if self.connections.removeValue(forKey: ObjectIdentifier(connection)) != nil { self.metrics.connections(-1) }
         if self.connections.isEmpty, let whenEmpty = self.whenEmpty {
             self.whenEmpty = nil
             whenEmpty()

@@ -33,6 +33,7 @@ final class SSEConnection: StreamConnection, LiveClient {
 
     static func sse(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> SSEConnection {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
+        try request.query.allow(HelloParser.streaming + ["cursor", "ack"])
         var hello = try parser.hello(ackMode: .none)
         if let last = request.head.headers.first(name: "last-event-id"), !last.isEmpty {
             // The newer of the two: an EventSource repeats the URL it began with.
@@ -46,8 +47,10 @@ final class SSEConnection: StreamConnection, LiveClient {
 
     static func ramen(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> SSEConnection {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
+        try request.query.allow(HelloParser.streaming + ["seq"])
         _ = try parser.requiredDevice()
         var hello = try parser.hello(ackMode: .none)
+        hello.transport = .ramen
         hello.ackMode = .none
         hello.cursor = nil
         hello.ramenSeq = try parser.ramenSeq()
@@ -92,6 +95,7 @@ final class SSEConnection: StreamConnection, LiveClient {
     }
 
     func refused(_ error: WireError) {
+        self.services.metrics.refused(error.code)
         self.end { RawResponse.write(error, to: &$0) }
     }
 

@@ -14,10 +14,16 @@ package final class HTTPServices: Sendable {
     /// Unix time in milliseconds.
     package let wall: @Sendable () -> Int64
     package let logger: Logger
+    package let metrics: HTTPMetrics
+    /// What `/metrics` answers; nil: there is no such path.
+    package let metricsText: (@Sendable () -> String)?
+    /// Whether `/metrics` needs no key.
+    package let isMetricsOpen: Bool
 
     package init(
         gateway: any SessionGateway, desk: any MessageDesk, limits: Limits, edge: HTTPEdge, isDev: Bool,
-        isStoreReady: @escaping @Sendable () -> Bool, wall: @escaping @Sendable () -> Int64, logger: Logger
+        isStoreReady: @escaping @Sendable () -> Bool, wall: @escaping @Sendable () -> Int64, logger: Logger,
+        metrics: HTTPMetrics = HTTPMetrics(), metricsText: (@Sendable () -> String)? = nil, isMetricsOpen: Bool = false
     ) {
         self.gateway = gateway
         self.desk = desk
@@ -27,5 +33,8 @@ package final class HTTPServices: Sendable {
         self.isStoreReady = isStoreReady
         self.wall = wall
         self.logger = logger
+        self.metrics = metrics
+        self.metricsText = metricsText
+        self.isMetricsOpen = isMetricsOpen
     }
 }

@@ -8,6 +8,11 @@ struct HelloParser {
     let query: QueryString
     let headers: HTTPHeaders
 
+    /// Parameters that say who is asking.
+    static let who = ["user", "device", "token"]
+    /// Parameters of every streaming transport.
+    static let streaming = Self.who + ["hb", "heartbeat", "window", "from"]
+
     /// Who is asking. In dev mode the query says so.
     ///
     /// - Throws: `bad_request` for names that are too long, empty or hold control characters; `unauthorized` outside dev mode.
@@ -15,20 +20,8 @@ struct HelloParser {
         guard self.services.isDev else {
             throw WireError(.unauthorized, "This server takes no requests without a token.")
         }
-        return (try self.name("user"), try self.name("device"))
-    }
-
-    private func name(_ parameter: String) throws(WireError) -> String? {
-        guard let value = self.query[parameter] else { return nil }
         let limit = self.services.limits.nameBytes
-        // U+FFFD is what bytes that are not UTF-8 were decoded to.
-        guard (1...limit).contains(value.utf8.count), !value.unicodeScalars.contains("\u{fffd}"),
-            !value.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f })
-        else {
-            throw WireError(
-                .badRequest, "'\(parameter)' must be 1 to \(limit) bytes of UTF-8 without control characters.", limit: limit)
-        }
-        return value
+        return (try self.query.name("user", limit: limit), try self.query.name("device", limit: limit))
     }
 
     /// The hello of a streaming transport.
@@ -45,6 +38,7 @@ struct HelloParser {
         hello.windowMessages = try self.number("window", default: hello.windowMessages, 1...self.services.limits.windowMessagesMax)
         hello.fromNow = try self.choice("from", ["now"]) != nil
         hello.heartbeatMs = try self.heartbeat(default: hello.heartbeatMs)
+        // Empty is "none yet", so that a client can always send what it holds.
         if let cursor = self.query["cursor"], !cursor.isEmpty { hello.cursor = try Cursor(parsing: cursor) }
         return hello
     }
@@ -60,8 +54,8 @@ struct HelloParser {
     /// `heartbeat=` in seconds, taken into the limits.
     func heartbeat(default own: Int64) throws(WireError) -> Int64 {
         guard let text = self.query["heartbeat"] else { return own }
-        guard let seconds = Double(text), seconds.isFinite, seconds > 0, seconds < 1e6 else {
-            throw WireError(.badRequest, "'heartbeat' must be a number of seconds.")
+        guard text.utf8.allSatisfy({ isDigit($0) || $0 == UInt8(ascii: ".") }), let seconds = Double(text), seconds > 0, seconds <= 1e6 else {
+            throw WireError(.badRequest, "'heartbeat' must be a number of seconds such as 25 or 2.5.")
         }
         return min(max(Int64(seconds * 1_000), self.services.limits.heartbeatMinMs), self.services.limits.heartbeatMaxMs)
     }
@@ -69,27 +63,15 @@ struct HelloParser {
     /// Whether JavaScript must see heartbeats.
     func visibleHeartbeat() throws(WireError) -> Bool { try self.choice("hb", ["visible"]) != nil }
 
-    func choice(_ name: String, _ values: [String]) throws(WireError) -> String? {
-        guard let value = self.query[name], !value.isEmpty else { return nil }
-        guard values.contains(value) else {
-            throw WireError(.badRequest, "'\(name)' must be \(values.joined(separator: " or ")).")
-        }
-        return value
-    }
+    func choice(_ name: String, _ values: [String]) throws(WireError) -> String? { try self.query.choice(name, values) }
 
     func number(_ name: String, default own: Int, _ range: ClosedRange<Int>) throws(WireError) -> Int {
-        guard let text = self.query[name], !text.isEmpty else { return own }
-        guard let value = Int(text), range.contains(value) else {
-            throw WireError(
-                .badRequest, "'\(name)' must be a number from \(range.lowerBound) to \(range.upperBound).",
-                limit: range.upperBound)
-        }
-        return value
+        try self.query.number(name, default: own, range)
     }
 
     /// RAMEN's `seq`, and the number of a `Last-Event-ID` if that is larger.
     func ramenSeq() throws(WireError) -> UInt64 {
-        guard let text = self.query["seq"], let seq = UInt64(text) else {
+        guard let text = self.query["seq"], text.utf8.allSatisfy(isDigit), let seq = UInt64(text) else {
             throw WireError(.badRequest, "'seq' must be the largest sequence number seen, or 0.")
         }
         return max(seq, self.headers.first(name: "last-event-id").flatMap { UInt64($0) } ?? 0)
@@ -104,3 +86,5 @@ struct HelloParser {
         return (identity.user, device)
     }
 }
+
+private func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }

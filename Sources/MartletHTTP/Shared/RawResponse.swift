@@ -4,12 +4,12 @@ import NIOCore
 /// An HTTP answer on a connection whose HTTP handlers are gone already. It ends the connection.
 enum RawResponse {
     static func write(_ error: WireError, to buffer: inout ByteBuffer) {
-        let body = error.json
+        let body = ErrorJSON.buffer(error)
         let retry = error.retryAfterSeconds.map { "retry-after: \($0)\r\n" } ?? ""
         buffer.writeString(
             "HTTP/1.1 \(error.code.status) \(Self.reason(error.code.status))\r\ncontent-type: application/json\r\n"
-                + "content-length: \(body.count)\r\nconnection: close\r\n\(retry)\r\n")
-        buffer.writeBytes(body)
+                + "content-length: \(body.readableBytes)\r\nconnection: close\r\n\(retry)\r\n")
+        buffer.writeImmutableBuffer(body)
     }
 
     /// The reason phrase (RFC 9110 §15); nobody may rely on it.

@@ -53,9 +53,11 @@ final class WebSocketConnection: StreamConnection {
 
     static func session(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> WebSocketConnection {
         let answer = try Self.accept(request)
+        try request.query.allow(HelloParser.streaming + ["cursor", "ack"])
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         var hello = try parser.hello(ackMode: .explicit)
         hello.seesClient = true
+        hello.transport = .websocket
         let visible = try parser.visibleHeartbeat()
         return WebSocketConnection(
             front: front, role: .session(visibleHeartbeat: visible), hello: hello, answer: answer,
@@ -113,6 +115,7 @@ final class WebSocketConnection: StreamConnection {
     func refuse(_ error: WireError) {
         guard !self.isClosing else { return }
         self.isClosing = true
+        self.services.metrics.refused(error.code)
         self.output.append(256) { RawResponse.write(error, to: &$0) }
         self.finishOutput()
     }

@@ -1,0 +1,57 @@
+import MartletCore
+import MartletWire
+
+extension QueryString {
+    /// Refuses parameters that an endpoint does not have, so that a misspelt one is not lost in silence, and those given twice, of which
+    /// proxies and servers pick different ones.
+    ///
+    /// `_` is always allowed: caches are kept off with it.
+    ///
+    /// - Throws: `bad_request` with a sentence that names the parameter, and the nearest known one.
+    func allow(_ known: [String]) throws(WireError) {
+        var seen: Set<String> = []
+        for (name, _) in self.items {
+            guard seen.insert(name).inserted else {
+                throw WireError(.badRequest, "The query parameter \(NameHint.quoted(name)) is given twice: leave one out.")
+            }
+            guard name == "_" || known.contains(name) else {
+                throw WireError(
+                    .badRequest,
+                    known.isEmpty
+                        ? "This path takes no query parameters; \(NameHint.quoted(name)) is one."
+                        : "There is no query parameter \(NameHint.quoted(name))\(NameHint.hint(name, known)).")
+            }
+        }
+    }
+
+    /// A whole number in digits.
+    ///
+    /// - Parameter own: when the parameter is left out.
+    /// - Throws: `bad_request` for anything that is not in the range, an empty value included.
+    func number(_ name: String, default own: Int, _ range: ClosedRange<Int>) throws(WireError) -> Int {
+        guard let text = self[name] else { return own }
+        guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let value = Int(text), range.contains(value) else {
+            throw WireError(
+                .badRequest, "'\(name)' must be a number from \(range.lowerBound) to \(range.upperBound).", limit: range.upperBound)
+        }
+        return value
+    }
+
+    /// One of some words; nil when the parameter is left out.
+    func choice(_ name: String, _ values: [String]) throws(WireError) -> String? {
+        guard let value = self[name] else { return nil }
+        guard values.contains(value) else {
+            throw WireError(.badRequest, "'\(name)' must be \(values.joined(separator: " or ")).")
+        }
+        return value
+    }
+
+    /// A name of a user or device; nil when the parameter is left out.
+    ///
+    /// - Parameter limit: longest name, in bytes.
+    func name(_ parameter: String, limit: Int) throws(WireError) -> String? {
+        guard let value = self[parameter] else { return nil }
+        guard let problem = nameProblem(value, limit: limit) else { return value }
+        throw WireError(.badRequest, "'\(parameter)' \(problem).", limit: limit)
+    }
+}
