@@ -272,7 +272,7 @@ def test_sessions_opened_in_a_second(limited):
 
 
 def test_connections_of_an_app(limited):
-    server = limited("--connections", "3")
+    server = limited("--apps-default-connections", "3")
     held = [Wire(server).send(request("GET", f"/v1/sse?user=app{number}")) for number in range(3)]
     for wire in held:
         wire.until(b"event: welcome")
@@ -317,7 +317,7 @@ def test_a_batch_counts_its_messages(limited):
 
 
 def test_an_app_has_a_rate_of_its_own(limited):
-    server = limited("--publish-rate", "2", "--limits-publish-burst", "5")
+    server = limited("--apps-default-publish-rate", "2", "--limits-publish-burst", "5")
     one = {"to": {"user": "rate"}, "data": 1}
     answers = [server.post(one).status_code for _ in range(10)]
     assert answers == [202] * 5 + [429] * 5
