@@ -31,9 +31,10 @@ enum EdgeSetup {
         let tls = try configuration.tls.map {
             try TLSCertificate(certificate: $0.certificate, key: $0.key, logger: logger)
         }
+        let rate = configuration.apps["default"]?.publishRate ?? 0
         return try HTTPEdge(
             limits: limits, openFiles: openFiles, tls: tls, trustedProxies: configuration.trustedProxies,
-            proxyProtocol: configuration.proxyProtocol, logger: logger)
+            proxyProtocol: configuration.proxyProtocol, appPublishRate: { $0 == .dev ? rate : 0 }, logger: logger)
     }
 
     /// Reads the certificate again on SIGHUP and when its files change, until cancelled.

@@ -70,9 +70,10 @@ package struct Server: Service {
         let clock = NodeClock(
             now: { store.clock.now() }, wall: { ServerClock.wallMs() },
             random: { UInt64.random(in: .min ... .max) })
+        let connections = self.configuration.apps["default"]?.connections ?? 0
         let node = Node(
             store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
-            metrics: instruments.node)
+            metrics: instruments.node, appSessions: { $0 == .dev ? connections : 0 })
         node.startProbes()
         let access: AccessSetup
         do {
