@@ -1,5 +1,5 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench openapi
+.PHONY: menu run test check fmt conformance simulate crash bench openapi fuzz
 
 SEEDS ?= 200000
 ROUNDS ?= 500
@@ -34,3 +34,6 @@ bench: ## the figures of docs/performance.md
 
 openapi: ## a longer check of api/openapi.yaml against the server: make openapi SECONDS=600
 	@scripts/openapi check $(SECONDS)
+
+fuzz: ## libFuzzer on every decoder, FUZZ_SECONDS=60 each
+	@scripts/fuzz
