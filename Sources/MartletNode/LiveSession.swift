@@ -11,6 +11,9 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     private let app: AppID
     private let heartbeatMs: Int64
     private let seesClient: Bool
+    private let transport: TransportKind
+    /// A message that was sent live and whose ack is waited for, to measure it; one at a time.
+    private var sample: (lane: Lane, offset: UInt64, committed: NIODeadline)?
     /// What the client asked for; let go once the session is open, because there are many sessions.
     private(set) var hello: HelloBox?
     private(set) var session: Session
@@ -35,6 +38,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         self.app = hello.app
         self.heartbeatMs = hello.heartbeatMs
         self.seesClient = hello.seesClient
+        self.transport = hello.transport
         self.hello = HelloBox(hello)
         self.tag = max(1, UInt32(truncatingIfNeeded: random))
         self.id = String(clock.random(), radix: 36)
@@ -76,8 +80,9 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
             return
         }
         self.isOpened = true
+        self.shard.node.metrics.opened(self.transport)
         client.opened(self.welcome())
-        for gap in gaps { client.gap(gap) }
+        self.tell(gaps, client)
         self.touch()
         self.noteUpdate()
         self.shard.schedule(self)
@@ -97,7 +102,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     /// The session cannot be opened.
     func refuse(_ error: WireError) {
         guard let client = self.client else { return }
-        self.end()
+        self.end(nil)
         client.refused(error)
     }
 
@@ -120,12 +125,23 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
             self.pump()
         case .send(let delivery):
             self.client?.send(delivery)
+            self.shard.tally.sent(delivery, on: self.transport)
+            if self.sample == nil {
+                self.sample = (Lane(scope, message.priority), message.offset, self.shard.committedAt)
+            }
             self.touch()
             self.noteUpdate()
         }
     }
 
     func recalled(offset: UInt64) { self.session.recalled(offset: offset) }
+
+    private func tell(_ gaps: [GapNotice], _ client: any LiveClient) {
+        for gap in gaps {
+            client.gap(gap)
+            self.shard.node.metrics.gap(gap.reason)
+        }
+    }
 
     /// Reads on if there is something to read and room for it.
     private func pump() {
@@ -148,8 +164,13 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
             return
         case .success(let result):
             let out = self.session.readDone(result, now: clock.now(), at: clock.wall())
-            for gap in out.gaps { self.client?.gap(gap) }
-            for delivery in out.deliveries { self.client?.send(delivery) }
+            if let client = self.client {
+                self.tell(out.gaps, client)
+                for delivery in out.deliveries {
+                    client.send(delivery)
+                    self.shard.tally.sent(delivery, on: self.transport)
+                }
+            }
             if !out.gaps.isEmpty || !out.deliveries.isEmpty { self.touch() }
             self.noteUpdate()
         }
@@ -241,14 +262,24 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
 
     func ack(_ ack: SeqAck) throws(WireError) {
         try self.session.acked(ack, at: self.shard.node.clock.wall())
-        self.noteUpdate()
+        self.noteAck()
         self.pump()
     }
 
     func ack(_ cursor: Cursor) throws(WireError) {
         try self.session.acked(cursor, end: self.shard.node.store.end, at: self.shard.node.clock.wall())
-        self.noteUpdate()
+        self.noteAck()
         self.pump()
+    }
+
+    private func noteAck() {
+        let metrics = self.shard.node.metrics
+        metrics.acked()
+        if let sample = self.sample, self.session.acked[sample.lane] >= sample.offset {
+            self.sample = nil
+            metrics.acked(after: .now() - sample.committed)
+        }
+        self.noteUpdate()
     }
 
     func socketTook() {
@@ -258,7 +289,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
 
     func heard() { self.lastHeardMs = self.shard.node.clock.now() }
 
-    func clientClosed() { self.end() }
+    func clientClosed() { self.end(self.isOpened && !self.session.isLive ? .serviceRestart : nil) }
 
     // MARK: Ending
 
@@ -275,13 +306,16 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     /// Tells the client, then ends.
     func close(_ code: CloseCode, retryAfterMs: Int64?) {
         guard let client = self.client else { return }
-        self.end()
+        self.end(code)
         client.close(code, retryAfterMs: retryAfterMs)
     }
 
     /// Leaves the shard; what the store must know is recorded at once.
-    private func end() {
+    ///
+    /// - Parameter code: nil if the client left.
+    private func end(_ code: CloseCode?) {
         guard self.client != nil else { return }
+        if self.isOpened { self.shard.node.metrics.closed(self.transport, code) }
         self.client = nil
         self.shard.remove(self)
         self.session.closed()

@@ -13,20 +13,25 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     package let limits: Limits
     package let clock: NodeClock
     let logger: Logger
+    let metrics: NodeMetrics
     let registry = Registry()
     let watches = Watches()
     let sessionCount = Atomic<Int>(0)
     private let draining = Atomic<Bool>(false)
     // Set once in init; shards refer back to the node.
-    private var shards: [Shard] = []
+    private(set) var shards: [Shard] = []
 
     /// - Parameters:
     ///   - loops: at most 64; a transport names one by its index.
-    package init(store: any LogStore, loops: [any EventLoop], limits: Limits, clock: NodeClock, logger: Logger) {
+    package init(
+        store: any LogStore, loops: [any EventLoop], limits: Limits, clock: NodeClock, logger: Logger,
+        metrics: NodeMetrics = NodeMetrics()
+    ) {
         self.store = store
         self.limits = limits
         self.clock = clock
         self.logger = logger
+        self.metrics = metrics
         self.shards = loops.prefix(64).enumerated().map { Shard(index: $0.offset, loop: $0.element, node: self) }
         store.observe { [unowned self] in self.committed($0) }
     }
@@ -35,9 +40,10 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     package var sessions: Int { self.sessionCount.load(ordering: .relaxed) }
 
     private func committed(_ commits: [Commit]) {
+        let time = NIODeadline.now()
         for (index, commits) in self.registry.route(commits, shards: self.shards.count).enumerated() where !commits.isEmpty {
             let shard = self.shards[index]
-            shard.loop.execute { shard.deliver(commits) }
+            shard.loop.execute { shard.deliver(commits, committed: time) }
         }
     }
 
@@ -206,6 +212,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
                         throw WireError(.invalidCursor, "The cursor's \(gap.scope) part is not this device's (\(gap.reason.rawValue)).")
                     }
                     if let update = session.takeUpdate(at: at) { self.record([update]) }
+                    self.metrics.acked()
                     done(nil)
                 } catch {
                     done(error)
@@ -219,7 +226,10 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     package var isDraining: Bool { self.draining.load(ordering: .relaxed) }
 
     package func publish(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) {
-        self.store.append(requests, done: done)
+        self.store.append(requests) { [metrics] outcomes in
+            metrics.published(outcomes)
+            done(outcomes)
+        }
     }
 
     package func recall(

@@ -49,17 +49,32 @@ package struct Server: Service {
     ///
     /// - Throws: what keeps it from starting, as a sentence.
     package func run() async throws {
-        let store = try StoreSetup.open(self.configuration, logger: self.logger)
+        self.logger.info(
+            "starting",
+            metadata: [
+                "version": "\(BuildInfo.version)", "data": "\(self.configuration.dataFolder)",
+                "durability": "\(self.configuration.durability.rawValue)", "loops": "\(UsableCores.count)",
+            ])
+        let edge = try EdgeSetup.make(self.configuration, logger: self.logger)
+        let instruments = Instruments(isTLS: self.configuration.tls != nil)
+        let store = try StoreSetup.open(self.configuration, logger: self.logger, metrics: instruments.store)
+        instruments.watch(store.log)
+        if store.log.wasUnclean {
+            self.logger.notice("the last run did not stop cleanly", metadata: ["messages": "\(store.log.gauges.messages)"])
+        }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: UsableCores.count)
         let loops = Array(group.makeIterator()).map { $0 as any EventLoop }
         let clock = NodeClock(
             now: { store.clock.now() }, wall: { ServerClock.wallMs() },
             random: { UInt64.random(in: .min ... .max) })
         let node = Node(
-            store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger)
+            store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
+            metrics: instruments.node)
+        node.startProbes()
         let services = HTTPServices(
-            gateway: node, desk: node, limits: self.configuration.limits, isDev: self.configuration.isDev,
-            isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger)
+            gateway: node, desk: node, limits: self.configuration.limits, edge: edge, isDev: self.configuration.isDev,
+            isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger,
+            metrics: instruments.http, metricsText: { instruments.text }, isMetricsOpen: self.configuration.metricsOpen)
         let listener: HTTPListener
         do {
             listener = try await HTTPListener.start(
@@ -73,10 +88,21 @@ package struct Server: Service {
         }
         let port = listener.address?.port ?? self.configuration.port
         let host = self.configuration.host.contains(":") ? "[\(self.configuration.host)]" : self.configuration.host
-        self.logger.info("listening", metadata: ["host": "\(host)", "port": "\(port)", "dev": "\(self.configuration.isDev)"])
-        self.onListening("http://\(host):\(port)")
+        self.logger.info(
+            "ready",
+            metadata: [
+                "address": "\(host):\(port)", "tls": "\(edge.tls != nil)", "dev": "\(self.configuration.isDev)",
+            ])
+        if let line = FirstSteps.line(self.configuration) { self.logger.warning("\(line)") }
+        let refusals = Task { await RefusalLog(instruments, logger: self.logger).run() }
+        self.onListening("\(edge.tls == nil ? "http" : "https")://\(host):\(port)")
+        ServiceManager.notify("READY=1")
+        let renewal = EdgeSetup.renewal(of: edge.tls, logger: self.logger)
         try? await gracefulShutdown()
+        ServiceManager.notify("STOPPING=1")
+        renewal.cancel()
         await self.drain(node: node, listener: listener)
+        refusals.cancel()
         await Self.stop(store, logger: self.logger)
         try await group.shutdownGracefully()
         self.logger.info("stopped")

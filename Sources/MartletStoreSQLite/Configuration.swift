@@ -88,6 +88,13 @@ package struct ClockSample: Equatable, Sendable {
         self.bootMs = bootMs
         self.bootID = bootID
     }
+
+    /// As it is kept: both times and the name, with spaces between.
+    init?(text: String) {
+        let parts = text.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false)
+        guard parts.count == 3, let server = Int64(parts[0]), let boot = Int64(parts[1]) else { return nil }
+        self.init(serverMs: server, bootMs: boot, bootID: String(parts[2]))
+    }
 }
 
 /// Why a store cannot be opened: one plain sentence for the operator.

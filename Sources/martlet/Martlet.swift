@@ -1,4 +1,5 @@
 import ArgumentParser
+import MartletServer
 
 /// The one program: server and client.
 @main struct Martlet: AsyncParsableCommand {
@@ -13,14 +14,16 @@ import ArgumentParser
               martlet publish --user alice '{"hello":"world"}'
             """,
         version: Version.text,
-        subcommands: [Serve.self, Publish.self, Subscribe.self, Version.self]
+        subcommands: [
+            Serve.self, Config.self, Publish.self, Subscribe.self, Backup.self, Restore.self, DoctorCommand.self, Version.self,
+        ]
     )
 }
 
 /// `martlet version`.
 struct Version: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Print the version.")
-    static let text = "martlet 0.1.0"
+    static let text = "martlet \(BuildInfo.version)"
 
     func run() throws {
         try Output.line(Self.text.utf8)

@@ -25,6 +25,9 @@ enum Output {
         _ = self.write(Array("martlet: \(text)\n".utf8), to: 2)
     }
 
+    /// Writes over the line that a terminal shows on standard error.
+    static func inPlace(_ text: String) { _ = self.write(Array("\r\(text)\u{1B}[K".utf8), to: 2) }
+
     /// Whether nobody reads standard output any more; known without writing only for pipes and sockets.
     static var isClosed: Bool {
         var state = pollfd(fd: 1, events: 0, revents: 0)

@@ -16,17 +16,10 @@ def run(*arguments, timeout=20):
     return subprocess.run([binary(), *arguments], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
 
 
-def test_refuses_to_start_without_dev(tmp_path):
-    result = run("serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"))
-    assert result.returncode == 64
-    assert "--dev" in result.stderr
-    assert not (tmp_path / "data").exists()
-
-
 def test_dev_refuses_to_listen_to_the_network(tmp_path):
     for address in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0"):
         result = run("serve", "--dev", "--listen", address, "--data", str(tmp_path / "data"))
-        assert result.returncode == 64, address
+        assert result.returncode == 1, address
         assert "loopback" in result.stderr.lower()
 
 
@@ -222,76 +215,6 @@ def test_a_second_signal_or_ctrl_c_ends_it_too(tmp_path):
         assert server.wait(15) == 0
     finally:
         server.stop()
-
-
-# ---------------------------------------------------------------- no space left
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small tmpfs needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"no tmpfs here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_full_disk_refuses_publishes_keeps_sessions_and_recovers(small_disk):
-    server = Server(small_disk / "data")
-    server.log = small_disk.parent / "server.log"
-    server.start()
-    try:
-        with WebSocket(server, "alice", "d1") as client:
-            server.publish("alice", data="fits")
-            client.next()
-            client.acknowledge()
-            with open(small_disk / "ballast", "wb") as ballast:
-                try:
-                    while True:
-                        ballast.write(b"x" * 65536)
-                        ballast.flush()
-                except OSError:
-                    pass
-            accepted, refused = 0, None
-            for n in range(3000):
-                answer = server.post({"to": {"user": "alice"}, "data": "x" * 10_000, "priority": "low"})
-                if answer.status_code != 202:
-                    refused = answer
-                    break
-                accepted += 1
-                client.next()
-                client.send({"ack": client.last["seq"]})
-            assert refused is not None, "the disk never filled"
-            assert refused.status_code == 503
-            assert refused.json()["error"]["code"] == "store_unavailable"
-            assert refused.headers["retry-after"] == "1"
-            assert server.get("/healthz").status_code == 200
-            ready = server.get("/readyz")
-            assert (ready.status_code, ready.json()["status"]) == (503, "store_unavailable")
-            client.send({"ping": "alive"})
-            assert client.notice("pong") == "alive"
-            with RawSSE(server, "alice", "d1"):  # a known device may still connect
-                pass
-            os.unlink(small_disk / "ballast")
-            wait_until(lambda: server.post({"to": {"user": "bob"}, "data": "probe"}).status_code == 202, 10, "recovery")
-            wait_until(lambda: server.get("/readyz").status_code == 200, 5, "readiness")
-            server.publish("alice", data="after", priority="high")
-            with RawSSE(server, "alice", "d1") as again:
-                wait_for(again, "after")
-        server.kill9()
-        server.restart()
-        assert server.get("/readyz").status_code == 200
-    finally:
-        server.stop()
-
-
-def wait_for(client, data):
-    while client.next()["data"] != data:
-        pass
 
 
 def test_many_connections_do_not_keep_the_port(server):

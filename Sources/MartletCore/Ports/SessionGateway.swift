@@ -8,6 +8,13 @@ package enum AckMode: String, Sendable {
     case none
 }
 
+/// How a session's messages travel; for people and metrics, it decides nothing.
+package enum TransportKind: UInt8, CaseIterable, Sendable {
+    case sse, ramen, websocket, poll
+
+    package var name: String { "\(self)" }
+}
+
 /// What a client asks for when it connects, on any transport. Checked by the transport against ``Limits``.
 package struct Hello: Sendable {
     package var app: AppID
@@ -32,6 +39,7 @@ package struct Hello: Sendable {
     package var isPoll: Bool
     /// A short poll: never takes over a live session.
     package var beside: Bool
+    package var transport = TransportKind.sse
 
     package init(app: AppID, user: String?, device: String?, ackMode: AckMode, limits: Limits) {
         self.app = app

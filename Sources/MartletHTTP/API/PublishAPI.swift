@@ -14,11 +14,11 @@ enum PublishAPI {
     static func publish(_ request: FrontRequest, front: FrontHandler) {
         let services = front.services
         guard services.isDev else {
-            front.respond(WireError(.unauthorized, "Publishing needs an API key."))
+            Self.refuse(WireError(.unauthorized, "Publishing needs an API key."), front)
             return
         }
         guard !services.desk.isDraining else {
-            front.respond(WireError(.draining, "The server is shutting down: publish again in a moment."))
+            Self.refuse(WireError(.draining, "The server is shutting down: publish again in a moment."), front)
             return
         }
         if let coding = request.head.headers.first(name: "content-encoding"), coding.lowercased() != "identity" {
@@ -33,6 +33,12 @@ enum PublishAPI {
         }
     }
 
+    /// Answers with an error before anything came to the store; a batch that is refused as a whole counts as one.
+    private static func refuse(_ error: WireError, _ front: FrontHandler) {
+        front.services.metrics.refusedPublishes()
+        front.respond(error)
+    }
+
     // MARK: One
 
     private static func publishOne(_ request: FrontRequest, _ parser: PublishParser, front: FrontHandler) {
@@ -45,7 +51,7 @@ enum PublishAPI {
                 try parser.parse(bytes, idempotencyKey: key)
             }
         } catch {
-            front.respond(error)
+            Self.refuse(error, front)
             return
         }
         let bound = NIOLoopBound(front, eventLoop: loop)
@@ -119,13 +125,14 @@ enum PublishAPI {
             }
             batch = try request.body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in try Self.parse(bytes, parser) }
         } catch {
-            front.respond(error)
+            Self.refuse(error, front)
             return
         }
         let errors = batch.errors
         let requests = batch.requests
+        front.services.metrics.refusedPublishes(errors.count - requests.count)
         guard !errors.isEmpty else {
-            front.respond(WireError(.badRequest, "The batch is empty: send one JSON message a line."))
+            Self.refuse(WireError(.badRequest, "The batch is empty: send one JSON message a line."), front)
             return
         }
         guard !requests.isEmpty else {

@@ -35,6 +35,7 @@ final class PollClient: LiveClient {
             hello.windowMessages = try parser.number("limit", default: limits.windowMessages, 1...limits.windowMessagesMax)
             hello.heartbeatMs = Int64(max(1, wait)) * 1_000
             hello.isPoll = true
+            hello.transport = .poll
             hello.beside = wait == 0
             let client = PollClient(
                 front: front, waits: wait > 0, known: request.head.headers.first(name: "if-none-match"))

@@ -13,6 +13,7 @@ final class SSEConnection: StreamConnection, LiveClient {
 
     private let services: HTTPServices
     let state: LoopState
+    let peer: Peer
     /// Let go once the session is open.
     private var hello: HelloBox?
     private let encoder: SSEEncoder
@@ -25,6 +26,7 @@ final class SSEConnection: StreamConnection, LiveClient {
     private init(front: FrontHandler, hello: Hello, encoder: SSEEncoder) {
         self.services = front.services
         self.state = front.state
+        self.peer = front.peer
         self.hello = HelloBox(hello)
         self.encoder = encoder
     }
@@ -48,6 +50,7 @@ final class SSEConnection: StreamConnection, LiveClient {
         try request.query.allow(HelloParser.streaming + ["seq"])
         _ = try parser.requiredDevice()
         var hello = try parser.hello(ackMode: .none)
+        hello.transport = .ramen
         hello.ackMode = .none
         hello.cursor = nil
         hello.ramenSeq = try parser.ramenSeq()
@@ -92,6 +95,7 @@ final class SSEConnection: StreamConnection, LiveClient {
     }
 
     func refused(_ error: WireError) {
+        self.services.metrics.refused(error.code)
         self.end { RawResponse.write(error, to: &$0) }
     }
 

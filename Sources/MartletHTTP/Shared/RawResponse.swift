@@ -5,7 +5,7 @@ import NIOCore
 enum RawResponse {
     static func write(_ error: WireError, to buffer: inout ByteBuffer) {
         let body = ErrorJSON.buffer(error)
-        let retry = error.code.isTemporary ? "retry-after: 1\r\n" : ""
+        let retry = error.retryAfterSeconds.map { "retry-after: \($0)\r\n" } ?? ""
         buffer.writeString(
             "HTTP/1.1 \(error.code.status) \(Self.reason(error.code.status))\r\ncontent-type: application/json\r\n"
                 + "content-length: \(body.readableBytes)\r\nconnection: close\r\n\(retry)\r\n")
@@ -19,6 +19,12 @@ enum RawResponse {
         case 401: "Unauthorized"
         case 403: "Forbidden"
         case 404: "Not Found"
+        case 405: "Method Not Allowed"
+        case 408: "Request Timeout"
+        case 413: "Content Too Large"
+        case 429: "Too Many Requests"
+        case 431: "Request Header Fields Too Large"
+        case 500: "Internal Server Error"
         case 503: "Service Unavailable"
         default: "Error"
         }

@@ -23,6 +23,7 @@ final class WebSocketConnection: StreamConnection {
 
     let services: HTTPServices
     let state: LoopState
+    let peer: Peer
     private let role: Role
     /// Let go once the session is open.
     private var hello: HelloBox?
@@ -43,6 +44,7 @@ final class WebSocketConnection: StreamConnection {
     ) {
         self.services = front.services
         self.state = front.state
+        self.peer = front.peer
         self.role = role
         self.hello = hello.map { HelloBox($0) }
         self.answer = answer
@@ -55,6 +57,7 @@ final class WebSocketConnection: StreamConnection {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         var hello = try parser.hello(ackMode: .explicit)
         hello.seesClient = true
+        hello.transport = .websocket
         let visible = try parser.visibleHeartbeat()
         return WebSocketConnection(
             front: front, role: .session(visibleHeartbeat: visible), hello: hello, answer: answer,
@@ -112,6 +115,7 @@ final class WebSocketConnection: StreamConnection {
     func refuse(_ error: WireError) {
         guard !self.isClosing else { return }
         self.isClosing = true
+        self.services.metrics.refused(error.code)
         self.output.append(256) { RawResponse.write(error, to: &$0) }
         self.finishOutput()
     }

@@ -5,11 +5,14 @@ final class Connection {
     let handle: OpaquePointer
     private(set) var isOpen = true
 
-    /// - Parameter vfs: the name of a registered file system; nil is SQLite's own.
-    init(path: String, readOnly: Bool = false, vfs: String? = nil) throws(SQLiteError) {
+    /// - Parameters:
+    ///   - isFrozen: nobody writes to the file, so SQLite reads it without locks and without files beside it.
+    ///   - vfs: the name of a registered file system; nil is SQLite's own.
+    init(path: String, readOnly: Bool = false, isFrozen: Bool = false, vfs: String? = nil) throws(SQLiteError) {
         var handle: OpaquePointer?
-        let flags = (readOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_NOMUTEX
-        let code = sqlite3_open_v2(path, &handle, flags, vfs)
+        var flags = (readOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_NOMUTEX
+        if isFrozen { flags |= SQLITE_OPEN_URI }
+        let code = sqlite3_open_v2(isFrozen ? Self.frozenURI(path) : path, &handle, flags, vfs)
         guard code == SQLITE_OK, let handle else {
             let message = handle.map { String(cString: sqlite3_errmsg($0)) } ?? "out of memory"
             sqlite3_close_v2(handle)
@@ -21,6 +24,20 @@ final class Connection {
     }
 
     deinit { self.close() }
+
+    /// `file:` with the path escaped, and SQLite's word for a file that does not change.
+    private static func frozenURI(_ path: String) -> String {
+        var uri = Array("file:".utf8)
+        for byte in path.utf8 {
+            switch byte {
+            case UInt8(ascii: "?"): uri += Array("%3f".utf8)
+            case UInt8(ascii: "#"): uri += Array("%23".utf8)
+            case UInt8(ascii: "%"): uri += Array("%25".utf8)
+            default: uri.append(byte)
+            }
+        }
+        return String(decoding: uri, as: UTF8.self) + "?immutable=1"
+    }
 
     /// Closes it. Statements of it must not be used afterwards.
     func close() {
@@ -65,6 +82,18 @@ final class Connection {
         let code = sqlite3_wal_checkpoint_v2(self.handle, nil, mode, &log, &moved)
         if code != SQLITE_OK { throw self.error(code) }
         return (log, moved)
+    }
+
+    /// Moves the whole log into the database file, and waits for others that read.
+    ///
+    /// - Parameter isOptional: whether the log may stay, flushed, while somebody reads for long (a backup). It may
+    ///   unless the database file is written without flushes.
+    func emptyLog(isOptional: Bool) throws(SQLiteError) {
+        if isOptional { sqlite3_busy_timeout(self.handle, 500) }
+        defer { sqlite3_busy_timeout(self.handle, 5_000) }
+        do {
+            try self.checkpoint(SQLITE_CHECKPOINT_TRUNCATE)
+        } catch  where isOptional && error.primaryCode == SQLITE_BUSY {}
     }
 
     func error(_ code: Int32) -> SQLiteError {

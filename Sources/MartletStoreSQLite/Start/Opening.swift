@@ -20,6 +20,10 @@ struct Opening {
 
     init(_ configuration: SQLiteStoreConfiguration, random: () -> UInt64) throws(StoreStartError) {
         let path = configuration.folder + "/" + SQLiteStore.fileName
+        guard Files.exists(path) || !Files.exists(configuration.folder + "/" + StoreRestore.stagingName) else {
+            throw StoreStartError(
+                "A restore into \(configuration.folder) did not get to its end: run martlet restore once more, with --force.")
+        }
         do {
             self = try Opening(path, configuration, random)
         } catch let error as StoreStartError {
@@ -53,6 +57,8 @@ struct Opening {
             check.reset()
         }
         try Migrations.run(on: db)
+        // Somebody put a backup here by hand: without a new epoch, positions of what came after it would lie.
+        if try BackupFile.isBackup(db) { try NewHistory.begin(on: db, random: random) }
         try self.init(db, configuration, random)
     }
 
@@ -91,7 +97,7 @@ struct Opening {
         }
         try db.execute("COMMIT")
         // From the log into the file: a lost log must not bring "clean" back.
-        try db.checkpoint(SQLITE_CHECKPOINT_TRUNCATE)
+        try db.emptyLog(isOptional: configuration.durability != .memory)
         try db.execute("PRAGMA synchronous = \(configuration.durability.pragma)")
 
         let indexed = UInt64(meta["indexed"] ?? "") ?? 0
@@ -105,8 +111,17 @@ struct Opening {
         self.db = db
         self.epoch = epoch
         self.shared = Shared(
-            memtable: memtable, uncleanEnd: UInt64(bitPattern: uncleanEnd), uncleanRun: uncleanRun, run: run + 1)
-        self.clock = (meta["clock"] ?? "").isEmpty ? nil : Self.clock(meta["clock"] ?? "")
+            memtable: memtable, uncleanEnd: UInt64(bitPattern: uncleanEnd), uncleanRun: uncleanRun, run: run + 1,
+            messages: try Self.messages(db, meta["messages"], wasUnclean: self.wasUnclean))
+        self.clock = meta["clock"].flatMap(ClockSample.init(text:))
+    }
+
+    /// How many messages have not expired. What was kept at the last stop, or in the second before an unclean one; then it
+    /// is counted, unless that would take long.
+    private static func messages(_ db: Connection, _ kept: String?, wasUnclean: Bool) throws -> Int {
+        let pages = try db.integer("PRAGMA page_count") ?? 0
+        if let kept, let count = Int(kept), !wasUnclean || pages * 4_096 > Self.checkedBytes { return count }
+        return Int(try db.integer("SELECT count(*) FROM body") ?? 0)
     }
 
     private static func meta(_ db: Connection) throws -> [String: String] {
@@ -114,12 +129,6 @@ struct Opening {
         let select = try db.prepare("SELECT key, CAST(value AS TEXT) FROM meta")
         while try select.step() { meta[select.text(0) ?? ""] = select.text(1) ?? "" }
         return meta
-    }
-
-    private static func clock(_ text: String) -> ClockSample? {
-        let parts = text.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false)
-        guard parts.count == 3, let server = Int64(parts[0]), let boot = Int64(parts[1]) else { return nil }
-        return ClockSample(serverMs: server, bootMs: boot, bootID: String(parts[2]))
     }
 
     private static func unindexed(_ db: Connection, after offset: UInt64) throws -> [Indexer.Item] {

@@ -71,6 +71,9 @@ struct Group {
     var indexedUpTo: UInt64?
     var expiryDrained = false
     var sweepPosition: Int64?
+    /// For the metrics: messages cleared at their expiry, and pushed out of full inboxes.
+    var expired = 0
+    var dropped = 0
     var completions: [Completion] = []
 
     enum Completion {

@@ -32,6 +32,7 @@ final class Writer: @unchecked Sendable {
     let environment: SQLiteStoreEnvironment
     let checkpointer: Checkpointer
     let logger: Logger
+    let metrics: StoreMetrics
     let reportMs: Int64
 
     var ids: IDGenerator
@@ -68,7 +69,7 @@ final class Writer: @unchecked Sendable {
 
     init(
         shared: Shared, db: Connection, configuration: SQLiteStoreConfiguration, environment: SQLiteStoreEnvironment,
-        checkpointer: Checkpointer, logger: Logger, lastID: MessageID?, unindexed: [Indexer.Item]
+        checkpointer: Checkpointer, logger: Logger, metrics: StoreMetrics, lastID: MessageID?, unindexed: [Indexer.Item]
     ) throws {
         self.shared = shared
         self.db = db
@@ -77,6 +78,7 @@ final class Writer: @unchecked Sendable {
         self.environment = environment
         self.checkpointer = checkpointer
         self.logger = logger
+        self.metrics = metrics
         self.logBound = configuration.logBytes
         self.reportMs = Int64(configuration.limits.reportSeconds) * 1_000
         self.ids = IDGenerator(after: lastID)
@@ -190,7 +192,9 @@ final class Writer: @unchecked Sendable {
     func commit(_ group: inout Group) throws(SQLiteError) {
         guard group.inTransaction else { return }
         group.committing = true
+        let start = monotonicNs()
         try self.sql.commit.run()
+        self.metrics.committed(group, nanoseconds: monotonicNs() - start)
         group.wrote = sqlite3_total_changes(self.db.handle) != group.changesBefore
     }
 }
