@@ -51,7 +51,8 @@ package protocol LogStore: AnyObject, Sendable {
     /// Notes that a device connects, creating its record if there is none, and returns the record.
     ///
     /// A record that is new, or bound to another user than before, is durable before `done` is called.
-    /// A known record can be opened while the store cannot write.
+    /// A known record can be opened while the store cannot write; it then has the sequence numbers that are left, which may
+    /// be none.
     func openDevice(_ request: DeviceOpening, done: @escaping @Sendable (Result<DeviceRecord, StoreError>) -> Void)
 
     /// Takes positions and delivery times. Seen by `openDevice` and `status` at once; written within a second, or as soon
