@@ -47,10 +47,12 @@ final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     private func refuse(_ context: ChannelHandlerContext) {
         self.services.edge.gate.refused(self.peer.address, why: "the address has as many as it may")
+        self.services.metrics.refused(.tooManyConnections)
         guard self.services.edge.tls == nil else {
             context.close(promise: nil)
             return
         }
+        self.services.metrics.refused(HTTPListener.tooManyOfAddress.code)
         var buffer = ByteBuffer()
         RawResponse.write(HTTPListener.tooManyOfAddress, to: &buffer)
         let promise = context.eventLoop.makePromise(of: Void.self)

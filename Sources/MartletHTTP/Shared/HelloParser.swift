@@ -46,11 +46,7 @@ struct HelloParser {
 
     /// `heartbeat=` in seconds, taken into the limits.
     func heartbeat(default own: Int64) throws(WireError) -> Int64 {
-        guard let text = self.query["heartbeat"] else { return own }
-        guard text.utf8.allSatisfy({ isDigit($0) || $0 == UInt8(ascii: ".") }), let seconds = Double(text), seconds > 0, seconds <= 1e6 else {
-            throw WireError(.badRequest, "'heartbeat' must be a number of seconds such as 25 or 2.5.")
-        }
-        return min(max(Int64(seconds * 1_000), self.services.limits.heartbeatMinMs), self.services.limits.heartbeatMaxMs)
+        try self.query.seconds("heartbeat", default: own, self.services.limits.heartbeatMinMs...self.services.limits.heartbeatMaxMs)
     }
 
     /// Whether JavaScript must see heartbeats.
@@ -64,10 +60,7 @@ struct HelloParser {
 
     /// RAMEN's `seq`, and the number of a `Last-Event-ID` if that is larger.
     func ramenSeq() throws(WireError) -> UInt64 {
-        guard let text = self.query["seq"], text.utf8.allSatisfy(isDigit), let seq = UInt64(text) else {
-            throw WireError(.badRequest, "'seq' must be the largest sequence number seen, or 0.")
-        }
-        return max(seq, self.headers.first(name: "last-event-id").flatMap { UInt64($0) } ?? 0)
+        try self.query.seq(lastEventID: self.headers.first(name: "last-event-id"))
     }
 }
 
@@ -80,5 +73,3 @@ extension Caller {
         return device
     }
 }
-
-private func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }
