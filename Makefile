@@ -1,5 +1,5 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench openapi
+.PHONY: menu run test check fmt conformance simulate crash bench openapi testssl slowhttp
 
 SEEDS ?= 200000
 ROUNDS ?= 500
@@ -34,3 +34,9 @@ bench: ## the figures of docs/performance.md
 
 openapi: ## a longer check of api/openapi.yaml against the server: make openapi SECONDS=600
 	@scripts/openapi check $(SECONDS)
+
+testssl: ## testssl.sh against the built server (about 3 minutes)
+	@scripts/testssl
+
+slowhttp: ## slowhttptest's three modes, with bystanders timed: make slowhttp SECONDS=60
+	@scripts/slowhttp $(SECONDS)
