@@ -1,132 +1,233 @@
-"""The PROXY protocol and X-Forwarded-For: a client's address from those who may say it, and from nobody else."""
+"""The examples of deploy/nginx, deploy/haproxy and deploy/caddy, run by the real programs before the real server.
 
+Only ports, paths and the host's name are replaced in the files.
+"""
+
+import contextlib
+import json
+import re
+import shutil
 import socket
-import struct
+import ssl
+import subprocess
+import time
+from pathlib import Path
 
+import httpx
 import pytest
+import websockets.sync.client
 
-from test_hostile_http import Wire, request
-from test_limits import ending, error, limited  # noqa: F401
-from tls import client_context, make_pair, tls_options
+from server import ROOT, Server, unique, wait_until
 
-V2 = b"\r\n\r\n\x00\r\nQUIT\n"
-
-
-def v2(address: str, extra: bytes = b"") -> bytes:
-    if ":" in address:
-        family, rest = 0x21, socket.inet_pton(socket.AF_INET6, address) + socket.inet_pton(socket.AF_INET6, "::1") + struct.pack(">HH", 1, 2)
-    else:
-        family, rest = 0x11, socket.inet_aton(address) + socket.inet_aton("127.0.0.1") + struct.pack(">HH", 1, 2)
-    return V2 + bytes([0x21, family]) + struct.pack(">H", len(rest + extra)) + rest + extra
+DEPLOY = ROOT / "deploy"
+NAME = "push.example.com"
 
 
-HEALTH = request("GET", "/healthz")
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
-@pytest.mark.parametrize("head", [
-    b"PROXY TCP4 203.0.113.9 127.0.0.1 4711 80\r\n", b"PROXY TCP6 2001:db8::9 ::1 4711 80\r\n", b"PROXY UNKNOWN\r\n", v2("203.0.113.9"),
-    v2("2001:db8::9"), v2("203.0.113.9", b"\x04\x00\x03abc"), V2 + b"\x20\x00\x00\x00",
-], ids=["v1-4", "v1-6", "v1-unknown", "v2-4", "v2-6", "v2-extra", "v2-local"])
-def test_a_proxy_header_comes_before_the_request(limited, head):
-    server = limited("--proxy-protocol", "--trusted-proxies", "127.0.0.0/8")
-    with Wire(server) as whole, Wire(server) as pieces:
-        whole.send(head + HEALTH)
-        assert whole.answer()[0] == 200
-        for byte in head + HEALTH:
-            pieces.send(bytes([byte]))
-        assert pieces.answer()[0] == 200
+def replaced(text: str, *pairs: tuple[str, str]) -> str:
+    for before, after in pairs:
+        assert before in text, f"the example no longer holds {before!r}"
+        text = text.replace(before, after)
+    return text
 
 
-@pytest.mark.parametrize("head", [
-    HEALTH, b"PROXY TCP4 203.0.113.9 127.0.0.1 4711\r\n", b"PROXY TCP4 nonsense 127.0.0.1 1 2\r\n", b"PROXY " + b"x" * 300 + b"\r\n",
-    V2 + b"\x21\x11\xff\xff", V2 + b"\x21\x11\x00\x04abcd", V2 + b"\x31\x11\x00\x0c" + b"a" * 12, b"\x00" * 50, b"\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-    b"\x16\x03\x01\x00\x05hello",
-], ids=["none", "short", "no-address", "long", "v2-huge", "v2-short", "v2-version", "zeros", "lines", "tls"])
-def test_without_a_proxy_header_the_connection_ends(limited, head):
-    server = limited("--proxy-protocol", "--trusted-proxies", "127.0.0.0/8")
-    with Wire(server) as wire:
-        wire.send(head + HEALTH)
-        assert ending(wire) == b""
-    with Wire(server) as good:
-        good.send(v2("203.0.113.9") + HEALTH)
-        assert good.answer()[0] == 200
+def nginx(folder: Path, port: int, upstream: int, names: dict) -> list[str]:
+    site = replaced(
+        (DEPLOY / "nginx" / "martlet.conf").read_text(), ("127.0.0.1:8080", f"127.0.0.1:{upstream}"),
+        ("listen 443", f"listen 127.0.0.1:{port}"), ("/etc/ssl/martlet/fullchain.pem", names["certificate"]),
+        ("/etc/ssl/martlet/key.pem", names["key"]), ("/var/log/nginx", str(folder)))
+    (folder / "site.conf").write_text(site)
+    temporary = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    (folder / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/proxy.log;\n"
+        f"events {{ worker_connections 1024; }}\nhttp {{ {temporary} include {folder}/site.conf; }}\n")
+    return ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
 
 
-def test_only_trusted_proxies_may_connect_with_the_proxy_protocol(limited):
-    server = limited("--proxy-protocol", "--trusted-proxies", "127.9.9.0/24")
-    with Wire(server) as stranger, Wire(server, source="127.9.9.1") as proxy:
-        try:
-            stranger.send(v2("203.0.113.9") + HEALTH)
-        except OSError:
-            pass
-        assert ending(stranger) == b""
-        proxy.send(v2("203.0.113.9") + HEALTH)
-        assert proxy.answer()[0] == 200
-    assert "not a trusted proxy" in server.log.read_text()
+def haproxy(folder: Path, port: int, upstream: int, names: dict, proxy_protocol: bool = False) -> list[str]:
+    config = replaced(
+        (DEPLOY / "haproxy" / "haproxy.cfg").read_text(), ("127.0.0.1:8080 check", f"127.0.0.1:{upstream} check"),
+        ("bind :443", f"bind 127.0.0.1:{port}"), ("/etc/ssl/martlet/both.pem", names["both"]),
+        ("maxconn 100000", "maxconn 1000"))
+    if proxy_protocol:
+        config = replaced(config, ("    server one", "    http-reuse never\n    server one"), ("check\n", "check send-proxy-v2\n"))
+        config = config.replace("    http-request set-header X-Forwarded-For %[src]\n", "")
+    (folder / "haproxy.cfg").write_text(config)
+    return ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
 
 
-def test_the_proxied_address_is_counted(limited):
-    server = limited("--proxy-protocol", "--trusted-proxies", "127.0.0.0/8", "--limits-connections-per-address", "2")
-    held = [Wire(server).send(v2("203.0.113.9") + HEALTH) for _ in range(2)]
-    assert [wire.answer()[0] for wire in held] == [200, 200]
-    with Wire(server) as third, Wire(server) as other:
-        third.send(v2("203.0.113.9") + HEALTH)
-        assert error(third.answer()[1]) == "too_many_connections"
-        other.send(v2("203.0.113.8") + HEALTH)
-        assert other.answer()[0] == 200
-    for wire in held:
-        wire.close()
+def haproxy_with_proxy_protocol(folder: Path, port: int, upstream: int, names: dict) -> list[str]:
+    return haproxy(folder, port, upstream, names, proxy_protocol=True)
 
 
-def test_a_proxy_header_comes_before_tls(limited, tmp_path):
-    server = limited("--proxy-protocol", "--trusted-proxies", "127.0.0.0/8", *tls_options(make_pair(tmp_path)))
-    plain = server.connect()
-    plain.sendall(v2("203.0.113.9"))
-    with client_context().wrap_socket(plain, server_hostname="localhost") as secure:
-        secure.sendall(HEALTH)
-        assert secure.recv(65536).startswith(b"HTTP/1.1 200")
+def caddy(folder: Path, port: int, upstream: int, names: dict) -> list[str]:
+    # The certificate that it would fetch is handed to it, and its administration and its port 80 are off.
+    site = replaced(
+        (DEPLOY / "caddy" / "Caddyfile").read_text(), ("127.0.0.1:8080", f"127.0.0.1:{upstream}"),
+        (NAME + " {", f"https://{NAME}:{port} {{\n\tbind 127.0.0.1\n\ttls {names['certificate']} {names['key']}"))
+    (folder / "Caddyfile").write_text(replaced(site, ("\tgrace", "\tadmin off\n\tauto_https disable_redirects\n\tgrace")))
+    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
 
 
-def streams(server, *headers: str) -> Wire:
-    return Wire(server).send(request("GET", "/v1/sse?user=forwarded", *headers))
+PROXIES = {
+    "nginx": (nginx, []), "haproxy": (haproxy, []), "haproxy-proxy-protocol": (haproxy_with_proxy_protocol, ["--proxy-protocol"]),
+    "caddy": (caddy, []),
+}
 
 
-def test_forwarded_addresses_of_trusted_proxies_are_counted(limited):
-    server = limited("--trusted-proxies", "127.0.0.0/8,10.0.0.0/8", "--limits-connections-per-address", "2")
-    held = []
-    # What the client wrote itself, left of what the proxies wrote, does not make it another.
-    for forwarded in ("203.0.113.9", "1.1.1.1, 203.0.113.9, 10.0.0.7"):
-        held.append(streams(server, f"X-Forwarded-For: {forwarded}"))
-        assert held[-1].head().status == 200
-    refused = streams(server, "X-Forwarded-For: 2.2.2.2", "X-Forwarded-For: 203.0.113.9")
-    status, body = refused.answer()
-    assert (status, error(body)) == (503, "too_many_connections")
-    # The proxy's connection itself goes on, for another client.
-    refused.send(request("GET", "/healthz", "X-Forwarded-For: 203.0.113.8"))
-    assert refused.answer()[0] == 200
-    other = streams(server, "X-Forwarded-For: 203.0.113.8")
-    assert other.head().status == 200
-    for wire in (*held, refused, other):
-        wire.close()
+@pytest.fixture(scope="module")
+def names(tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("certificate")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True, timeout=30)
+    (folder / "both.pem").write_text(certificate.read_text() + key.read_text())
+    return {"certificate": str(certificate), "key": str(key), "both": str(folder / "both.pem")}
 
 
-def test_forwarded_addresses_of_others_do_not_count(limited):
-    server = limited("--trusted-proxies", "10.0.0.0/8", "--limits-connections-per-address", "2")
-    held = [streams(server, f"X-Forwarded-For: 203.0.113.{number}") for number in range(2)]
-    assert [wire.head().status for wire in held] == [200, 200]
-    with Wire(server) as refused:
-        assert error(refused.answer()[1]) == "too_many_connections"
-    for wire in held:
-        wire.close()
+class Proxied:
+    """A server behind a proxy. Clients call it by its name, from an address of their own."""
+
+    def __init__(self, port: int, server: Server, certificate: str):
+        self.port, self.server = port, server
+        self.tls = ssl.create_default_context(cafile=certificate)
+
+    def connect(self, source: str = "127.0.0.1") -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", self.port), 10, source_address=(source, 0))
+        return self.tls.wrap_socket(plain, server_hostname=NAME)
+
+    def request(self, target: str, source: str = "127.0.0.1", body: bytes | None = None, **headers: str):
+        """One request on a connection of its own; returns the open connection and a reader at its head."""
+        connection = self.connect(source)
+        head = f"{'GET' if body is None else 'POST'} {target} HTTP/1.1\r\nHost: {NAME}\r\n"
+        for name, value in headers.items():
+            head += f"{name.replace('_', '-')}: {value}\r\n"
+        if body is not None:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        connection.sendall(head.encode() + b"\r\n" + (body or b""))
+        return connection, connection.makefile("rb")
+
+    def status(self, *arguments, **options) -> int:
+        connection, reader = self.request(*arguments, **options)
+        with connection, reader:
+            return int(reader.readline().split()[1])
 
 
-@pytest.mark.parametrize("value", [
-    "", ",", ", , ,", "unknown", "203.0.113.9:99999", "[2001:db8::1", "::ffff:203.0.113.9", "a" * 5_000, "1.1.1.1," * 1_000, "<script>", "203.0.113.9\t,\t",
-    "\u0661.\u0662.3.4", "-1", "0x7f000001", "203.0.113.9%00", '"203.0.113.9"',
-])
-def test_hostile_forwarded_addresses(limited, value):
-    server = limited("--trusted-proxies", "127.0.0.0/8", "--limits-connections-per-address", "2")
-    for _ in range(3):
-        with Wire(server) as wire:
-            wire.send(f"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {value}\r\n\r\n".encode())
-            assert wire.answer()[0] == 200
+@pytest.fixture(params=PROXIES)
+def proxied(request, tmp_path, names):
+    make, options = PROXIES[request.param]
+    program = request.param.split("-")[0]
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not installed")
+    server = Server(
+        tmp_path / "data", "--trusted-proxies", "127.0.0.1", "--limits-connections-per-address", "1",
+        "--drain-seconds", "1", *(option for option in options if option != "--proxy-protocol"))
+    port = free_port()
+    folder = tmp_path / "proxy"
+    folder.mkdir()
+    # The tests themselves speak to the server directly only where it does not expect a PROXY header.
+    if options:
+        server.options += tuple(options)
+    server.start()
+    log = open(folder / "output.log", "wb")
+    process = subprocess.Popen(
+        make(folder, port, server.port, names), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+        env={"HOME": str(folder), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+    try:
+        result = Proxied(port, server, names["certificate"])
+
+        def answers() -> bool:
+            assert process.poll() is None, (folder / "output.log").read_text()
+            try:
+                return result.status("/healthz", Connection="close") == 200
+            except OSError:
+                return False
+
+        wait_until(answers, 15, f"{request.param} answers")
+        yield result
+    finally:
+        process.kill()
+        process.wait()
+        server.stop()
+
+
+def publish(proxied: Proxied, user: str, data, source: str) -> None:
+    body = json.dumps({"to": {"user": user}, "data": data}).encode()
+    assert proxied.status("/v1/messages", source=source, body=body, Connection="close") == 202
+
+
+def read_until(reader, pattern: bytes) -> bytes:
+    text = b""
+    while not re.search(pattern, text):
+        piece = reader.read1(65_536)
+        assert piece, text
+        text += piece
+    return text
+
+
+def test_messages_arrive_at_once(proxied, user):
+    """SSE is not held back: each message comes before the next is published."""
+    connection, reader = proxied.request(f"/v1/sse?user={user}&device=d", source="127.0.0.2", Accept="text/event-stream")
+    with connection, reader:
+        connection.settimeout(5)
+        assert b" 200" in reader.readline()
+        slowest = 0.0
+        for number in range(20):
+            publish(proxied, user, f"message-{number}", source="127.0.0.3")
+            start = time.monotonic()
+            read_until(reader, b"message-%d\"" % number)
+            slowest = max(slowest, time.monotonic() - start)
+    assert slowest < 1, slowest
+
+
+def test_websocket_works(proxied, user):
+    plain = socket.create_connection(("127.0.0.1", proxied.port), 10, source_address=("127.0.0.2", 0))
+    uri = f"wss://{NAME}/v1/ws?user={user}&device=d&ack=explicit"
+    with websockets.sync.client.connect(uri, sock=plain, ssl=proxied.tls, server_hostname=NAME, proxy=None) as socket_:
+        assert "welcome" in json.loads(socket_.recv(5))
+        publish(proxied, user, "hello", source="127.0.0.3")
+        assert json.loads(socket_.recv(5))["message"]["data"] == "hello"
+
+
+def test_a_batch_of_the_largest_size_passes(proxied, user):
+    line = json.dumps({"to": {"user": user}, "ttl": 0, "data": "x" * 60_000}).encode() + b"\n"
+    body = line * (8_388_608 // len(line))
+    context = proxied.tls
+    with httpx.Client(verify=context, trust_env=False, timeout=30) as client:
+        answer = client.post(
+            f"https://127.0.0.1:{proxied.port}/v1/messages", content=body,
+            headers={"Host": NAME, "Content-Type": "application/x-ndjson"}, extensions={"sni_hostname": NAME})
+    assert answer.status_code == 200 or answer.status_code == 202, answer.text[:300]
+
+
+def test_the_client_s_address_is_the_one_that_counts(proxied, user):
+    """One connection of an address is allowed: the proxy's own is not counted, and no claim of the client is believed."""
+    with contextlib.ExitStack() as streams:
+
+        def open_stream(source: str, device: str, **headers) -> tuple[int, contextlib.ExitStack]:
+            stream = streams.enter_context(contextlib.ExitStack())
+            connection, reader = proxied.request(f"/v1/sse?user={user}&device={device}", source=source, **headers)
+            stream.enter_context(connection)
+            stream.enter_context(reader)
+            return int(reader.readline().split()[1]), stream
+
+        status, first = open_stream("127.0.0.2", "a")
+        assert status == 200
+        assert open_stream("127.0.0.3", "b")[0] == 200, "another address is another client"
+        for claim in ({}, {"X_Forwarded_For": "198.51.100.7"}):
+            assert open_stream("127.0.0.2", "c", **claim)[0] in (429, 503), "a second stream of the first address"
+        first.close()
+
+        def is_free() -> bool:
+            status, stream = open_stream("127.0.0.2", "d")
+            stream.close()
+            return status == 200
+
+        wait_until(is_free, 10, "the address is free again")

@@ -564,6 +564,26 @@ paths:
                 properties: {status: {type: string, enum: [draining, store_unavailable]}}
               example: {status: draining}
 
+  /metrics:
+    get:
+      operationId: metrics
+      tags: [server]
+      summary: The server's numbers as Prometheus text
+      description: |
+        Open in dev mode and with `metricsOpen`; otherwise for a key with the scope `read`. Any query is ignored.
+      security: [{}, {apiKey: []}, {apiKeyHeader: []}]
+      responses:
+        '200':
+          description: The numbers.
+          content:
+            text/plain:
+              schema: {type: string}
+              example: |
+                # TYPE martlet_publishes_total counter
+                martlet_publishes_total 42
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+
   /openapi.yaml:
     get:
       operationId: openapi

@@ -25,6 +25,7 @@ struct ConnectionPipeline: Sendable {
         let address = ClientAddress(channel.remoteAddress)
         guard edge.gate.enter() else {
             edge.gate.refused(address, why: "as many are open as may be")
+            self.services.metrics.refused(.tooManyConnections)
             try operations.addHandler(self.refusal(state, HTTPListener.tooMany))
             return
         }
@@ -41,6 +42,7 @@ struct ConnectionPipeline: Sendable {
             } else if !peer.count() {
                 peer.leave()
                 edge.gate.refused(address, why: "the address has as many as it may")
+                self.services.metrics.refused(.tooManyConnections)
                 try operations.addHandler(self.refusal(state, HTTPListener.tooManyOfAddress))
                 return
             }
