@@ -564,6 +564,30 @@ paths:
                 properties: {status: {type: string, enum: [draining, store_unavailable]}}
               example: {status: draining}
 
+  /metrics:
+    get:
+      operationId: metrics
+      tags: [server]
+      summary: Numbers for Prometheus
+      description: |
+        The text format 0.0.4; docs/metrics.md lists every metric. Open in dev mode and with `metricsOpen`; otherwise it
+        wants a key with the scope `read`. Any query is ignored.
+      security:
+        - apiKey: []
+        - apiKeyHeader: []
+        - {}
+      responses:
+        '200':
+          description: The numbers as they are now.
+          content:
+            text/plain:
+              schema: {type: string}
+              example: |
+                # HELP martlet_store_writable 1 if the last commit went well, 0 if publishes are refused.
+                # TYPE martlet_store_writable gauge
+                martlet_store_writable 1
+        '401': {$ref: '#/components/responses/Unauthorized'}
+
   /openapi.yaml:
     get:
       operationId: openapi
