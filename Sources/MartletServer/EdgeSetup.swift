@@ -31,18 +31,18 @@ enum EdgeSetup {
         let tls = try configuration.tls.map {
             try TLSCertificate(certificate: $0.certificate, key: $0.key, logger: logger)
         }
+        let rate = configuration.apps["default"]?.publishRate ?? 0
         return try HTTPEdge(
             limits: limits, openFiles: openFiles, tls: tls, trustedProxies: configuration.trustedProxies,
-            proxyProtocol: configuration.proxyProtocol, logger: logger)
+            proxyProtocol: configuration.proxyProtocol, appPublishRate: { $0 == .dev ? rate : 0 }, logger: logger)
     }
 
     /// Reads the certificate again on SIGHUP and when its files change, until cancelled.
-    static func renewal(of certificate: TLSCertificate?, logger: Logger) -> Task<Void, Never> {
+    static func renewal(of certificate: TLSCertificate?, hangups: UnixSignalsSequence, logger: Logger) -> Task<Void, Never> {
         Task {
             await withTaskGroup(of: Void.self) { tasks in
                 tasks.addTask {
-                    // Also without a certificate: by default the signal ends the process.
-                    for await _ in await UnixSignalsSequence(trapping: .sighup) {
+                    for await _ in hangups {
                         if let certificate {
                             certificate.reload(why: "SIGHUP")
                         } else {

@@ -1,4 +1,5 @@
 package import Logging
+import MartletAccess
 import MartletCore
 import MartletHTTP
 import MartletNode
@@ -55,6 +56,8 @@ package struct Server: Service {
                 "version": "\(BuildInfo.version)", "data": "\(self.configuration.dataFolder)",
                 "durability": "\(self.configuration.durability.rawValue)", "loops": "\(UsableCores.count)",
             ])
+        // From the first moment: by default the signal ends the process.
+        let hangups = await UnixSignalsSequence(trapping: .sighup)
         let edge = try EdgeSetup.make(self.configuration, logger: self.logger)
         let instruments = Instruments(isTLS: self.configuration.tls != nil)
         let store = try StoreSetup.open(self.configuration, logger: self.logger, metrics: instruments.store)
@@ -67,12 +70,22 @@ package struct Server: Service {
         let clock = NodeClock(
             now: { store.clock.now() }, wall: { ServerClock.wallMs() },
             random: { UInt64.random(in: .min ... .max) })
+        let connections = self.configuration.apps["default"]?.connections ?? 0
         let node = Node(
             store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
-            metrics: instruments.node)
+            metrics: instruments.node, appSessions: { $0 == .dev ? connections : 0 })
         node.startProbes()
+        let access: AccessSetup
+        do {
+            access = try await AccessSetup.start(self.configuration, group: group, logger: self.logger)
+        } catch {
+            await Self.stop(store, logger: self.logger)
+            throw error
+        }
         let services = HTTPServices(
-            gateway: node, desk: node, limits: self.configuration.limits, edge: edge, isDev: self.configuration.isDev,
+            gateway: node, desk: node, gatekeeper: access.service.gatekeeper,
+            origins: OriginPolicy(self.configuration.origins, isDev: self.configuration.isDev),
+            limits: self.configuration.limits, edge: edge, isDev: self.configuration.isDev,
             isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger,
             metrics: instruments.http, metricsText: { instruments.text }, isMetricsOpen: self.configuration.metricsOpen)
         let listener: HTTPListener
@@ -81,6 +94,7 @@ package struct Server: Service {
                 host: self.configuration.host, port: self.configuration.port, services: services, group: group,
                 loops: loops)
         } catch {
+            await access.stop()
             await Self.stop(store, logger: self.logger)
             throw StartError(
                 "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen."
@@ -97,12 +111,14 @@ package struct Server: Service {
         let refusals = Task { await RefusalLog(instruments, logger: self.logger).run() }
         self.onListening("\(edge.tls == nil ? "http" : "https")://\(host):\(port)")
         ServiceManager.notify("READY=1")
-        let renewal = EdgeSetup.renewal(of: edge.tls, logger: self.logger)
+        let renewal = EdgeSetup.renewal(of: edge.tls, hangups: hangups, logger: self.logger)
         try? await gracefulShutdown()
         ServiceManager.notify("STOPPING=1")
         renewal.cancel()
         await self.drain(node: node, listener: listener)
+        await access.stop()
         refusals.cancel()
+        await refusals.value
         await Self.stop(store, logger: self.logger)
         try await group.shutdownGracefully()
         self.logger.info("stopped")

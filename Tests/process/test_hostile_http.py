@@ -303,6 +303,7 @@ def test_disconnects_while_a_session_is_opened(unhurt, user):
 
 
 def test_a_disconnect_while_a_poll_is_held(unhurt, user):
+    before = sockets(unhurt)
     for end in ("close", "reset"):
         wire = Wire(unhurt)
         wire.send(request("GET", f"/v1/poll?user={user}&device=d&wait=60"))
@@ -311,8 +312,10 @@ def test_a_disconnect_while_a_poll_is_held(unhurt, user):
             wire.more()
         getattr(wire, end)()
     # Requests behind a held poll wait, and go with it.
+    wait_until(lambda: sockets(unhurt) <= before, 5, "the others' end")
     wire = Wire(unhurt)
     wire.send(request("GET", f"/v1/poll?user={user}&device=d&wait=60"), request("GET", "/healthz") * 500)
+    wait_until(lambda: sockets(unhurt) > before, 5, "the server's end of the connection")
     wire.close()
 
 

@@ -54,6 +54,16 @@ def test_every_path_of_the_protocol_is_there():
     assert named <= set(DOCUMENT["paths"]), named - set(DOCUMENT["paths"])
 
 
+def test_every_path_of_the_server_is_there():
+    code = "\n".join(file.read_text() for file in (ROOT / "Sources" / "MartletHTTP").rglob("*.swift"))
+    routed = re.findall(r'router\.(get|post|put|delete|patch)\("(/[^"]*)"', code)
+    routed += [(method.lower(), path) for path, method in re.findall(r'case \("(/[^"]+)", \.(GET|POST|PUT|DELETE|PATCH)\)', code)]
+    assert len(routed) >= 12
+    # What only dev mode has.
+    routed = {(method, path) for method, path in routed if path not in ("/", "/dev/echo")}
+    assert routed == {(method, path) for method, path, _ in OPERATIONS}
+
+
 @pytest.mark.parametrize("method, path, operation", OPERATIONS, ids=[operation["operationId"] for _, _, operation in OPERATIONS])
 def test_an_unknown_or_repeated_parameter_is_refused(hub, method, path, operation):
     """OpenAPI cannot say it, and schemathesis does not try it."""

@@ -570,12 +570,9 @@ paths:
       tags: [server]
       summary: Numbers for Prometheus
       description: |
-        The text format 0.0.4; docs/metrics.md lists every metric. Open in dev mode and with `metricsOpen`; otherwise it
+        The text format 0.0.4; docs/metrics.md lists every metric. Open in dev mode and with `metrics.open`; otherwise it
         wants a key with the scope `read`. Any query is ignored.
-      security:
-        - apiKey: []
-        - apiKeyHeader: []
-        - {}
+      security: [{}, {apiKey: []}, {apiKeyHeader: []}]
       responses:
         '200':
           description: The numbers as they are now.
@@ -587,6 +584,7 @@ paths:
                 # TYPE martlet_store_writable gauge
                 martlet_store_writable 1
         '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
 
   /openapi.yaml:
     get:

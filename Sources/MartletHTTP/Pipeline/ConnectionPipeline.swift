@@ -35,7 +35,7 @@ struct ConnectionPipeline: Sendable {
                 guard peer.isTrusted else {
                     peer.leave()
                     edge.gate.refused(address, why: "not a trusted proxy, with the PROXY protocol on")
-                    try operations.addHandler(RefusalHandler(state: state, gate: edge.gate, error: nil))
+                    try operations.addHandler(RefusalHandler(state: state, services: self.services, error: nil))
                     return
                 }
                 try operations.addHandler(ProxyHandler(peer: peer, services: self.services))
@@ -47,7 +47,7 @@ struct ConnectionPipeline: Sendable {
                 return
             }
             if let tls = edge.tls {
-                try operations.addHandler(TLSStart(certificate: tls, state: state, gate: edge.gate))
+                try operations.addHandler(TLSStart(certificate: tls, state: state, services: self.services))
             }
             let bytes = ByteWatch()
             try operations.addHandler(bytes)
@@ -65,6 +65,6 @@ struct ConnectionPipeline: Sendable {
     }
 
     private func refusal(_ state: LoopState, _ error: WireError) -> RefusalHandler {
-        RefusalHandler(state: state, gate: self.services.edge.gate, error: self.services.edge.tls == nil ? error : nil)
+        RefusalHandler(state: state, services: self.services, error: self.services.edge.tls == nil ? error : nil)
     }
 }

@@ -13,28 +13,21 @@ struct HelloParser {
     /// Parameters of every streaming transport.
     static let streaming = Self.who + ["hb", "heartbeat", "window", "from"]
 
-    /// Who is asking. In dev mode the query says so.
-    ///
-    /// - Throws: `bad_request` for names that are too long, empty or hold control characters; `unauthorized` outside dev mode.
-    func identity() throws(WireError) -> (user: String?, device: String?) {
-        guard self.services.isDev else {
-            throw WireError(.unauthorized, "This server takes no requests without a token.")
-        }
-        let limit = self.services.limits.nameBytes
-        return (try self.query.name("user", limit: limit), try self.query.name("device", limit: limit))
-    }
-
     /// The hello of a streaming transport.
     ///
-    /// - Parameter ackMode: the transport's own; `ack=` overrides it.
-    func hello(ackMode: AckMode) throws(WireError) -> Hello {
-        let identity = try self.identity()
-        guard identity.user != nil || identity.device != nil else {
-            throw WireError(.unauthorized, "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect.")
-        }
+    /// - Parameters:
+    ///   - caller: nil if that is said later; see ``Caller/sign(_:)``.
+    ///   - ackMode: the transport's own; `ack=` overrides it.
+    func hello(_ caller: Caller?, ackMode: AckMode) throws(WireError) -> Hello {
         var hello = Hello(
-            app: .dev, user: identity.user, device: identity.device, ackMode: try self.ackMode(ackMode),
-            limits: self.services.limits)
+            app: .dev, user: nil, device: nil, ackMode: try self.ackMode(ackMode), limits: self.services.limits)
+        if let caller {
+            guard caller.user != nil || caller.device != nil else {
+                throw WireError(
+                    .unauthorized, "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect.")
+            }
+            caller.sign(&hello)
+        }
         hello.windowMessages = try self.number("window", default: hello.windowMessages, 1...self.services.limits.windowMessagesMax)
         hello.fromNow = try self.choice("from", ["now"]) != nil
         hello.heartbeatMs = try self.heartbeat(default: hello.heartbeatMs)
@@ -53,11 +46,7 @@ struct HelloParser {
 
     /// `heartbeat=` in seconds, taken into the limits.
     func heartbeat(default own: Int64) throws(WireError) -> Int64 {
-        guard let text = self.query["heartbeat"] else { return own }
-        guard text.utf8.allSatisfy({ isDigit($0) || $0 == UInt8(ascii: ".") }), let seconds = Double(text), seconds > 0, seconds <= 1e6 else {
-            throw WireError(.badRequest, "'heartbeat' must be a number of seconds such as 25 or 2.5.")
-        }
-        return min(max(Int64(seconds * 1_000), self.services.limits.heartbeatMinMs), self.services.limits.heartbeatMaxMs)
+        try self.query.seconds("heartbeat", default: own, self.services.limits.heartbeatMinMs...self.services.limits.heartbeatMaxMs)
     }
 
     /// Whether JavaScript must see heartbeats.
@@ -71,20 +60,16 @@ struct HelloParser {
 
     /// RAMEN's `seq`, and the number of a `Last-Event-ID` if that is larger.
     func ramenSeq() throws(WireError) -> UInt64 {
-        guard let text = self.query["seq"], text.utf8.allSatisfy(isDigit), let seq = UInt64(text) else {
-            throw WireError(.badRequest, "'seq' must be the largest sequence number seen, or 0.")
-        }
-        return max(seq, self.headers.first(name: "last-event-id").flatMap { UInt64($0) } ?? 0)
-    }
-
-    /// The device, which some calls cannot do without.
-    func requiredDevice() throws(WireError) -> (user: String?, device: String) {
-        let identity = try self.identity()
-        guard let device = identity.device else {
-            throw WireError(.badRequest, "Name the device: add &device=NAME.")
-        }
-        return (identity.user, device)
+        try self.query.seq(lastEventID: self.headers.first(name: "last-event-id"))
     }
 }
 
-private func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }
+extension Caller {
+    /// The device, which some calls cannot do without.
+    func requiredDevice() throws(WireError) -> String {
+        guard let device = self.device else {
+            throw WireError(.badRequest, "Name the device: add &device=NAME.")
+        }
+        return device
+    }
+}
