@@ -18,6 +18,8 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     private(set) var hello: HelloBox?
     private(set) var session: Session
     private(set) var client: (any LiveClient)?
+    /// When it ends; Unix time in milliseconds, `Int64.max` for never.
+    private var expiresAtMs: Int64
     private var isOpened = false
     private var isReserving = false
     /// In the shard's list of those to flush at the end of the turn.
@@ -38,6 +40,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         self.app = hello.app
         self.heartbeatMs = hello.heartbeatMs
         self.seesClient = hello.seesClient
+        self.expiresAtMs = hello.expiresAtMs ?? .max
         self.transport = hello.transport
         self.hello = HelloBox(hello)
         self.tag = max(1, UInt32(truncatingIfNeeded: random))
@@ -49,6 +52,9 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     }
 
     var deviceKey: DeviceKey? { self.session.device.map { DeviceKey(app: self.app, name: $0) } }
+
+    /// Whether a client that says it is this user may speak for it; nil (dev mode) says nothing.
+    func isOf(_ user: String?) -> Bool { user == nil || user == self.session.user }
 
     /// The inboxes that it reads.
     var inboxes: [InboxKey] {
@@ -92,11 +98,13 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
 
     private func welcome() -> Welcome {
         let node = self.shard.node
-        return Welcome(
+        var welcome = Welcome(
             session: self.id, ackMode: self.session.ackMode, heartbeatMs: self.heartbeatMs,
             windowMessages: self.session.window.messages, windowBytes: self.session.window.bytes,
             retryMs: RetryHint.pause(node.limits, random: node.clock.random()), serverTime: node.clock.wall(),
             cursor: self.session.cursor, user: self.session.user, device: self.session.device)
+        if self.expiresAtMs != .max { welcome.expiresAtMs = self.expiresAtMs }
+        return welcome
     }
 
     /// The session cannot be opened.
@@ -237,6 +245,10 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     func due(now: Int64) {
         guard let client = self.client, self.session.isLive else { return }
         let interval = self.heartbeatMs
+        if self.expiresAtMs != .max, self.shard.node.clock.wall() >= self.expiresAtMs {
+            self.shard.close(self, .tokenExpired, retryAfterMs: RetryHint.pause(self.shard.node.limits, random: self.shard.node.clock.random()))
+            return
+        }
         if self.seesClient, now - self.lastHeardMs >= interval * 2 {
             self.shard.close(self, .heartbeatTimeout, retryAfterMs: RetryHint.pause(self.shard.node.limits, random: self.shard.node.clock.random()))
             return
@@ -255,7 +267,11 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     var nextDue: Int64 {
         let interval = self.heartbeatMs
         let heartbeat = self.lastSentMs + interval
-        return self.seesClient ? min(heartbeat, self.lastHeardMs + interval * 2) : heartbeat
+        let due = self.seesClient ? min(heartbeat, self.lastHeardMs + interval * 2) : heartbeat
+        guard self.expiresAtMs != .max else { return due }
+        // The wall clock may step: it is asked again at each heartbeat.
+        let clock = self.shard.node.clock
+        return min(due, clock.now() + max(0, self.expiresAtMs - clock.wall()))
     }
 
     // MARK: What the transport says
@@ -270,6 +286,18 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         try self.session.acked(cursor, end: self.shard.node.store.end, at: self.shard.node.clock.wall())
         self.noteAck()
         self.pump()
+    }
+
+    func renew(app: AppID, user: String?, device: String?, expiresAtMs: Int64?) throws(WireError) {
+        guard app == self.app, user == self.session.user, device == nil || device == self.session.device else {
+            throw WireError(.forbidden, "This token is not for the user and device of the session.")
+        }
+        self.renew(expiresAtMs: expiresAtMs)
+    }
+
+    func renew(expiresAtMs: Int64?) {
+        self.expiresAtMs = expiresAtMs ?? .max
+        if self.client != nil, self.isOpened { self.shard.schedule(self) }
     }
 
     private func noteAck() {

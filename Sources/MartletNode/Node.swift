@@ -120,7 +120,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         }
         holder.shard.loop.execute {
             // A cursor that is another's acks nothing; the live session is not the poll's to disturb.
-            try? holder.session.ack(cursor)
+            if holder.session.isOf(session.session.user) { try? holder.session.ack(cursor) }
             session.shard.loop.execute { session.standBeside() }
         }
     }
@@ -139,7 +139,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     package func ack(
         _ cursor: Cursor, app: AppID, user: String?, device: String, done: @escaping @Sendable (WireError?) -> Void
     ) {
-        self.withHolder(of: DeviceKey(app: app, name: device), done: done) { (session) throws(WireError) in
+        self.withHolder(of: DeviceKey(app: app, name: device), user: user, done: done) { (session) throws(WireError) in
             try session.ack(cursor)
         } orElse: {
             var hello = Hello(app: app, user: user, device: device, ackMode: .none, limits: self.limits)
@@ -151,7 +151,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     package func ack(
         ramen seq: UInt64, app: AppID, user: String?, device: String, done: @escaping @Sendable (WireError?) -> Void
     ) {
-        self.withHolder(of: DeviceKey(app: app, name: device), done: done) { (session) throws(WireError) in
+        self.withHolder(of: DeviceKey(app: app, name: device), user: user, done: done) { (session) throws(WireError) in
             guard session.session.isRamen else {
                 throw WireError(.badRequest, "The live session of this device does not speak RAMEN.")
             }
@@ -164,11 +164,12 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     }
 
     package func ack(
-        _ ack: SeqAck, session id: String, app: AppID, device: String?, done: @escaping @Sendable (WireError?) -> Void
+        _ ack: SeqAck, session id: String, app: AppID, user: String?, device: String?,
+        done: @escaping @Sendable (WireError?) -> Void
     ) {
         let unknown = WireError(.sessionUnknown, "No such session is live here: ack with the cursor instead.")
         guard let device else { return done(unknown) }
-        self.withHolder(of: DeviceKey(app: app, name: device), done: done) { (session) throws(WireError) in
+        self.withHolder(of: DeviceKey(app: app, name: device), user: user, done: done) { (session) throws(WireError) in
             guard session.id == id else { throw unknown }
             try session.ack(ack)
         } orElse: {
@@ -178,7 +179,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
 
     /// Runs on the live session of a device, on its loop; otherwise elsewhere.
     private func withHolder(
-        of device: DeviceKey, done: @escaping @Sendable (WireError?) -> Void,
+        of device: DeviceKey, user: String?, done: @escaping @Sendable (WireError?) -> Void,
         _ body: @escaping @Sendable (LiveSession) throws(WireError) -> Void, orElse: @escaping @Sendable () -> Void
     ) {
         guard let holder = self.registry.holder(of: device) else { return orElse() }
@@ -186,6 +187,9 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
             // It ended meanwhile, and what it knew is with the store.
             guard holder.session.client != nil else { return orElse() }
             do throws(WireError) {
+                guard holder.session.isOf(user) else {
+                    throw WireError(.forbidden, "This device is connected as another user: only that one can ack for it now.")
+                }
                 try body(holder.session)
                 done(nil)
             } catch {
@@ -294,7 +298,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
 }
 
 /// Calls `done` when `last` parties have passed.
-private final class PassCounter: Sendable {
+final class PassCounter: Sendable {
     private let passed = Atomic<Int>(0)
     private let last: Int
     private let done: @Sendable () -> Void

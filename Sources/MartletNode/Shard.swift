@@ -62,6 +62,13 @@ final class Shard: @unchecked Sendable {
         session.close(code, retryAfterMs: retryAfterMs)
     }
 
+    /// The sessions that read an inbox.
+    func sessions(of inbox: InboxKey) -> [LiveSession] {
+        var sessions: [LiveSession] = []
+        self.readers[inbox]?.each { sessions.append($0) }
+        return sessions
+    }
+
     /// Every session of this shard, once.
     var sessions: [LiveSession] {
         var seen: [ObjectIdentifier: LiveSession] = [:]

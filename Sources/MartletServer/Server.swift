@@ -1,4 +1,5 @@
 package import Logging
+import MartletAccess
 import MartletCore
 import MartletHTTP
 import MartletNode
@@ -71,8 +72,17 @@ package struct Server: Service {
             store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
             metrics: instruments.node)
         node.startProbes()
+        let access: AccessSetup
+        do {
+            access = try await AccessSetup.start(self.configuration, group: group, logger: self.logger)
+        } catch {
+            await Self.stop(store, logger: self.logger)
+            throw error
+        }
         let services = HTTPServices(
-            gateway: node, desk: node, limits: self.configuration.limits, edge: edge, isDev: self.configuration.isDev,
+            gateway: node, desk: node, gatekeeper: access.service.gatekeeper,
+            origins: OriginPolicy(self.configuration.origins, isDev: self.configuration.isDev),
+            limits: self.configuration.limits, edge: edge, isDev: self.configuration.isDev,
             isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger,
             metrics: instruments.http, metricsText: { instruments.text }, isMetricsOpen: self.configuration.metricsOpen)
         let listener: HTTPListener
@@ -81,6 +91,7 @@ package struct Server: Service {
                 host: self.configuration.host, port: self.configuration.port, services: services, group: group,
                 loops: loops)
         } catch {
+            await access.stop()
             await Self.stop(store, logger: self.logger)
             throw StartError(
                 "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen."
@@ -102,6 +113,7 @@ package struct Server: Service {
         ServiceManager.notify("STOPPING=1")
         renewal.cancel()
         await self.drain(node: node, listener: listener)
+        await access.stop()
         refusals.cancel()
         await Self.stop(store, logger: self.logger)
         try await group.shutdownGracefully()

@@ -15,7 +15,8 @@ import MartletServer
             """,
         version: Version.text,
         subcommands: [
-            Serve.self, Config.self, Publish.self, Subscribe.self, Backup.self, Restore.self, DoctorCommand.self, Version.self,
+            Serve.self, Config.self, Key.self, App.self, Token.self, Publish.self, Subscribe.self, Backup.self, Restore.self,
+            DoctorCommand.self, Version.self,
         ]
     )
 }

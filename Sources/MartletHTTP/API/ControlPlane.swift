@@ -18,6 +18,7 @@ struct ControlPlane: Sendable {
         let router = Router(context: BasicRequestContext.self, options: .autoGenerateHeadEndpoints)
         MessageRoutes(services: services).add(to: router)
         HealthRoutes(services: services).add(to: router)
+        UserRoutes(services: services).add(to: router)
         MetricsRoute(services: services).add(to: router)
         OpenAPIRoutes().add(to: router)
         if services.isDev { DevRoutes().add(to: router) }
@@ -89,6 +90,7 @@ struct ControlPlane: Sendable {
         self.services.metrics.refused(error.code)
         var fields = HTTPFields()
         fields[.contentType] = "application/json"
+        if error.code.status == 401 { fields[.wwwAuthenticate] = "Bearer" }
         if let seconds = error.retryAfterSeconds { fields[.retryAfter] = String(seconds) }
         return (HTTPResponse(status: .init(code: error.code.status), headerFields: fields), ErrorJSON.buffer(error))
     }

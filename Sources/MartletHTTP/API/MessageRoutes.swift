@@ -24,14 +24,10 @@ struct MessageRoutes {
         return id
     }
 
-    private func authorize() throws(WireError) {
-        guard self.services.isDev else { throw WireError(.unauthorized, "This needs an API key.") }
-    }
-
     // MARK: Status
 
     private func status(_ request: Request, id: MessageID) async throws -> Response {
-        try self.authorize()
+        let app = try KeyAccess.grant(.read, .init(request.head), self.services).app
         let query = QueryString(Substring(request.uri.query ?? ""))
         try query.allow(["wait", "limit", "after"])
         let wait = try query.number("wait", default: 0, 0...self.services.limits.waitMaxSeconds)
@@ -44,7 +40,7 @@ struct MessageRoutes {
         while true {
             // Watched before it is read, so that no change falls in between.
             let change = wait > 0 ? Change() : nil
-            let (status, watch) = try await self.read(id, limit: limit, after: after, watch: change)
+            let (status, watch) = try await self.read(id, app: app, limit: limit, after: after, watch: change)
             defer { if let watch { self.services.desk.unwatch(watch) } }
             let body = StatusJSON.bytes(status)
             let tag = EntityTag.of(body)
@@ -58,13 +54,13 @@ struct MessageRoutes {
     }
 
     private func read(
-        _ id: MessageID, limit: Int, after: String?, watch change: Change?
+        _ id: MessageID, app: AppID, limit: Int, after: String?, watch change: Change?
     ) async throws -> (MessageStatus, UInt64?) {
-        var status = try await self.read(id, limit: limit, after: after)
+        var status = try await self.read(id, app: app, limit: limit, after: after)
         guard let change else { return (status, nil) }
         let watch = self.services.desk.watch(status.targets) { change.wake() }
         do {
-            status = try await self.read(id, limit: limit, after: after)
+            status = try await self.read(id, app: app, limit: limit, after: after)
         } catch {
             self.services.desk.unwatch(watch)
             throw error
@@ -72,9 +68,9 @@ struct MessageRoutes {
         return (status, watch)
     }
 
-    private func read(_ id: MessageID, limit: Int, after: String?) async throws -> MessageStatus {
+    private func read(_ id: MessageID, app: AppID, limit: Int, after: String?) async throws -> MessageStatus {
         let result = await withCheckedContinuation { continuation in
-            self.services.desk.status(id, app: .dev, limit: limit, after: after) { continuation.resume(returning: $0) }
+            self.services.desk.status(id, app: app, limit: limit, after: after) { continuation.resume(returning: $0) }
         }
         switch result {
         case .success(let status?): return status
@@ -92,10 +88,10 @@ struct MessageRoutes {
     // MARK: Recall
 
     private func recall(_ request: Request, id: MessageID) async throws -> Response {
-        try self.authorize()
+        let app = try KeyAccess.grant(.publish, .init(request.head), self.services).app
         try QueryString(Substring(request.uri.query ?? "")).allow([])
         let result = await withCheckedContinuation { continuation in
-            self.services.desk.recall(id, app: .dev) { continuation.resume(returning: $0) }
+            self.services.desk.recall(id, app: app) { continuation.resume(returning: $0) }
         }
         switch result {
         case .success(let outcome?):

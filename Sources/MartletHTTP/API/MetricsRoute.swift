@@ -1,4 +1,5 @@
 import Hummingbird
+import MartletCore
 import MartletWire
 import NIOCore
 
@@ -9,17 +10,12 @@ struct MetricsRoute {
     func add(to router: Router<BasicRequestContext>) {
         guard let text = self.services.metricsText else { return }
         router.get("/metrics") { request, _ in
-            if let refusal = self.refusal(request) { throw refusal }
+            // In dev mode, or if they are open, no key is asked for.
+            if !self.services.isMetricsOpen { _ = try KeyAccess.grant(.read, .init(request.head), self.services) }
             return Response(
                 status: .ok,
                 headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8", .cacheControl: "no-store"],
                 body: .init(byteBuffer: ByteBuffer(string: text())))
         }
-    }
-
-    /// Why a request may not read the metrics; nil if it may: in dev mode, if they are open, or with a key of scope `read`.
-    private func refusal(_ request: Request) -> WireError? {
-        if self.services.isDev || self.services.isMetricsOpen { return nil }
-        return WireError(.unauthorized, "Reading the metrics needs an API key with the scope read.")
     }
 }

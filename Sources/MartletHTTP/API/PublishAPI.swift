@@ -13,8 +13,11 @@ enum PublishAPI {
 
     static func publish(_ request: FrontRequest, front: FrontHandler) {
         let services = front.services
-        guard services.isDev else {
-            Self.refuse(WireError(.unauthorized, "Publishing needs an API key."), front)
+        let grant: KeyGrant
+        do throws(WireError) {
+            grant = try KeyAccess.grant(.publish, KeyAccess.Shown(request.head.headers), services)
+        } catch {
+            Self.refuse(error, front)
             return
         }
         guard !services.desk.isDraining else {
@@ -25,7 +28,7 @@ enum PublishAPI {
             front.respond(WireError(.unsupportedMediaType, "Send the body as it is: Content-Encoding is not supported."))
             return
         }
-        let parser = PublishParser(app: .dev, limits: services.limits) { Array(SHA256.hash(data: $0)) }
+        let parser = PublishParser(app: grant.app, limits: services.limits) { Array(SHA256.hash(data: $0)) }
         if Self.isBatch(request.head.headers) {
             self.publishBatch(request, parser, front: front)
         } else {

@@ -183,20 +183,36 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
 
     private func route(_ request: FrontRequest) {
         self.route = Route(path: request.path)
+        if request.head.method == .OPTIONS, request.head.headers.contains(name: "access-control-request-method") {
+            self.preflight(request)
+            return
+        }
         switch (request.path, request.head.method) {
         case ("/v1/messages", .POST): PublishAPI.publish(request, front: self)
-        case ("/v1/sse", .GET): self.stream { () throws(WireError) in try SSEConnection.sse(request, front: self) }
-        case ("/ramen/receive", .GET): self.stream { () throws(WireError) in try SSEConnection.ramen(request, front: self) }
-        case ("/v1/ws", .GET): self.stream { () throws(WireError) in try WebSocketConnection.session(request, front: self) }
+        case ("/v1/sse", .GET): self.stream(request) { (caller) throws(WireError) in try SSEConnection.sse(request, caller, front: self) }
+        case ("/ramen/receive", .GET): self.stream(request) { (caller) throws(WireError) in try SSEConnection.ramen(request, caller, front: self) }
+        case ("/v1/ws", .GET): WebSocketConnection.open(request, front: self)
         case ("/dev/echo", .GET) where self.services.isDev:
             self.stream { () throws(WireError) in try WebSocketConnection.echo(request, front: self) }
         case ("/v1/poll", .GET): PollClient.start(request, front: self)
         case ("/v1/ack", .POST): AckAPI.ack(request, front: self)
         case ("/ramen/ack", .GET): AckAPI.ramenAck(request, front: self)
+        case (_, .POST) where SessionTokenAPI.session(request.path) != nil: SessionTokenAPI.renew(request, front: self)
         case ("/v1/messages", _), ("/v1/ack", _): self.methodNotAllowed("POST")
         case ("/v1/sse", _), ("/v1/ws", _), ("/v1/poll", _), ("/ramen/receive", _), ("/ramen/ack", _):
             self.methodNotAllowed("GET")
         default: self.control.answer(request, front: self)
+        }
+    }
+
+    /// A browser asks whether a page may send a request (WHATWG Fetch, CORS-preflight).
+    private func preflight(_ request: FrontRequest) {
+        let headers = request.head.headers
+        let verdict = self.services.origins.verdict(origin: headers.first(name: "origin"), host: headers.first(name: "host"))
+        if verdict == .foreign {
+            self.respond(Bearer.foreign)
+        } else {
+            self.respond(status: .noContent, contentType: nil, headers: OriginPolicy.preflight)
         }
     }
 
@@ -205,8 +221,15 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
             WireError(.methodNotAllowed, "This path takes \(allowed) only."), headers: [("allow", allowed)])
     }
 
+    /// Gives the connection to a streaming handler once it is known who is asking.
+    private func stream(_ request: FrontRequest, _ make: @escaping (Caller) throws(WireError) -> any StreamConnection) {
+        ClientAccess.caller(request, front: self) { result in
+            self.stream { () throws(WireError) in try make(try result.get()) }
+        }
+    }
+
     /// Gives the connection to a streaming handler.
-    private func stream(_ make: () throws(WireError) -> any StreamConnection) {
+    func stream(_ make: () throws(WireError) -> any StreamConnection) {
         do throws(WireError) {
             let handler = try make()
             self.services.metrics.answered(self.route, status: 200)
@@ -272,6 +295,10 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
         }
         headers.add(name: "date", value: self.state.date.header(at: self.services.wall()))
         for (name, value) in extra { headers.add(name: name, value: value) }
+        if let origin = request.headers.first(name: "origin") {
+            let host = request.headers.first(name: "host")
+            for (name, value) in self.services.origins.headers(origin: origin, host: host) { headers.add(name: name, value: value) }
+        }
         if !keepAlive {
             headers.add(name: "connection", value: "close")
         } else if request.version == .http1_0 {
@@ -298,6 +325,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     func respond(_ error: WireError, headers: [(String, String)] = [], close: Bool = false, lingers: Bool = false) {
         self.services.metrics.refused(error.code)
         var headers = headers
+        if error.code.status == 401 { headers.append(("www-authenticate", "Bearer")) }
         if let seconds = error.retryAfterSeconds { headers.append(("retry-after", String(seconds))) }
         self.respond(
             status: .init(statusCode: error.code.status), headers: headers, body: ErrorJSON.buffer(error), close: close,

@@ -5,6 +5,8 @@ package import MartletCore
 package final class HTTPServices: Sendable {
     package let gateway: any SessionGateway
     package let desk: any MessageDesk
+    package let gatekeeper: any Gatekeeper
+    package let origins: OriginPolicy
     package let limits: Limits
     package let edge: HTTPEdge
     /// Whether `?user=` and `?device=` stand for a token and the dev page and `/dev/echo` exist.
@@ -21,12 +23,15 @@ package final class HTTPServices: Sendable {
     package let isMetricsOpen: Bool
 
     package init(
-        gateway: any SessionGateway, desk: any MessageDesk, limits: Limits, edge: HTTPEdge, isDev: Bool,
+        gateway: any SessionGateway, desk: any MessageDesk, gatekeeper: any Gatekeeper, origins: OriginPolicy,
+        limits: Limits, edge: HTTPEdge, isDev: Bool,
         isStoreReady: @escaping @Sendable () -> Bool, wall: @escaping @Sendable () -> Int64, logger: Logger,
         metrics: HTTPMetrics = HTTPMetrics(), metricsText: (@Sendable () -> String)? = nil, isMetricsOpen: Bool = false
     ) {
         self.gateway = gateway
         self.desk = desk
+        self.gatekeeper = gatekeeper
+        self.origins = origins
         self.limits = limits
         self.edge = edge
         self.isDev = isDev

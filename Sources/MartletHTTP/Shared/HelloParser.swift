@@ -13,28 +13,21 @@ struct HelloParser {
     /// Parameters of every streaming transport.
     static let streaming = Self.who + ["hb", "heartbeat", "window", "from"]
 
-    /// Who is asking. In dev mode the query says so.
-    ///
-    /// - Throws: `bad_request` for names that are too long, empty or hold control characters; `unauthorized` outside dev mode.
-    func identity() throws(WireError) -> (user: String?, device: String?) {
-        guard self.services.isDev else {
-            throw WireError(.unauthorized, "This server takes no requests without a token.")
-        }
-        let limit = self.services.limits.nameBytes
-        return (try self.query.name("user", limit: limit), try self.query.name("device", limit: limit))
-    }
-
     /// The hello of a streaming transport.
     ///
-    /// - Parameter ackMode: the transport's own; `ack=` overrides it.
-    func hello(ackMode: AckMode) throws(WireError) -> Hello {
-        let identity = try self.identity()
-        guard identity.user != nil || identity.device != nil else {
-            throw WireError(.unauthorized, "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect.")
-        }
+    /// - Parameters:
+    ///   - caller: nil if that is said later; see ``Caller/sign(_:)``.
+    ///   - ackMode: the transport's own; `ack=` overrides it.
+    func hello(_ caller: Caller?, ackMode: AckMode) throws(WireError) -> Hello {
         var hello = Hello(
-            app: .dev, user: identity.user, device: identity.device, ackMode: try self.ackMode(ackMode),
-            limits: self.services.limits)
+            app: .dev, user: nil, device: nil, ackMode: try self.ackMode(ackMode), limits: self.services.limits)
+        if let caller {
+            guard caller.user != nil || caller.device != nil else {
+                throw WireError(
+                    .unauthorized, "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect.")
+            }
+            caller.sign(&hello)
+        }
         hello.windowMessages = try self.number("window", default: hello.windowMessages, 1...self.services.limits.windowMessagesMax)
         hello.fromNow = try self.choice("from", ["now"]) != nil
         hello.heartbeatMs = try self.heartbeat(default: hello.heartbeatMs)
@@ -69,13 +62,14 @@ struct HelloParser {
     func ramenSeq() throws(WireError) -> UInt64 {
         try self.query.seq(lastEventID: self.headers.first(name: "last-event-id"))
     }
+}
 
+extension Caller {
     /// The device, which some calls cannot do without.
-    func requiredDevice() throws(WireError) -> (user: String?, device: String) {
-        let identity = try self.identity()
-        guard let device = identity.device else {
+    func requiredDevice() throws(WireError) -> String {
+        guard let device = self.device else {
             throw WireError(.badRequest, "Name the device: add &device=NAME.")
         }
-        return (identity.user, device)
+        return device
     }
 }
