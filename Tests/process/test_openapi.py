@@ -58,6 +58,7 @@ def test_every_path_of_the_server_is_there():
     code = "\n".join(file.read_text() for file in (ROOT / "Sources" / "MartletHTTP").rglob("*.swift"))
     routed = re.findall(r'router\.(get|post|put|delete|patch)\("(/[^"]*)"', code)
     routed += [(method.lower(), path) for path, method in re.findall(r'case \("(/[^"]+)", \.(GET|POST|PUT|DELETE|PATCH)\)', code)]
+    routed += [(method.lower(), path) for path, method in re.findall(r'route = \(path: "(/[^"]+)", method: "([A-Z]+)"\)', code)]
     assert len(routed) >= 12
     # What only dev mode has.
     routed = {(method, path) for method, path in routed if path not in ("/", "/dev/echo")}

@@ -447,6 +447,98 @@ paths:
         '500': {$ref: '#/components/responses/InternalError'}
         '503': {$ref: '#/components/responses/Unavailable'}
 
+  /v1/sessions/{id}/token:
+    parameters:
+      - name: id
+        in: path
+        required: true
+        description: The `session` of the welcome.
+        schema: {type: string, minLength: 1, maxLength: 32, pattern: '^[a-z0-9]+$'}
+        example: 5f1c0a2b
+    post:
+      operationId: renewSession
+      tags: [sessions]
+      summary: Let a live session go on with a newer token
+      description: |
+        The request's own token is what the session goes on with; it must be for the same app, user and device. For SSE, RAMEN and other
+        one-way streams; a WebSocket sends the frame `{"token":"…"}`.
+      security: [{}, {token: []}, {tokenCookie: []}]
+      parameters:
+        - $ref: '#/components/parameters/User'
+        - $ref: '#/components/parameters/Device'
+      responses:
+        '204': {description: The session ends with the new token.}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '404':
+          description: The session is not live, or is another user's or device's.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Error'}
+              example: {error: {code: session_unknown, message: 'No such session is live here: connect with the new token.'}}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '413':
+          description: The body is over 64 KiB.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Error'}
+              example: {error: {code: message_too_large, message: A message may have 65536 bytes of JSON., limit: 65536}}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+
+  /v1/users/{id}/disconnect:
+    parameters:
+      - name: id
+        in: path
+        required: true
+        description: The user.
+        schema: {$ref: '#/components/schemas/Name'}
+        example: alice
+    post:
+      operationId: disconnectUser
+      tags: [messages]
+      summary: End a user's sessions, and take back tokens
+      description: |
+        The sessions end with close code 4502. With `revokeBefore`, tokens that were issued earlier (`iat`), or do not say when, are refused from
+        then on; that is on disk before the answer. Needs a key with the scope `admin`.
+      security: [{}, {apiKey: []}, {apiKeyHeader: []}]
+      requestBody:
+        required: false
+        content:
+          application/json:
+            schema: {$ref: '#/components/schemas/Disconnect'}
+            examples:
+              kick: {value: {}}
+              revoke: {value: {revokeBefore: 1763690947}}
+              lost: {summary: A lost device, value: {revokeBefore: now, device: a1}}
+      responses:
+        '200':
+          description: Done.
+          content:
+            application/json:
+              schema:
+                type: object
+                required: [sessions]
+                properties: {sessions: {description: How many were ended., type: integer, minimum: 0}}
+              example: {sessions: 2}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '413':
+          description: The body is over 64 KiB.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Error'}
+              example: {error: {code: message_too_large, message: A message may have 65536 bytes of JSON., limit: 65536}}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+
   /ramen/receive:
     get:
       operationId: receiveRAMEN
@@ -801,6 +893,16 @@ components:
       minLength: 1
       maxLength: 256
       pattern: '^([ -~]{1,256}|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd]{1,64})$'
+    Disconnect:
+      type: object
+      additionalProperties: false
+      properties:
+        revokeBefore:
+          description: Unix time in seconds, or `now`.
+          oneOf: [{type: integer, minimum: 0, maximum: 99999999999}, {type: string, enum: [now]}]
+        device:
+          description: Only this device of the user's.
+          $ref: '#/components/schemas/Name'
     Cursor:
       description: A position, opaque to clients.
       type: string
@@ -1039,6 +1141,9 @@ components:
         serverTime: {$ref: '#/components/schemas/Time'}
         user: {type: string}
         device: {type: string}
+        expiresAt:
+          description: When the session ends unless its token is renewed; with a token that ends.
+          type: integer
         cursor:
           description: On a WebSocket, which has no other place for it.
           type: string
