@@ -568,19 +568,21 @@ paths:
     get:
       operationId: metrics
       tags: [server]
-      summary: The server's numbers as Prometheus text
+      summary: Numbers for Prometheus
       description: |
-        Open in dev mode and with `metricsOpen`; otherwise for a key with the scope `read`. Any query is ignored.
+        The text format 0.0.4; docs/metrics.md lists every metric. Open in dev mode and with `metrics.open`; otherwise it
+        wants a key with the scope `read`. Any query is ignored.
       security: [{}, {apiKey: []}, {apiKeyHeader: []}]
       responses:
         '200':
-          description: The numbers.
+          description: The numbers as they are now.
           content:
             text/plain:
               schema: {type: string}
               example: |
-                # TYPE martlet_publishes_total counter
-                martlet_publishes_total 42
+                # HELP martlet_store_writable 1 if the last commit went well, 0 if publishes are refused.
+                # TYPE martlet_store_writable gauge
+                martlet_store_writable 1
         '401': {$ref: '#/components/responses/Unauthorized'}
         '403': {$ref: '#/components/responses/Forbidden'}
 
