@@ -15,7 +15,9 @@ enum EdgeSetup {
     private static let renewalInterval = Duration.seconds(2)
 
     /// - Throws: ``StartError`` or an error of the edge, each a sentence for the operator.
-    static func make(_ configuration: ServerConfiguration, logger: Logger) throws -> HTTPEdge {
+    static func make(
+        _ configuration: ServerConfiguration, quotas: [AppID: ServerConfiguration.AppOptions], logger: Logger
+    ) throws -> HTTPEdge {
         let openFiles = self.raiseOpenFiles()
         let limits = configuration.limits
         guard openFiles > limits.reservedFiles else {
@@ -31,10 +33,9 @@ enum EdgeSetup {
         let tls = try configuration.tls.map {
             try TLSCertificate(certificate: $0.certificate, key: $0.key, logger: logger)
         }
-        let rate = configuration.apps["default"]?.publishRate ?? 0
         return try HTTPEdge(
             limits: limits, openFiles: openFiles, tls: tls, trustedProxies: configuration.trustedProxies,
-            proxyProtocol: configuration.proxyProtocol, appPublishRate: { $0 == .dev ? rate : 0 }, logger: logger)
+            proxyProtocol: configuration.proxyProtocol, appPublishRate: { quotas[$0]?.publishRate ?? 0 }, logger: logger)
     }
 
     /// Reads the certificate again on SIGHUP and when its files change, until cancelled.

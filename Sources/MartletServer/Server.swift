@@ -58,23 +58,12 @@ package struct Server: Service {
             ])
         // From the first moment: by default the signal ends the process.
         let hangups = await UnixSignalsSequence(trapping: .sighup)
-        let edge = try EdgeSetup.make(self.configuration, logger: self.logger)
         let instruments = Instruments(isTLS: self.configuration.tls != nil)
         let store = try StoreSetup.open(self.configuration, logger: self.logger, metrics: instruments.store)
-        instruments.watch(store.log, connections: edge.gate)
         if store.log.wasUnclean {
             self.logger.notice("the last run did not stop cleanly", metadata: ["messages": "\(store.log.gauges.messages)"])
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: UsableCores.count)
-        let loops = Array(group.makeIterator()).map { $0 as any EventLoop }
-        let clock = NodeClock(
-            now: { store.clock.now() }, wall: { ServerClock.wallMs() },
-            random: { UInt64.random(in: .min ... .max) })
-        let connections = self.configuration.apps["default"]?.connections ?? 0
-        let node = Node(
-            store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
-            metrics: instruments.node, appSessions: { $0 == .dev ? connections : 0 })
-        node.startProbes()
         let access: AccessSetup
         do {
             access = try await AccessSetup.start(self.configuration, group: group, logger: self.logger)
@@ -82,6 +71,23 @@ package struct Server: Service {
             await Self.stop(store, logger: self.logger)
             throw error
         }
+        let edge: HTTPEdge
+        do {
+            edge = try EdgeSetup.make(self.configuration, quotas: access.quotas, logger: self.logger)
+        } catch {
+            await access.stop()
+            await Self.stop(store, logger: self.logger)
+            throw error
+        }
+        instruments.watch(store.log, connections: edge.gate)
+        let loops = Array(group.makeIterator()).map { $0 as any EventLoop }
+        let clock = NodeClock(
+            now: { store.clock.now() }, wall: { ServerClock.wallMs() },
+            random: { UInt64.random(in: .min ... .max) })
+        let node = Node(
+            store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
+            metrics: instruments.node, appSessions: { [quotas = access.quotas] in quotas[$0]?.connections ?? 0 })
+        node.startProbes()
         let services = HTTPServices(
             gateway: node, desk: node, gatekeeper: access.service.gatekeeper,
             origins: OriginPolicy(self.configuration.origins, isDev: self.configuration.isDev),
