@@ -113,7 +113,9 @@ package struct Server: Service {
             metadata: [
                 "address": "\(host):\(port)", "tls": "\(edge.tls != nil)", "dev": "\(self.configuration.isDev)",
             ])
-        if let line = FirstSteps.line(self.configuration) { self.logger.warning("setup is not complete", metadata: ["next": "\(line)"]) }
+        if let line = FirstSteps.line(self.configuration, hasKeys: access.directory.hasKeys) {
+            self.logger.warning("setup is not complete", metadata: ["next": "\(line)"])
+        }
         let refusals = Task { await RefusalLog(instruments, logger: self.logger).run() }
         self.onListening("\(edge.tls == nil ? "http" : "https")://\(host):\(port)")
         ServiceManager.notify("READY=1")

@@ -21,6 +21,8 @@ from server import ROOT, Server, unique, wait_until
 
 DEPLOY = ROOT / "deploy"
 NAME = "push.example.com"
+# Where Debian puts them is not in everybody's path.
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def free_port() -> int:
@@ -124,7 +126,7 @@ class Proxied:
 def proxied(request, tmp_path, names):
     make, options = PROXIES[request.param]
     program = request.param.split("-")[0]
-    if not shutil.which(program):
+    if not shutil.which(program, path=PATH):
         pytest.skip(f"{program} is not installed")
     server = Server(
         tmp_path / "data", "--trusted-proxies", "127.0.0.1", "--limits-connections-per-address", "1",
@@ -138,8 +140,8 @@ def proxied(request, tmp_path, names):
     server.start()
     log = open(folder / "output.log", "wb")
     process = subprocess.Popen(
-        make(folder, port, server.port, names), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-        env={"HOME": str(folder), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
+        [shutil.which(program, path=PATH), *make(folder, port, server.port, names)[1:]], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+        env={"HOME": str(folder), "PATH": PATH})
     try:
         result = Proxied(port, server, names["certificate"])
 

@@ -85,6 +85,9 @@ package final class SQLiteDirectory: KeyDirectory {
         return self.tables.withLock { $0.keys[id] }
     }
 
+    /// Whether there is any key, even one that is revoked.
+    package var hasKeys: Bool { self.tables.withLock { !$0.keys.isEmpty } }
+
     package func app(_ name: String) -> AppID? { self.tables.withLock { $0.apps[name] } }
 
     package func revokedBefore(app: AppID, user: String, device: String?) -> Int64? {
