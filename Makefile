@@ -1,5 +1,5 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench openapi fuzz dist deb deb-test
+.PHONY: menu run test check fmt conformance simulate crash bench openapi fuzz dist deb deb-test testssl slowhttp
 
 SEEDS ?= 200000
 ROUNDS ?= 500
@@ -43,6 +43,12 @@ deb-test: ## install that package here, use it, remove it (needs root)
 
 openapi: ## a longer check of api/openapi.yaml against the server: make openapi SECONDS=600
 	@scripts/openapi check $(SECONDS)
+
+testssl: ## testssl.sh against the built server (about 3 minutes)
+	@scripts/testssl
+
+slowhttp: ## slowhttptest's three modes, with bystanders timed: make slowhttp SECONDS=60
+	@scripts/slowhttp $(SECONDS)
 
 fuzz: ## libFuzzer on every decoder, FUZZ_SECONDS=60 each
 	@scripts/fuzz

@@ -126,6 +126,7 @@ package struct Server: Service {
         await self.drain(node: node, listener: listener)
         await access.stop()
         refusals.cancel()
+        await refusals.value
         await Self.stop(store, logger: self.logger)
         try await group.shutdownGracefully()
         self.logger.info("stopped")

@@ -56,6 +56,7 @@ struct PublishParserTests {
         #expect(
             try self.parse(#"{"to":{"users":["b","a","b"]}}"#).targets == [.user("b", in: .dev), .user("a", in: .dev)])
         #expect(try self.parse(#"{"to":{"devices":["d"],"user":null}}"#).targets == [.device("d", in: .dev)])
+        #expect(try self.parse(#"{"to":{"users":["caf\u00e9","cafe\u0301","caf\u00e9"]}}"#).targets.count == 2)
         #expect(try self.parse(#"{"\u0074o":{"us\u0065r":"al\u0069ce"}}"#).targets == [.user("alice", in: .dev)])
     }
 

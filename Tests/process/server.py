@@ -28,6 +28,8 @@ def clean_environment() -> dict[str, str]:
 class Server:
     """`martlet serve --dev` on a free port of its own. `restart` comes back on the same port and data."""
 
+    mode = ("--dev",)
+
     def __init__(self, data: Path, *options: str):
         self.data = Path(data)
         self.options = options
@@ -42,7 +44,7 @@ class Server:
 
     def start(self, timeout: float = 20) -> "Server":
         self.process = subprocess.Popen(
-            [binary(), "serve", "--dev", "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data), *self.options],
+            [binary(), "serve", *self.mode, "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data), *self.options],
             stdout=subprocess.PIPE, stderr=open(self.log, "ab"), stdin=subprocess.DEVNULL, env=clean_environment(),
         )
         lines: queue.Queue = queue.Queue()

@@ -17,8 +17,8 @@ extension PublishParser {
             switch member {
             case "user": result = [.user(try self.name(value, "to.user"), in: self.app)]
             case "device": result = [.device(try self.name(value, "to.device"), in: self.app)]
-            case "users": result = try self.names(value, "to.users").map { .user($0, in: self.app) }
-            case "devices": result = try self.names(value, "to.devices").map { .device($0, in: self.app) }
+            case "users": result = try self.inboxes(.user, value, "to.users")
+            case "devices": result = try self.inboxes(.device, value, "to.devices")
             case "all":
                 guard value.kind == .true else { throw WireError(.badRequest, "\"to.all\" can only be true.") }
                 result = [.everyone(in: self.app)]
@@ -39,7 +39,7 @@ extension PublishParser {
         return result
     }
 
-    private func names(_ value: JSONValue, _ member: String) throws(WireError) -> [String] {
+    private func inboxes(_ scope: Scope, _ value: JSONValue, _ member: String) throws(WireError) -> [InboxKey] {
         let elements = value.elements
         guard value.kind == .array, !elements.isEmpty else {
             throw WireError(.badRequest, "\"\(member)\" must be an array of at least one name.")
@@ -50,11 +50,11 @@ extension PublishParser {
                 "\"\(member)\" may hold at most \(self.limits.targetsPerMessage) names: send several messages.",
                 limit: self.limits.targetsPerMessage)
         }
-        var seen: Set<String> = []
-        var result: [String] = []
+        var seen: Set<InboxKey> = []
+        var result: [InboxKey] = []
         for (index, element) in elements.enumerated() {
-            let name = try self.name(element, member, index)
-            if seen.insert(name).inserted { result.append(name) }
+            let key = InboxKey(app: self.app, scope: scope, name: try self.name(element, member, index))
+            if seen.insert(key).inserted { result.append(key) }
         }
         return result
     }

@@ -11,6 +11,7 @@ struct UserRoutes {
     func add(to router: Router<BasicRequestContext>) {
         router.post("/v1/users/{id}/disconnect") { request, context in
             let app = try KeyAccess.grant(.admin, .init(request.head), self.services).app
+            try QueryString(Substring(request.uri.query ?? "")).allow([])
             let user = QueryString.decode(Substring(context.parameters.get("id") ?? ""), plusIsSpace: false)
             if let problem = nameProblem(user, limit: self.services.limits.nameBytes) {
                 throw WireError(.badRequest, "The user \(problem).", limit: self.services.limits.nameBytes)
@@ -35,7 +36,7 @@ struct UserRoutes {
         }
         return Response(
             status: .ok, headers: [.contentType: "application/json"],
-            body: .init(byteBuffer: ByteBuffer(string: #"{"sessions":\#(count)}"#)))
+            body: .init(byteBuffer: ByteBuffer(string: #"{"sessions":\#(count)}"# + "\n")))
     }
 }
 

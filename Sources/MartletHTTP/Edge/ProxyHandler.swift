@@ -52,7 +52,6 @@ final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler {
             context.close(promise: nil)
             return
         }
-        self.services.metrics.refused(HTTPListener.tooManyOfAddress.code)
         var buffer = ByteBuffer()
         RawResponse.write(HTTPListener.tooManyOfAddress, to: &buffer)
         let promise = context.eventLoop.makePromise(of: Void.self)

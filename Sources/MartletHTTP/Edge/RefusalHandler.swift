@@ -43,7 +43,6 @@ final class RefusalHandler: ChannelInboundHandler, Swept {
             return
         }
         self.isLingering = true
-        self.services.metrics.refused(error.code)
         self.until = .now() + Self.lingerLimit
         self.state.watch(self)
         var buffer = context.channel.allocator.buffer(capacity: 320)

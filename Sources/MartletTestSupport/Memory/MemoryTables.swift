@@ -110,7 +110,7 @@ struct DeviceRow {
 
     mutating func take(_ update: DeviceUpdate, _ tables: MemoryTables) {
         self.catchUp(tables)
-        let isSameUser = update.user == self.user
+        let isSameUser = isSameName(update.user, self.user)
         for lane in Lane.all where isSameUser || lane.scope != .user {
             self.acked.advance(lane, to: update.acked[lane])
             self.sent.advance(lane, to: update.sent[lane])

@@ -39,7 +39,7 @@ struct TopRun {
         }
         let signals = StopSignals { sink.yield(.stop) }
         defer { signals.stop() }
-        var screen = TopScreen(url: self.url, interval: self.interval)
+        var screen = TopScreen(url: self.url, interval: self.interval, isLive: self.isScreen)
         var before: Reading?
         var isReading = false
         var count = 0

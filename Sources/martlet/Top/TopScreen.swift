@@ -18,6 +18,8 @@ struct TopScreen {
 
     let url: String
     let interval: Double
+    /// Whether somebody can press keys.
+    let isLive: Bool
     /// Newest last.
     private(set) var published: [Double] = []
     private(set) var delivered: [Double] = []
@@ -30,9 +32,10 @@ struct TopScreen {
     /// What is wrong now, as a sentence.
     var trouble: String?
 
-    init(url: String, interval: Double) {
+    init(url: String, interval: Double, isLive: Bool) {
         self.url = url
         self.interval = interval
+        self.isLive = isLive
     }
 
     mutating func add(_ figures: Figures) {
@@ -70,7 +73,8 @@ struct TopScreen {
         if let figures = self.latest { line.append((" \(figures.version)", .bold)) }
         line.append(("   \(self.url)", .plain))
         if let figures = self.latest { line.append(("   up \(NumberText.duration(figures.uptimeSeconds))", .dim)) }
-        line.append(("   every \(String(format: "%g", self.interval)) s   q quits", .dim))
+        line.append(("   \(self.isLive ? "every" : "over") \(String(format: "%g", self.interval)) s", .dim))
+        if self.isLive { line.append(("   q quits", .dim)) }
         return line
     }
 
