@@ -1,8 +1,9 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench
+.PHONY: menu run test check fmt conformance simulate crash bench soak tsan asan
 
 SEEDS ?= 200000
 ROUNDS ?= 500
+SOAK_MINUTES ?= 30
 
 menu: ## print this menu
 	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,3 +31,12 @@ crash: ## a longer kill -9 run: make crash ROUNDS=500
 
 bench: ## the figures of docs/performance.md
 	@scripts/bench/run
+
+soak: ## half an hour of churn, kills and slow clients: make soak SOAK_MINUTES=30
+	@scripts/soak $(SOAK_MINUTES)
+
+tsan: ## tests under Thread Sanitizer, in .build-tsan
+	@scripts/sanitize thread
+
+asan: ## tests under Address Sanitizer, leaks included, in .build-asan
+	@scripts/sanitize address
