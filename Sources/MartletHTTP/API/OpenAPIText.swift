@@ -52,7 +52,7 @@ paths:
           description: |
             Makes a repeat harmless for 24 hours. For a single message; must not differ from the body's `idempotencyKey`. A batch has
             its keys in its lines, and is refused with this header. ASCII only here.
-          schema: {type: string, pattern: '^[\x21-\x7e]{1,256}$'}
+          schema: {type: string, maxLength: 256, pattern: '^[ -~]*[!-~][ -~]*$'}
           example: order-42-shipped
       requestBody:
         required: true
