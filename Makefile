@@ -1,12 +1,12 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench openapi fuzz
+.PHONY: menu run test check fmt conformance simulate crash bench openapi fuzz dist deb deb-test testssl slowhttp
 
 SEEDS ?= 200000
 ROUNDS ?= 500
 SECONDS ?= 600
 
 menu: ## print this menu
-	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: ## install what is missing, build a release, start in dev mode
 	@scripts/run
@@ -32,8 +32,23 @@ crash: ## a longer kill -9 run: make crash ROUNDS=500
 bench: ## the figures of docs/performance.md
 	@scripts/bench/run
 
+dist: ## a binary that needs no Swift, as dist/martlet-….tar.gz
+	@scripts/dist
+
+deb: ## a Debian package of it, as dist/martlet_….deb
+	@scripts/deb
+
+deb-test: ## install that package here, use it, remove it (needs root)
+	@scripts/deb-test
+
 openapi: ## a longer check of api/openapi.yaml against the server: make openapi SECONDS=600
 	@scripts/openapi check $(SECONDS)
+
+testssl: ## testssl.sh against the built server (about 3 minutes)
+	@scripts/testssl
+
+slowhttp: ## slowhttptest's three modes, with bystanders timed: make slowhttp SECONDS=60
+	@scripts/slowhttp $(SECONDS)
 
 fuzz: ## libFuzzer on every decoder, FUZZ_SECONDS=60 each
 	@scripts/fuzz

@@ -94,4 +94,12 @@ need_promtool() {
     rm -rf "$folder"
 }
 
+# The proxies of deploy/. Where systemd would start them they are not installed, and their tests are skipped.
+need_proxies() {
+    if [ -d /run/systemd/system ]; then return; fi
+    need_package nginx-light test -x /usr/sbin/nginx
+    need_package haproxy test -x /usr/sbin/haproxy
+    need_package caddy command -v caddy
+}
+
 binary() { echo "$(swift build "${swift_flags[@]}" --show-bin-path)/martlet"; }

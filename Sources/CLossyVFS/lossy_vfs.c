@@ -45,6 +45,9 @@ static Node *nodes;
 static Plan *plans;
 static sqlite3_vfs lossy, *real_vfs;
 
+// For those who don't hold the lock.
+static int is_crashed(Plan *p) { return p && __atomic_load_n(&p->crashed, __ATOMIC_ACQUIRE); }
+
 static Node *node_for(const char *path) {
     for (Node *n = nodes; n; n = n->next)
         if (strcmp(n->path, path) == 0) return n;
@@ -108,7 +111,7 @@ static int lossy_close(sqlite3_file *file) {
 
 static int lossy_read(sqlite3_file *file, void *out, int count, sqlite3_int64 offset) {
     LossyFile *f = (LossyFile *)file;
-    if (f->plan && f->plan->crashed) return SQLITE_IOERR_READ;
+    if (is_crashed(f->plan)) return SQLITE_IOERR_READ;
     return f->real->pMethods->xRead(f->real, out, count, offset);
 }
 
@@ -170,7 +173,7 @@ static int lossy_sync(sqlite3_file *file, int flags) {
 
 static int lossy_size(sqlite3_file *file, sqlite3_int64 *size) {
     LossyFile *f = (LossyFile *)file;
-    if (f->plan && f->plan->crashed) return SQLITE_IOERR_FSTAT;
+    if (is_crashed(f->plan)) return SQLITE_IOERR_FSTAT;
     return f->real->pMethods->xFileSize(f->real, size);
 }
 
@@ -251,7 +254,7 @@ int lossy_vfs_register(void) {
     statement; \
     pthread_mutex_unlock(&lock)
 
-void lossy_vfs_crash(const char *folder) { WITH_PLAN(p->crashed = 1); }
+void lossy_vfs_crash(const char *folder) { WITH_PLAN(__atomic_store_n(&p->crashed, 1, __ATOMIC_RELEASE)); }
 void lossy_vfs_fail_writes(const char *folder, int code, int64_t after) { WITH_PLAN(p->fail_code = code; p->fail_after = after); }
 void lossy_vfs_fail_syncs(const char *folder, int64_t count) { WITH_PLAN(p->fail_syncs = count); }
 void lossy_vfs_delay_syncs(const char *folder, uint32_t microseconds) { WITH_PLAN(p->delay = microseconds); }
@@ -286,7 +289,7 @@ int64_t lossy_vfs_restore(const char *folder, uint64_t seed) {
         if (fd >= 0) close(fd);
         forget(n);
     }
-    p->crashed = 0;
+    __atomic_store_n(&p->crashed, 0, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&lock);
     return undone;
 }

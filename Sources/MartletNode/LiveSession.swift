@@ -20,6 +20,8 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     private(set) var client: (any LiveClient)?
     /// When it ends; Unix time in milliseconds, `Int64.max` for never.
     private var expiresAtMs: Int64
+    /// Its place among its user's sessions, from when it was admitted to its end.
+    var place: SessionLimiter.Place?
     private var isOpened = false
     private var isReserving = false
     /// In the shard's list of those to flush at the end of the turn.
@@ -345,6 +347,8 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         guard self.client != nil else { return }
         if self.isOpened { self.shard.node.metrics.closed(self.transport, code) }
         self.client = nil
+        if let place = self.place { self.shard.node.limiter.leave(place, nowMs: self.shard.node.clock.now()) }
+        self.place = nil
         self.shard.remove(self)
         self.session.closed()
     }

@@ -17,20 +17,23 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     let registry = Registry()
     let watches = Watches()
     let sessionCount = Atomic<Int>(0)
+    let limiter: SessionLimiter
     private let draining = Atomic<Bool>(false)
     // Set once in init; shards refer back to the node.
     private(set) var shards: [Shard] = []
 
     /// - Parameters:
     ///   - loops: at most 64; a transport names one by its index.
+    ///   - appSessions: how many sessions an app may have live; 0 is any number. Called with each session.
     package init(
         store: any LogStore, loops: [any EventLoop], limits: Limits, clock: NodeClock, logger: Logger,
-        metrics: NodeMetrics = NodeMetrics()
+        metrics: NodeMetrics = NodeMetrics(), appSessions: @escaping @Sendable (AppID) -> Int = { _ in 0 }
     ) {
         self.store = store
         self.limits = limits
         self.clock = clock
         self.logger = logger
+        self.limiter = SessionLimiter(limits, appSessions: appSessions)
         self.metrics = metrics
         self.shards = loops.prefix(64).enumerated().map { Shard(index: $0.offset, loop: $0.element, node: self) }
         store.observe { [unowned self] in self.committed($0) }
@@ -66,17 +69,27 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
             session.refuse(Self.goingDown)
             return session
         }
-        guard let device = session.deviceKey else {
-            shard.add(session)
-            session.opened(nil, end: self.store.end)
-            return session
-        }
-        if hello.beside, let holder = self.registry.holder(of: device) {
+        if hello.beside, let device = session.deviceKey, let holder = self.registry.holder(of: device) {
             self.stand(session, beside: holder, cursor: hello.cursor)
             return session
         }
-        if hello.automaticReconnect, let cursor = hello.cursor, self.registry.wasTakenOver(cursor.tag) {
+        if hello.automaticReconnect, session.deviceKey != nil, let cursor = hello.cursor, self.registry.wasTakenOver(cursor.tag) {
             session.close(.takenOver, retryAfterMs: nil)
+            return session
+        }
+        switch self.limiter.enter(
+            hello, replaces: session.deviceKey.map { self.registry.holder(of: $0) != nil } ?? false,
+            // A poll that presents a cursor goes on with what another poll began.
+            isCounted: !(hello.isPoll && hello.cursor != nil), nowMs: self.clock.now())
+        {
+        case .success(let place): session.place = place
+        case .failure(let error):
+            session.refuse(error)
+            return session
+        }
+        guard let device = session.deviceKey else {
+            shard.add(session)
+            session.opened(nil, end: self.store.end)
             return session
         }
         shard.add(session)

@@ -15,7 +15,9 @@ enum EdgeSetup {
     private static let renewalInterval = Duration.seconds(2)
 
     /// - Throws: ``StartError`` or an error of the edge, each a sentence for the operator.
-    static func make(_ configuration: ServerConfiguration, logger: Logger) throws -> HTTPEdge {
+    static func make(
+        _ configuration: ServerConfiguration, quotas: [AppID: ServerConfiguration.AppOptions], logger: Logger
+    ) throws -> HTTPEdge {
         let openFiles = self.raiseOpenFiles()
         let limits = configuration.limits
         guard openFiles > limits.reservedFiles else {
@@ -33,16 +35,15 @@ enum EdgeSetup {
         }
         return try HTTPEdge(
             limits: limits, openFiles: openFiles, tls: tls, trustedProxies: configuration.trustedProxies,
-            proxyProtocol: configuration.proxyProtocol, logger: logger)
+            proxyProtocol: configuration.proxyProtocol, appPublishRate: { quotas[$0]?.publishRate ?? 0 }, logger: logger)
     }
 
     /// Reads the certificate again on SIGHUP and when its files change, until cancelled.
-    static func renewal(of certificate: TLSCertificate?, logger: Logger) -> Task<Void, Never> {
+    static func renewal(of certificate: TLSCertificate?, hangups: UnixSignalsSequence, logger: Logger) -> Task<Void, Never> {
         Task {
             await withTaskGroup(of: Void.self) { tasks in
                 tasks.addTask {
-                    // Also without a certificate: by default the signal ends the process.
-                    for await _ in await UnixSignalsSequence(trapping: .sighup) {
+                    for await _ in hangups {
                         if let certificate {
                             certificate.reload(why: "SIGHUP")
                         } else {

@@ -1,16 +1,15 @@
 /// What a new server lacks before anybody can use it.
 enum FirstSteps {
-    /// A line for the log; nil if nothing is missing.
-    static func line(_ configuration: ServerConfiguration) -> String? {
+    /// What the operator still has to do, as a sentence; nil if nothing is missing.
+    static func line(_ configuration: ServerConfiguration, hasKeys: Bool) -> String? {
         guard !configuration.isDev else { return nil }
         let hasTokens = configuration.apps.values.contains {
             $0.tokens.secret != nil || $0.tokens.jwksURL != nil || !$0.tokens.publicKeys.isEmpty
         }
-        let hasKeys = TextFile.exists("\(configuration.dataFolder)/directory.db")
         let steps =
             (hasKeys ? [] : ["make a key for publishers with `martlet key create --data \(configuration.dataFolder)`"])
             + (hasTokens ? [] : ["set tokens.secretFile, tokens.publicKeys or tokens.jwksURL for clients"])
         guard !steps.isEmpty else { return nil }
-        return (steps.count == 2 ? "nobody can connect yet: " : "not all can connect yet: ") + steps.joined(separator: ", and ")
+        return steps.joined(separator: ", and ")
     }
 }

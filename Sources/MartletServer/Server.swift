@@ -56,22 +56,14 @@ package struct Server: Service {
                 "version": "\(BuildInfo.version)", "data": "\(self.configuration.dataFolder)",
                 "durability": "\(self.configuration.durability.rawValue)", "loops": "\(UsableCores.count)",
             ])
-        let edge = try EdgeSetup.make(self.configuration, logger: self.logger)
+        // From the first moment: by default the signal ends the process.
+        let hangups = await UnixSignalsSequence(trapping: .sighup)
         let instruments = Instruments(isTLS: self.configuration.tls != nil)
         let store = try StoreSetup.open(self.configuration, logger: self.logger, metrics: instruments.store)
-        instruments.watch(store.log)
         if store.log.wasUnclean {
             self.logger.notice("the last run did not stop cleanly", metadata: ["messages": "\(store.log.gauges.messages)"])
         }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: UsableCores.count)
-        let loops = Array(group.makeIterator()).map { $0 as any EventLoop }
-        let clock = NodeClock(
-            now: { store.clock.now() }, wall: { ServerClock.wallMs() },
-            random: { UInt64.random(in: .min ... .max) })
-        let node = Node(
-            store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
-            metrics: instruments.node)
-        node.startProbes()
         let access: AccessSetup
         do {
             access = try await AccessSetup.start(self.configuration, group: group, logger: self.logger)
@@ -79,6 +71,23 @@ package struct Server: Service {
             await Self.stop(store, logger: self.logger)
             throw error
         }
+        let edge: HTTPEdge
+        do {
+            edge = try EdgeSetup.make(self.configuration, quotas: access.quotas, logger: self.logger)
+        } catch {
+            await access.stop()
+            await Self.stop(store, logger: self.logger)
+            throw error
+        }
+        instruments.watch(store.log, connections: edge.gate)
+        let loops = Array(group.makeIterator()).map { $0 as any EventLoop }
+        let clock = NodeClock(
+            now: { store.clock.now() }, wall: { ServerClock.wallMs() },
+            random: { UInt64.random(in: .min ... .max) })
+        let node = Node(
+            store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
+            metrics: instruments.node, appSessions: { [quotas = access.quotas] in quotas[$0]?.connections ?? 0 })
+        node.startProbes()
         let services = HTTPServices(
             gateway: node, desk: node, gatekeeper: access.service.gatekeeper,
             origins: OriginPolicy(self.configuration.origins, isDev: self.configuration.isDev),
@@ -104,17 +113,20 @@ package struct Server: Service {
             metadata: [
                 "address": "\(host):\(port)", "tls": "\(edge.tls != nil)", "dev": "\(self.configuration.isDev)",
             ])
-        if let line = FirstSteps.line(self.configuration) { self.logger.warning("\(line)") }
+        if let line = FirstSteps.line(self.configuration, hasKeys: access.directory.hasKeys) {
+            self.logger.warning("setup is not complete", metadata: ["next": "\(line)"])
+        }
         let refusals = Task { await RefusalLog(instruments, logger: self.logger).run() }
         self.onListening("\(edge.tls == nil ? "http" : "https")://\(host):\(port)")
         ServiceManager.notify("READY=1")
-        let renewal = EdgeSetup.renewal(of: edge.tls, logger: self.logger)
+        let renewal = EdgeSetup.renewal(of: edge.tls, hangups: hangups, logger: self.logger)
         try? await gracefulShutdown()
         ServiceManager.notify("STOPPING=1")
         renewal.cancel()
         await self.drain(node: node, listener: listener)
         await access.stop()
         refusals.cancel()
+        await refusals.value
         await Self.stop(store, logger: self.logger)
         try await group.shutdownGracefully()
         self.logger.info("stopped")

@@ -15,7 +15,7 @@ import MartletServer
             """,
         version: Version.text,
         subcommands: [
-            Serve.self, Config.self, Key.self, App.self, Token.self, Publish.self, Subscribe.self, Backup.self, Restore.self,
+            Serve.self, Config.self, Key.self, App.self, Token.self, Publish.self, Subscribe.self, Top.self, Backup.self, Restore.self,
             DoctorCommand.self, Version.self,
         ]
     )

@@ -51,7 +51,7 @@ struct Serve: AsyncParsableCommand {
         let configuration = loaded.configuration
         LineLogHandler.bootstrap(format: configuration.logFormat, level: configuration.logLevel)
         let logger = Logger(label: "martlet")
-        for warning in loaded.warnings { logger.warning("\(warning)") }
+        for warning in loaded.warnings { logger.warning("configuration", metadata: ["warning": "\(warning)"]) }
         do {
             try await Server.main(configuration, logger: logger) { url in
                 print("listening on \(url)")

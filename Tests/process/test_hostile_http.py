@@ -303,6 +303,7 @@ def test_disconnects_while_a_session_is_opened(unhurt, user):
 
 
 def test_a_disconnect_while_a_poll_is_held(unhurt, user):
+    before = sockets(unhurt)
     for end in ("close", "reset"):
         wire = Wire(unhurt)
         wire.send(request("GET", f"/v1/poll?user={user}&device=d&wait=60"))
@@ -311,8 +312,10 @@ def test_a_disconnect_while_a_poll_is_held(unhurt, user):
             wire.more()
         getattr(wire, end)()
     # Requests behind a held poll wait, and go with it.
+    wait_until(lambda: sockets(unhurt) <= before, 5, "the others' end")
     wire = Wire(unhurt)
     wire.send(request("GET", f"/v1/poll?user={user}&device=d&wait=60"), request("GET", "/healthz") * 500)
+    wait_until(lambda: sockets(unhurt) > before, 5, "the server's end of the connection")
     wire.close()
 
 
@@ -381,21 +384,6 @@ def test_anything_after_anything(unhurt):
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(one, range(3_000)))
-
-
-@pytest.mark.skipif(not os.environ.get("MARTLET_SLOW"), reason="takes 90 s: MARTLET_SLOW=1")
-def test_silent_clients_are_closed(unhurt, user):
-    """Nobody keeps a connection by saying nothing; a stream is not one of them."""
-    with RawSSE(unhurt, user, "d") as stream, Wire(unhurt, timeout=100) as idle, Wire(unhurt, timeout=100) as body:
-        body.send(request("POST", "/v1/messages", "Content-Length: 10", body="{"))
-        idle.send(b"GET / HTTP/1.1\r\nX: ")
-        start = time.monotonic()
-        body.to_end()
-        assert 29 < time.monotonic() - start < 45
-        idle.to_end()
-        assert 74 < time.monotonic() - start < 90
-        unhurt.publish(user, data="still here")
-        assert stream.next()["data"] == "still here"
 
 
 def test_headers_without_end(unhurt):

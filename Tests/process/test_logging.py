@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from clients import RawSSE, WebSocket
-from server import ROOT, Server, wait_until
+from server import ROOT, Server, binary, wait_until
 
 TEXT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (trace|debug|info|notice|warning|error|critical) +\S.*$")
 
@@ -63,24 +63,52 @@ def test_no_line_per_connection_request_or_message(json_server):
     assert len(events(json_server)) == before
 
 
+def command(*arguments: str) -> str:
+    done = subprocess.run([binary(), *arguments], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 def test_nothing_of_clients_reaches_the_log_even_at_trace(tmp_path):
-    server = Server(tmp_path / "data", "--drain-seconds", "3", "--log-level", "trace").start()
-    secrets = ["s3cret-payload", "mk_abcdefgh_s3cret", "eyJhbGciOiJIUzI1NiJ9.s3cret.sig", "s3cret-name", "s3cret-key"]
+    (tmp_path / "data").mkdir()
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret-" * 8)
+    key = re.search(r"mk_\S+", command("key", "create", "--data", str(tmp_path / "data")))[0]
+    token = command("token", "--user", "s3cret-name", "--device", "d", "--secret-file", str(secret))
+    server = Server(
+        tmp_path / "data", "--drain-seconds", "3", "--log-level", "trace", "--tokens-secret-file", str(secret)).start()
+    payload = "s3cret-payload"
     try:
-        with RawSSE(server, secrets[3], "d", token=secrets[2]) as client:
-            server.publish(secrets[3], data=secrets[0])
+        with RawSSE(server, "s3cret-name", "d", token=token) as client:
+            server.publish("s3cret-name", data=payload)
             client.next()
-        for headers in ({"Authorization": f"Bearer {secrets[1]}"}, {"X-API-Key": secrets[1]}, {"Cookie": f"martlet_token={secrets[2]}"}):
-            server.http.get(server.url + "/v1/messages/garbage", headers=headers)
-            server.http.get(server.url + "/metrics", headers=headers)
-        server.post({"to": {"user": "x"}, "data": secrets[0]}, Idempotency_Key=secrets[4])
-        server.post(f'{{"data":"{secrets[0]}')
-        server.get("/v1/sse", params={"user": "x", "cursor": secrets[0]})
-        server.get("/v1/sse", params={"token": secrets[2]})
+        for headers in (
+            {"Authorization": f"Bearer {key}"}, {"X-API-Key": key}, {"X-API-Key": key + "s3cret"},
+            {"Authorization": f"Bearer {token}"}, {"Cookie": f"martlet_token={token}"}, {"Cookie": f"martlet_token={token}s3cret"},
+        ):
+            for path in ("/v1/messages/garbage", "/metrics", "/v1/poll?device=d"):
+                server.http.get(server.url + path, headers=headers)
+        server.post({"to": {"user": "x"}, "data": payload}, Idempotency_Key="s3cret-key")
+        server.post(f'{{"data":"{payload}')
+        server.get("/v1/sse", params={"user": "x", "cursor": payload})
+        server.get("/v1/sse", params={"token": token + "s3cret"})
     finally:
         server.stop()
     log = server.log.read_text()
-    assert "s3cret" not in log, log
+    assert "starting" in log and "stopped" in log
+    for text in ("s3cret", key, key.rsplit("_", 1)[1], token, token.split(".")[1], token.split(".")[2]):
+        assert text not in log, log
+
+
+def test_keys_that_come_and_go_are_told(json_server):
+    key = re.search(r"mk_([^_]+)_\S+", command("key", "create", "--name", "billing", "--data", str(json_server.data)))
+    wait_until(lambda: "key created" in json_server.log.read_text(), what="created")
+    command("key", "revoke", key[1], "--data", str(json_server.data))
+    wait_until(lambda: "key revoked" in json_server.log.read_text(), what="revoked")
+    told = [event for event in events(json_server) if event["message"].startswith("key ")]
+    assert [(event["message"], event["key"], event["name"]) for event in told] == [
+        ("key created", key[1], "billing"), ("key revoked", key[1], "billing")]
+    assert key[0] not in json_server.log.read_text()
 
 
 def test_a_request_cannot_write_a_line_of_its_own(server):
@@ -115,12 +143,22 @@ def test_a_full_disk_is_one_line_until_it_is_over(tmp_path):
         server.stop()
 
 
+def test_refusals_are_one_line_however_many(json_server):
+    for _ in range(30):
+        assert json_server.get("/v1/sse").status_code == 401
+    for _ in range(5):
+        json_server.get("/nothing")  # Its sender's mistake: not for the log.
+    json_server.terminate()
+    json_server.wait()
+    line, = [event for event in events(json_server) if event["message"] == "refused in the last minute"]
+    assert set(line) == {"time", "level", "message", "unauthorized"}
+    assert line["unauthorized"] == "30"
+
+
 def test_every_event_is_documented():
     """docs/logging.md lists each message that the source can log, and no other."""
     found = set()
     for file in (ROOT / "Sources").rglob("*.swift"):
-        if "/Sources/martlet/" in str(file):
-            continue
         found |= set(re.findall(r'[lL]og(?:ger)?\.(?:info|notice|warning|error|critical)\(\s*"([^"]+)"', file.read_text()))
     documented = set(re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs" / "logging.md").read_text(), re.M))
     assert found == documented

@@ -6,7 +6,7 @@ import pytest
 
 import metrics
 from clients import Ramen, RawSSE, WebSocket
-from server import wait_until
+from server import Server, wait_until
 
 COUNTED = (
     "martlet_publishes_total", "martlet_deliveries_total", "martlet_redeliveries_total", "martlet_acks_total",
@@ -114,6 +114,16 @@ def test_sessions_are_counted_by_their_transport(server, user, client, name):
             assert now[f'martlet_sessions{{transport="{name}"}}'] == 1
 
 
+def test_ends_are_counted_by_their_reason(server, user):
+    with RawSSE(server, user, f"{user}-1") as first, WebSocket(server, user, f"{user}-2") as second:
+        assert server.http.post(f"{server.url}/v1/users/{user}/disconnect").status_code < 300
+        first.wait_ended()
+        second.wait_ended()
+    now = metrics.settled(server, 'martlet_sessions_closed_total{reason="disconnected"}', 2)
+    assert now['martlet_sessions_closed_total{reason="client"}'] == 0
+    assert sum(value for name, value in now.items() if name.startswith("martlet_sessions{")) == 0
+
+
 def test_each_poll_is_a_session(server, user):
     server.publish(user, data=1)
     for _ in range(3):
@@ -141,6 +151,36 @@ def test_what_expires_leaves_the_backlog(server, user):
     server.kill9()
     server.restart()
     assert metrics.numbers(server)["martlet_store_messages"] == 2
+
+
+def test_what_is_pushed_out_of_a_full_inbox_is_counted(tmp_path, user):
+    server = Server(tmp_path / "data", "--limits-inbox-messages", "10").start()
+    try:
+        server.batch([json.dumps({"to": {"user": user}, "data": n}) for n in range(25)])
+        assert metrics.numbers(server)["martlet_inbox_dropped_total"] == 15
+        with RawSSE(server, user, user) as client:
+            assert client.data(10) == list(range(15, 25))
+            assert client.notice("gap")["reason"] == "inbox_full"
+        assert metrics.numbers(server)['martlet_gaps_total{reason="inbox_full"}'] == 1
+    finally:
+        server.stop()
+
+
+def test_connections_beyond_the_limit_are_counted(tmp_path):
+    server = Server(tmp_path / "data", "--limits-connections", "5").start()
+    try:
+        assert metrics.numbers(server)["martlet_connections_limit"] == 5
+        others = [server.connect() for _ in range(4)]
+        wait_until(lambda: metrics.numbers(server)['martlet_connections{security="plain"}'] == 5, what="five")
+        refused = [server.connect() for _ in range(3)]
+        for connection in refused:
+            assert b"too_many_connections" in connection.recv(4_096)
+        assert metrics.numbers(server)['martlet_refused_total{reason="too_many_connections"}'] == 3
+        for connection in others + refused:
+            connection.close()
+        wait_until(lambda: metrics.numbers(server)['martlet_connections{security="plain"}'] == 1, what="one")
+    finally:
+        server.stop()
 
 
 def test_refusals_by_reason(server, user):

@@ -29,6 +29,16 @@ NEEDED = {"user": "alice", "device": "a1", "seq": "0"}
 def test_the_document_is_valid():
     openapi_spec_validator.validate(DOCUMENT)
 
+    class Loader(yaml.SafeLoader):
+        """Says when a key stands twice, of which the last would win in silence."""
+
+        def construct_mapping(self, node, deep=False):
+            names = [key.value for key, _ in node.value]
+            assert len(names) == len(set(names)), f"a key stands twice at {node.start_mark}: {names}"
+            return super().construct_mapping(node, deep)
+
+    yaml.load(FILE.read_text(), Loader)
+
 
 def test_it_is_served_as_it_stands(hub):
     answer = hub.get("/openapi.yaml")
@@ -62,6 +72,7 @@ def test_every_path_of_the_server_is_there():
     code = "\n".join(file.read_text() for file in (ROOT / "Sources" / "MartletHTTP").rglob("*.swift"))
     routed = re.findall(r'router\.(get|post|put|delete|patch)\("(/[^"]*)"', code)
     routed += [(method.lower(), path) for path, method in re.findall(r'case \("(/[^"]+)", \.(GET|POST|PUT|DELETE|PATCH)\)', code)]
+    routed += [(method.lower(), path) for path, method in re.findall(r'route = \(path: "(/[^"]+)", method: "([A-Z]+)"\)', code)]
     assert len(routed) >= 12
     # Matched by its parts.
     routed += [("post", "/v1/sessions/{id}/token")]

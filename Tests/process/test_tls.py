@@ -177,7 +177,7 @@ def test_a_start_that_cannot_be_says_why(folder):
     pair, other = make_pair(folder, "good"), make_pair(folder, "other")
     locked = folder / "locked.key"
     subprocess.run(["openssl", "pkey", "-in", pair[1], "-aes256", "-passout", "pass:x", "-out", locked], check=True, capture_output=True)
-    assert "/nowhere.pem cannot be read: No such file" in refusal(folder, *tls_options(("/nowhere.pem", pair[1])))
+    assert "/nowhere.pem: there is no such file" in refusal(folder, *tls_options(("/nowhere.pem", pair[1])))
     assert "does not belong to" in refusal(folder, *tls_options((pair[0], other[1])))
     assert "There is no certificate in" in refusal(folder, *tls_options((pair[1], pair[1])))
     assert "There is no private key in" in refusal(folder, *tls_options((pair[0], pair[0])))

@@ -25,15 +25,28 @@ enum PublishAPI {
             return
         }
         if let coding = request.head.headers.first(name: "content-encoding"), coding.lowercased() != "identity" {
-            front.respond(WireError(.unsupportedMediaType, "Send the body as it is: Content-Encoding is not supported."))
+            Self.refuse(WireError(.unsupportedMediaType, "Send the body as it is: Content-Encoding is not supported."), front)
             return
         }
         let parser = PublishParser(app: grant.app, limits: services.limits) { Array(SHA256.hash(data: $0)) }
-        if Self.isBatch(request.head.headers) {
+        let isBatch = Self.isBatch(request.head.headers)
+        // Before anything is parsed: a refusal costs little.
+        if services.edge.publishes.isBounded(app: parser.app),
+            let refusal = services.edge.publishes.refusal(
+                keyID: grant.keyID, app: parser.app, count: isBatch ? Self.lines(request.body, parser.limits) : 1)
+        {
+            self.refuse(refusal, front)
+            return
+        }
+        if isBatch {
             self.publishBatch(request, parser, front: front)
         } else {
             self.publishOne(request, parser, front: front)
         }
+    }
+
+    private static func lines(_ body: ByteBuffer, _ limits: Limits) -> Int {
+        body.withUnsafeReadableBytes { NDJSONLines($0).prefix(limits.batchMessages).reduce(0) { count, _ in count + 1 } }
     }
 
     /// Answers with an error before anything came to the store; a batch that is refused as a whole counts as one.

@@ -47,6 +47,7 @@ final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     private func refuse(_ context: ChannelHandlerContext) {
         self.services.edge.gate.refused(self.peer.address, why: "the address has as many as it may")
+        self.services.metrics.refused(.tooManyConnections)
         guard self.services.edge.tls == nil else {
             context.close(promise: nil)
             return

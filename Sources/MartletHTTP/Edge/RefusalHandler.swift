@@ -7,7 +7,7 @@ final class RefusalHandler: ChannelInboundHandler, Swept {
     typealias OutboundOut = ByteBuffer
 
     private let state: LoopState
-    private let gate: ConnectionGate
+    private let services: HTTPServices
     /// nil: closed without a word, as under TLS, where words cost a handshake.
     private let error: WireError?
     private var context: ChannelHandlerContext?
@@ -17,9 +17,9 @@ final class RefusalHandler: ChannelInboundHandler, Swept {
     /// Time that the client gets to read the answer.
     private static let lingerLimit = TimeAmount.seconds(1)
 
-    init(state: LoopState, gate: ConnectionGate, error: WireError?) {
+    init(state: LoopState, services: HTTPServices, error: WireError?) {
         self.state = state
-        self.gate = gate
+        self.services = services
         self.error = error
     }
 
@@ -33,12 +33,12 @@ final class RefusalHandler: ChannelInboundHandler, Swept {
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         self.state.unwatch(self)
-        if self.isLingering { self.gate.lingered() }
+        if self.isLingering { self.services.edge.gate.lingered() }
         self.isLingering = false
     }
 
     private func refuse(_ context: ChannelHandlerContext) {
-        guard let error = self.error, !self.isLingering, self.gate.linger() else {
+        guard let error = self.error, !self.isLingering, self.services.edge.gate.linger() else {
             if !self.isLingering { context.close(promise: nil) }
             return
         }

@@ -13,14 +13,14 @@ final class TLSStart: ChannelInboundHandler, RemovableChannelHandler {
     private static let plain = WireError(.badRequest, "This port speaks TLS: use https:// or wss://.")
 
     private let certificate: TLSCertificate
+    private let services: HTTPServices
     private let state: LoopState
-    private let gate: ConnectionGate
     private var isDone = false
 
-    init(certificate: TLSCertificate, state: LoopState, gate: ConnectionGate) {
+    init(certificate: TLSCertificate, state: LoopState, services: HTTPServices) {
         self.certificate = certificate
+        self.services = services
         self.state = state
-        self.gate = gate
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -37,7 +37,7 @@ final class TLSStart: ChannelInboundHandler, RemovableChannelHandler {
                 operations.removeHandler(self, promise: nil)
             } else {
                 // Reads nothing above it any more.
-                try operations.addHandler(RefusalHandler(state: self.state, gate: self.gate, error: Self.plain), position: .after(self))
+                try operations.addHandler(RefusalHandler(state: self.state, services: self.services, error: Self.plain), position: .after(self))
             }
         } catch {
             context.close(promise: nil)

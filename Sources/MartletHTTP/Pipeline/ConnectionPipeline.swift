@@ -25,6 +25,7 @@ struct ConnectionPipeline: Sendable {
         let address = ClientAddress(channel.remoteAddress)
         guard edge.gate.enter() else {
             edge.gate.refused(address, why: "as many are open as may be")
+            self.services.metrics.refused(.tooManyConnections)
             try operations.addHandler(self.refusal(state, HTTPListener.tooMany))
             return
         }
@@ -34,18 +35,19 @@ struct ConnectionPipeline: Sendable {
                 guard peer.isTrusted else {
                     peer.leave()
                     edge.gate.refused(address, why: "not a trusted proxy, with the PROXY protocol on")
-                    try operations.addHandler(RefusalHandler(state: state, gate: edge.gate, error: nil))
+                    try operations.addHandler(RefusalHandler(state: state, services: self.services, error: nil))
                     return
                 }
                 try operations.addHandler(ProxyHandler(peer: peer, services: self.services))
             } else if !peer.count() {
                 peer.leave()
                 edge.gate.refused(address, why: "the address has as many as it may")
+                self.services.metrics.refused(.tooManyConnections)
                 try operations.addHandler(self.refusal(state, HTTPListener.tooManyOfAddress))
                 return
             }
             if let tls = edge.tls {
-                try operations.addHandler(TLSStart(certificate: tls, state: state, gate: edge.gate))
+                try operations.addHandler(TLSStart(certificate: tls, state: state, services: self.services))
             }
             let bytes = ByteWatch()
             try operations.addHandler(bytes)
@@ -63,6 +65,6 @@ struct ConnectionPipeline: Sendable {
     }
 
     private func refusal(_ state: LoopState, _ error: WireError) -> RefusalHandler {
-        RefusalHandler(state: state, gate: self.services.edge.gate, error: self.services.edge.tls == nil ? error : nil)
+        RefusalHandler(state: state, services: self.services, error: self.services.edge.tls == nil ? error : nil)
     }
 }

@@ -65,6 +65,7 @@ extension FrontHandler {
     private func answerRaw(_ error: WireError) {
         self.phase = .dropping
         self.lastActivity = .now()
+        self.services.metrics.refused(error.code)
         var buffer = ByteBuffer()
         RawResponse.write(error, to: &buffer)
         self.bytes.answer(buffer)

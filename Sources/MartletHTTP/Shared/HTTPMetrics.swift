@@ -55,7 +55,7 @@ package struct HTTPMetrics: Sendable {
 
 /// A path, without what differs between requests.
 enum Route: Int, CaseIterable {
-    case publish, message, sse, webSocket, poll, ack, ramen, ramenAck, health, ready, metrics, other
+    case publish, message, sse, webSocket, poll, ack, ramen, ramenAck, health, ready, metrics, openAPI, other
 
     init(path: Substring) {
         switch path {
@@ -69,6 +69,7 @@ enum Route: Int, CaseIterable {
         case "/healthz": self = .health
         case "/readyz": self = .ready
         case "/metrics": self = .metrics
+        case "/openapi.yaml": self = .openAPI
         default: self = path.hasPrefix("/v1/messages/") ? .message : .other
         }
     }
@@ -86,6 +87,7 @@ enum Route: Int, CaseIterable {
         case .health: "/healthz"
         case .ready: "/readyz"
         case .metrics: "/metrics"
+        case .openAPI: "/openapi.yaml"
         case .other: "other"
         }
     }

@@ -8,6 +8,8 @@ import NIOCore
 struct AccessSetup {
     let directory: SQLiteDirectory
     let service: AccessService
+    /// What the configuration says of each app that it names.
+    let quotas: [AppID: ServerConfiguration.AppOptions]
 
     /// - Throws: one sentence for the operator.
     static func start(
@@ -21,7 +23,9 @@ struct AccessSetup {
             let service = try await AccessService.start(
                 directory: directory, rules: rules, nameBytes: configuration.limits.nameBytes, group: group,
                 wall: { ServerClock.wallMs() }, logger: logger)
-            return AccessSetup(directory: directory, service: service)
+            let quotas = configuration.apps.compactMap { name, options in directory.app(name).map { ($0, options) } }
+            return AccessSetup(
+                directory: directory, service: service, quotas: Dictionary(quotas, uniquingKeysWith: { first, _ in first }))
         } catch {
             directory.stop()
             throw error

@@ -5,9 +5,10 @@ struct RefusalLog: Sendable {
     private let instruments: Instruments
     private let logger: Logger
 
-    /// What an operator may have to do something about; the others are their senders' mistakes.
+    /// What an operator may have to do something about; the others are their senders' mistakes. Connections that are
+    /// refused have lines of their own.
     static let reasons: Set<String> = [
-        "too_many_connections", "too_many_sessions", "too_many_devices", "rate_limited", "request_timeout",
+        "too_many_sessions", "too_many_devices", "rate_limited", "request_timeout",
         "header_too_large", "unauthorized", "token_expired", "forbidden", "store_unavailable", "internal_error",
     ]
 

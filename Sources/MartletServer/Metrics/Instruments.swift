@@ -36,8 +36,9 @@ struct Instruments: Sendable {
         return refusals
     }
 
-    /// From now on the text tells how the store stands.
-    func watch(_ store: SQLiteStore) {
+    /// From now on the text tells how the store stands and how many connections there may be.
+    func watch(_ store: SQLiteStore, connections gate: ConnectionGate) {
+        self.prometheus.ask("martlet_connections_limit", "Connections that may be open.") { Double(gate.limit) }
         self.prometheus.ask("martlet_store_queue", "Calls that wait for the store's writer.") { Double(store.gauges.queue) }
         self.prometheus.ask("martlet_store_messages", "Messages in the store that have not expired; an estimate after a crash.") {
             Double(store.gauges.messages)

@@ -30,7 +30,10 @@ package final class SQLiteDirectory: KeyDirectory {
     private final class Reading {
         let file: DirectoryFile
         var version: Int64?
+        var isClosed = false
         var lookedAtMs: Int64 = 0
+        /// Whether the last look failed; told once.
+        var isFailing = false
         init(_ file: consuming DirectoryFile) { self.file = file }
     }
 
@@ -72,6 +75,11 @@ package final class SQLiteDirectory: KeyDirectory {
             return thread
         }
         worker?.join()
+        // The last connection to close takes the log into the file.
+        self.reading.withLock { reading in
+            reading.isClosed = true
+            reading.file.db.close()
+        }
     }
 
     // MARK: KeyDirectory
@@ -82,6 +90,9 @@ package final class SQLiteDirectory: KeyDirectory {
         guard self.look(notBeforeMs: Self.unknownLookMs) else { return nil }
         return self.tables.withLock { $0.keys[id] }
     }
+
+    /// Whether there is any key, even one that is revoked.
+    package var hasKeys: Bool { self.tables.withLock { !$0.keys.isEmpty } }
 
     package func app(_ name: String) -> AppID? { self.tables.withLock { $0.apps[name] } }
 
@@ -145,11 +156,14 @@ package final class SQLiteDirectory: KeyDirectory {
             let now = monotonicMs()
             guard now - reading.lookedAtMs >= notBeforeMs else { return false }
             reading.lookedAtMs = now
-            guard let version = reading.file.version(), version != reading.version else { return false }
+            guard !reading.isClosed, let version = reading.file.version(), version != reading.version else { return false }
             do throws(StoreStartError) {
                 let apps = try reading.file.apps()
                 let keys = try reading.file.keys()
+                let isFirst = reading.version == nil
                 reading.version = version
+                reading.isFailing = false
+                if !isFirst { self.note(keys, before: self.tables.withLock { $0.keys }) }
                 self.tables.withLock { tables in
                     tables.apps = Dictionary(uniqueKeysWithValues: apps.map { ($0.name, $0.id) })
                     tables.keys = Dictionary(uniqueKeysWithValues: keys.map { ($0.id, $0) })
@@ -157,8 +171,22 @@ package final class SQLiteDirectory: KeyDirectory {
                 return true
             } catch {
                 // What is known stays in force; the next look tries again.
-                self.logger.error("the keys could not be read", metadata: ["error": "\(error)"])
+                if !reading.isFailing { self.logger.error("the keys could not be read", metadata: ["error": "\(error)"]) }
+                reading.isFailing = true
                 return false
+            }
+        }
+    }
+
+    /// Logs what has changed.
+    private func note(_ keys: [KeyRecord], before: [String: KeyRecord]) {
+        for key in keys {
+            let metadata: Logger.Metadata = [
+                "key": "\(key.id)", "name": "\(key.name)", "scopes": "\(key.scopes.names.joined(separator: ","))",
+            ]
+            if before[key.id] == nil { self.logger.notice("key created", metadata: metadata) }
+            if key.revokedAtMs != nil, before[key.id]?.revokedAtMs == nil {
+                self.logger.notice("key revoked", metadata: metadata)
             }
         }
     }

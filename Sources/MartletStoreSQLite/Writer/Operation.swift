@@ -63,6 +63,8 @@ struct Group {
     var drops: [LaneKey: UInt64] = [:]
     /// Inboxes that grew.
     var touched: Set<Int64> = []
+    /// Idempotency keys added and deleted, by app.
+    var keys: [AppID: Int] = [:]
     var flushed: [DeviceKey: DeviceState] = [:]
     /// What to put back into memory if the commit fails: records, and the updates taken since.
     var undo: [(DeviceKey, DeviceState?)] = []
@@ -75,12 +77,16 @@ struct Group {
     var expired = 0
     var dropped = 0
     var completions: [Completion] = []
+    /// The answer to an opening that could not be written but can do without.
+    var spare: DeviceRecord?
 
     enum Completion {
         case append(AppendJob, [AppendOutcome])
         case recall(Result<RecallOutcome?, StoreError>, @Sendable (Result<RecallOutcome?, StoreError>) -> Void)
-        /// `written`: whether it holds only once the group is committed.
-        case open(Result<DeviceRecord, StoreError>, written: Bool, @Sendable (Result<DeviceRecord, StoreError>) -> Void)
+        /// `written`: whether it holds only once the group is committed; `spare`: what holds if it is not.
+        case open(
+            Result<DeviceRecord, StoreError>, written: Bool, spare: DeviceRecord? = nil,
+            @Sendable (Result<DeviceRecord, StoreError>) -> Void)
         case reserve(Result<UInt64, StoreError>, @Sendable (Result<UInt64, StoreError>) -> Void)
         case settle(StoreError?, @Sendable (StoreError?) -> Void)
     }

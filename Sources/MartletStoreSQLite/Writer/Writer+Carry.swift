@@ -182,8 +182,9 @@ extension Writer {
     private func sweep(_ group: inout Group) throws {
         try self.begin(&group)
         var isBehind = false
+        if try self.sweepKeys(&group) { isBehind = true }
         for (statement, time) in [
-            (self.sql.sweepKeys, self.now), (self.sql.sweepCollapse, self.now - self.reportMs),
+            (self.sql.sweepCollapse, self.now - self.reportMs),
             (self.sql.sweepTrim, self.now - self.reportMs),
         ] {
             statement.bind(1, time)

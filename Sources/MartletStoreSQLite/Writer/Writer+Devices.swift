@@ -44,7 +44,11 @@ extension Writer {
             return
         }
         values.seen = max(values.seen, request.at)
-        let written = userChanged || request.reserve > 0
+        // Numbers that are left do while the store cannot write; the session asks for more.
+        let reserves = request.reserve > 0 && self.healthy
+        let written = userChanged || reserves
+        let isSettled = !userChanged && !group.undo.contains { $0.0 == request.device }
+        let spare = isSettled ? self.record(values, isNew: false, end: end) : nil
         if userChanged {
             values.user = request.user
             values.acked.set(.user, to: 0)
@@ -53,8 +57,9 @@ extension Writer {
             values.journal.removeAll { $0.lane.scope == .user }
             for index in values.marks.indices { values.marks[index].positions.set(.user, to: 0) }
         }
-        if request.reserve > 0 { values.seqEnd = max(values.seqEnd, values.nextSeq + request.reserve) }
+        if reserves || userChanged { values.seqEnd = max(values.seqEnd, values.nextSeq + request.reserve) }
         if written {
+            group.spare = spare
             try self.begin(&group)
             if userChanged {
                 for kind: JournalRange.Kind in [.sent, .delivered] {
@@ -66,13 +71,14 @@ extension Writer {
             let previous = self.keep(request.device, values)
             group.undo.append((request.device, previous))
             try self.flush(request.device, &group)
+            group.spare = nil
             group.rows += 1
         } else {
             self.keep(request.device, values)
         }
         var record = self.record(values, isNew: false, end: end)
         record.userChanged = userChanged
-        group.completions.append(.open(.success(record), written: written, done))
+        group.completions.append(.open(.success(record), written: written, spare: spare, done))
     }
 
     private func record(_ values: DeviceState.Values, isNew: Bool, end: UInt64) -> DeviceRecord {

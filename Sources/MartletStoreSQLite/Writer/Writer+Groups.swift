@@ -33,7 +33,10 @@ extension Writer {
             group.completions.append(.append(job, Array(repeating: .failed(error), count: job.next - first)))
             job.taken = job.next
         case .recall(_, _, let done): group.completions.append(.recall(.failure(error), done))
-        case .open(_, let done): group.completions.append(.open(.failure(error), written: true, done))
+        case .open(_, let done):
+            let spare = group.spare
+            group.spare = nil
+            group.completions.append(.open(spare.map { .success($0) } ?? .failure(error), written: spare == nil, done))
         case .record: break
         case .reserve(_, _, let done): group.completions.append(.reserve(.failure(error), done))
         case .fence(let body): body()
@@ -67,6 +70,7 @@ extension Writer {
         if group.indexedUpTo != nil { self.indexer.finish() }
         for (lane, offset) in group.drops { self.indexer.left(lane, upTo: offset) }
         self.forgetFlushed(group.flushed)
+        for (app, change) in group.keys { self.keyCounts[app, default: 0] += change }
         if let position = group.sweepPosition { self.sweepPosition = position }
         if !group.items.isEmpty { self.lastAppendMs = monotonicMs() }
         if !group.commits.isEmpty { observer?(group.commits) }
@@ -85,7 +89,7 @@ extension Writer {
             switch completion {
             case .append(let job, let outcomes): job.complete(outcomes)
             case .recall(let result, let done): done(result)
-            case .open(let result, _, let done): done(result)
+            case .open(let result, _, _, let done): done(result)
             case .reserve(let result, let done): done(result)
             case .settle(let error, let done): done(error)
             }
@@ -121,19 +125,21 @@ extension Writer {
         }
         let error = StoreError(.unavailable, failure.description)
         let end = self.shared.memtable.withLock { $0.end }
+        let known = { (record: DeviceRecord) in
+            var record = record
+            record.end = end
+            return record
+        }
         self.complete(
             group.completions.map { completion in
                 switch completion {
                 case .append(let job, let outcomes):
                     .append(job, Array(repeating: .failed(error), count: outcomes.count))
                 case .recall(_, let done): .recall(.failure(error), done)
-                case .open(.success(var record), written: false, let done):
-                    {
-                        record.end = end
-                        return .open(.success(record), written: false, done)
-                    }()
-                case .open(.failure(let own), written: false, let done): .open(.failure(own), written: false, done)
-                case .open(_, _, let done): .open(.failure(error), written: true, done)
+                case .open(.success(let record), written: false, _, let done): .open(.success(known(record)), written: false, done)
+                case .open(.failure(let own), written: false, _, let done): .open(.failure(own), written: false, done)
+                case .open(_, _, let spare?, let done): .open(.success(known(spare)), written: false, done)
+                case .open(_, _, _, let done): .open(.failure(error), written: true, done)
                 case .reserve(_, let done): .reserve(.failure(error), done)
                 case .settle(_, let done): .settle(error, done)
                 }

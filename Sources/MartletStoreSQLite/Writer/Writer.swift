@@ -40,6 +40,8 @@ final class Writer: @unchecked Sendable {
     var indexer = Indexer()
     var inboxes: [InboxKey: Int64] = [:]
     var stats: [Int64: InboxStats] = [:]
+    /// Idempotency keys of each app that has any.
+    var keyCounts: [AppID: Int]
     /// The clocks as of the current group.
     var now: Int64 = 0
     var wall: Int64 = 0
@@ -81,6 +83,7 @@ final class Writer: @unchecked Sendable {
         self.metrics = metrics
         self.logBound = configuration.logBytes
         self.reportMs = Int64(configuration.limits.reportSeconds) * 1_000
+        self.keyCounts = try Self.countKeys(db)
         self.ids = IDGenerator(after: lastID)
         self.nextOffset = shared.memtable.withLock { $0.end } + 1
         for item in unindexed { self.indexer.add(item) }

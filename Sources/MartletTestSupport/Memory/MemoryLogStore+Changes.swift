@@ -25,6 +25,7 @@ extension MemoryLogStore {
             let name = MemoryTables.KeyName(app: request.app, key: idempotency.key)
             self.disk.tables.keys[name] = .init(
                 digest: idempotency.digest, id: id, expiresAt: now + Int64(self.limits.idempotencySeconds) * 1_000)
+            self.disk.tables.dropOldestKeys(of: request.app, limit: self.limits.idempotencyEntries, but: name)
         }
         let superseded = request.targets.map {
             self.disk.tables.insert(message, into: $0, limits: self.limits, now: now, wall: wall)

@@ -12,7 +12,8 @@ struct LineLogHandlerTests {
     private let lines = Lines()
 
     private func logger(_ format: ServerConfiguration.LogFormat, level: Logger.Level = .info) -> Logger {
-        let handler = LineLogHandler(format: format, level: level, wall: { 1_763_690_947_123 }) { [lines] in lines.take($0) }
+        let handler = LineLogHandler(
+            format: format, level: level, wall: { 1_763_690_947_123 }, write: { [lines] in lines.take($0) })
         return Logger(label: "test") { _ in handler }
     }
 
