@@ -29,6 +29,16 @@ NEEDED = {"user": "alice", "device": "a1", "seq": "0"}
 def test_the_document_is_valid():
     openapi_spec_validator.validate(DOCUMENT)
 
+    class Loader(yaml.SafeLoader):
+        """Says when a key stands twice, of which the last would win in silence."""
+
+        def construct_mapping(self, node, deep=False):
+            names = [key.value for key, _ in node.value]
+            assert len(names) == len(set(names)), f"a key stands twice at {node.start_mark}: {names}"
+            return super().construct_mapping(node, deep)
+
+    yaml.load(FILE.read_text(), Loader)
+
 
 def test_it_is_served_as_it_stands(hub):
     answer = hub.get("/openapi.yaml")

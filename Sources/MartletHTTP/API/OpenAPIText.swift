@@ -451,7 +451,7 @@ paths:
       summary: Go on with a newer token
       description: |
         For a live session over SSE or RAMEN, whose connection only goes one way: the token of this request takes the place of the one that
-        the session was opened with, so that it does not end with close code 4002. Over a WebSocket send `{"token":"…"}` instead.
+        the session was opened with, so that it does not end with close code 4002. It must be for the same app, user and device. Over a WebSocket send `{"token":"…"}` instead.
       security: [{token: []}, {tokenCookie: []}]
       parameters:
         - name: id
@@ -487,7 +487,8 @@ paths:
       summary: End a user's sessions, and take back tokens
       description: |
         Needs a key with the scope `admin`. Ends the live sessions with close code 4502, after which clients do not come back by themselves.
-        With `revokeBefore` no token of the user's that was issued before that time is taken any more; without it they may connect again.
+        With `revokeBefore` no token of the user's that was issued earlier (`iat`), or does not say when, is taken any more; that is on disk
+        before the answer. Without it they may connect again.
       security: [{apiKey: []}, {apiKeyHeader: []}]
       parameters:
         - name: id
@@ -643,20 +644,21 @@ paths:
     get:
       operationId: metrics
       tags: [server]
-      summary: The server's numbers as Prometheus text
+      summary: Numbers for Prometheus
       description: |
-        The text format 0.0.4; docs/metrics.md lists every metric. Open in dev mode and with `metrics.open`; otherwise for a
-        key with the scope `read`. Any query is ignored.
+        The text format 0.0.4; docs/metrics.md lists every metric. Open in dev mode and with `metrics.open`; otherwise it
+        wants a key with the scope `read`. Any query is ignored.
       security: [{apiKey: []}, {apiKeyHeader: []}]
       responses:
         '200':
-          description: The numbers.
+          description: The numbers as they are now.
           content:
             text/plain:
               schema: {type: string}
               example: |
-                # TYPE martlet_publishes_total counter
-                martlet_publishes_total 42
+                # HELP martlet_store_writable 1 if the last commit went well, 0 if publishes are refused.
+                # TYPE martlet_store_writable gauge
+                martlet_store_writable 1
         '401': {$ref: '#/components/responses/Unauthorized'}
         '403': {$ref: '#/components/responses/Forbidden'}
 
@@ -1120,8 +1122,8 @@ components:
         user: {type: string}
         device: {type: string}
         expiresAt:
-          description: When the token's time is over.
-          $ref: '#/components/schemas/Time'
+          description: When the session ends unless its token is renewed; with a token that ends.
+          type: integer
         cursor:
           description: On a WebSocket, which has no other place for it.
           type: string

@@ -63,6 +63,10 @@ enum PublishAPI {
         do throws(WireError) {
             try request.query.allow([])
             let key = request.head.headers.first(name: "idempotency-key")
+            // What else a header holds is read in different ways on the way here.
+            guard key?.utf8.allSatisfy({ $0 < 0x80 }) ?? true else {
+                throw WireError(.badRequest, "The header Idempotency-Key takes ASCII only: put the key into \"idempotencyKey\".")
+            }
             append = try request.body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in
                 try parser.parse(bytes, idempotencyKey: key)
             }
