@@ -25,7 +25,7 @@ enum PublishAPI {
             return
         }
         if let coding = request.head.headers.first(name: "content-encoding"), coding.lowercased() != "identity" {
-            front.respond(WireError(.unsupportedMediaType, "Send the body as it is: Content-Encoding is not supported."))
+            Self.refuse(WireError(.unsupportedMediaType, "Send the body as it is: Content-Encoding is not supported."), front)
             return
         }
         let parser = PublishParser(app: grant.app, limits: services.limits) { Array(SHA256.hash(data: $0)) }

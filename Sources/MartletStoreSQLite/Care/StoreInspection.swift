@@ -140,7 +140,8 @@ package struct DirectoryInspection: Sendable {
         let path = folder + "/" + BackupFile.directoryName
         guard Files.exists(path) else { return }
         do {
-            let db = try Connection(path: path, readOnly: true)
+            // Without a log beside it nobody has it open, and reading leaves no files behind.
+            let db = try Connection(path: path, readOnly: true, isFrozen: !Files.exists(path + "-wal"))
             defer { db.close() }
             self.damage = try PageCopy.check(db) { _ in true }
         } catch {
