@@ -1,12 +1,13 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench soak tsan asan
+.PHONY: menu run test check fmt conformance simulate crash bench soak tsan asan openapi fuzz dist deb deb-test testssl slowhttp
 
 SEEDS ?= 200000
 ROUNDS ?= 500
+SECONDS ?= 600
 SOAK_MINUTES ?= 30
 
 menu: ## print this menu
-	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 run: ## install what is missing, build a release, start in dev mode
 	@scripts/run
@@ -40,3 +41,24 @@ tsan: ## tests under Thread Sanitizer, in .build-tsan
 
 asan: ## tests under Address Sanitizer, leaks included, in .build-asan
 	@scripts/sanitize address
+
+dist: ## a binary that needs no Swift, as dist/martlet-….tar.gz
+	@scripts/dist
+
+deb: ## a Debian package of it, as dist/martlet_….deb
+	@scripts/deb
+
+deb-test: ## install that package here, use it, remove it (needs root)
+	@scripts/deb-test
+
+openapi: ## a longer check of api/openapi.yaml against the server: make openapi SECONDS=600
+	@scripts/openapi check $(SECONDS)
+
+testssl: ## testssl.sh against the built server (about 3 minutes)
+	@scripts/testssl
+
+slowhttp: ## slowhttptest's three modes, with bystanders timed: make slowhttp SECONDS=60
+	@scripts/slowhttp $(SECONDS)
+
+fuzz: ## libFuzzer on every decoder, FUZZ_SECONDS=60 each
+	@scripts/fuzz

@@ -79,4 +79,27 @@ need_browser() {
     need_package chromium command -v chromium
 }
 
+# Prometheus' checker, unpacked from Debian's package (19 MB) and not installed, so that no service starts.
+need_promtool() {
+    if command -v promtool >/dev/null || [ -x .build-tools/promtool ]; then return; fi
+    command -v apt-get >/dev/null || fail "promtool is missing, and there is no apt-get to fetch it with"
+    say "unpacking promtool from Debian's package prometheus"
+    local folder
+    folder=$(mktemp -d)
+    (cd "$folder" && { apt-get download -qq prometheus >/dev/null 2>&1 || { apt-get update -qq && apt-get download -qq prometheus >/dev/null; }; }) \
+        || fail "could not download Debian's package prometheus"
+    dpkg-deb -x "$folder"/prometheus_*.deb "$folder/unpacked"
+    mkdir -p .build-tools
+    mv "$folder/unpacked/usr/bin/promtool" .build-tools/promtool
+    rm -rf "$folder"
+}
+
+# The proxies of deploy/. Where systemd would start them they are not installed, and their tests are skipped.
+need_proxies() {
+    if [ -d /run/systemd/system ]; then return; fi
+    need_package nginx-light test -x /usr/sbin/nginx
+    need_package haproxy test -x /usr/sbin/haproxy
+    need_package caddy command -v caddy
+}
+
 binary() { echo "$(swift build "${swift_flags[@]}" --show-bin-path)/martlet"; }

@@ -11,10 +11,17 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     private let app: AppID
     private let heartbeatMs: Int64
     private let seesClient: Bool
+    private let transport: TransportKind
+    /// A message that was sent live and whose ack is waited for, to measure it; one at a time.
+    private var sample: (lane: Lane, offset: UInt64, committed: NIODeadline)?
     /// What the client asked for; let go once the session is open, because there are many sessions.
     private(set) var hello: HelloBox?
     private(set) var session: Session
     private(set) var client: (any LiveClient)?
+    /// When it ends; Unix time in milliseconds, `Int64.max` for never.
+    private var expiresAtMs: Int64
+    /// Its place among its user's sessions, from when it was admitted to its end.
+    var place: SessionLimiter.Place?
     private var isOpened = false
     private var isReserving = false
     /// In the shard's list of those to flush at the end of the turn.
@@ -35,6 +42,8 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         self.app = hello.app
         self.heartbeatMs = hello.heartbeatMs
         self.seesClient = hello.seesClient
+        self.expiresAtMs = hello.expiresAtMs ?? .max
+        self.transport = hello.transport
         self.hello = HelloBox(hello)
         self.tag = max(1, UInt32(truncatingIfNeeded: random))
         self.id = String(clock.random(), radix: 36)
@@ -45,6 +54,9 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     }
 
     var deviceKey: DeviceKey? { self.session.device.map { DeviceKey(app: self.app, name: $0) } }
+
+    /// Whether a client that says it is this user may speak for it; nil (dev mode) says nothing.
+    func isOf(_ user: String?) -> Bool { user == nil || user == self.session.user }
 
     /// The inboxes that it reads.
     var inboxes: [InboxKey] {
@@ -76,8 +88,9 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
             return
         }
         self.isOpened = true
+        self.shard.node.metrics.opened(self.transport)
         client.opened(self.welcome())
-        for gap in gaps { client.gap(gap) }
+        self.tell(gaps, client)
         self.touch()
         self.noteUpdate()
         self.shard.schedule(self)
@@ -87,17 +100,19 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
 
     private func welcome() -> Welcome {
         let node = self.shard.node
-        return Welcome(
+        var welcome = Welcome(
             session: self.id, ackMode: self.session.ackMode, heartbeatMs: self.heartbeatMs,
             windowMessages: self.session.window.messages, windowBytes: self.session.window.bytes,
             retryMs: RetryHint.pause(node.limits, random: node.clock.random()), serverTime: node.clock.wall(),
             cursor: self.session.cursor, user: self.session.user, device: self.session.device)
+        if self.expiresAtMs != .max { welcome.expiresAtMs = self.expiresAtMs }
+        return welcome
     }
 
     /// The session cannot be opened.
     func refuse(_ error: WireError) {
         guard let client = self.client else { return }
-        self.end()
+        self.end(nil)
         client.refused(error)
     }
 
@@ -120,12 +135,23 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
             self.pump()
         case .send(let delivery):
             self.client?.send(delivery)
+            self.shard.tally.sent(delivery, on: self.transport)
+            if self.sample == nil {
+                self.sample = (Lane(scope, message.priority), message.offset, self.shard.committedAt)
+            }
             self.touch()
             self.noteUpdate()
         }
     }
 
     func recalled(offset: UInt64) { self.session.recalled(offset: offset) }
+
+    private func tell(_ gaps: [GapNotice], _ client: any LiveClient) {
+        for gap in gaps {
+            client.gap(gap)
+            self.shard.node.metrics.gap(gap.reason)
+        }
+    }
 
     /// Reads on if there is something to read and room for it.
     private func pump() {
@@ -148,8 +174,13 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
             return
         case .success(let result):
             let out = self.session.readDone(result, now: clock.now(), at: clock.wall())
-            for gap in out.gaps { self.client?.gap(gap) }
-            for delivery in out.deliveries { self.client?.send(delivery) }
+            if let client = self.client {
+                self.tell(out.gaps, client)
+                for delivery in out.deliveries {
+                    client.send(delivery)
+                    self.shard.tally.sent(delivery, on: self.transport)
+                }
+            }
             if !out.gaps.isEmpty || !out.deliveries.isEmpty { self.touch() }
             self.noteUpdate()
         }
@@ -216,6 +247,10 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     func due(now: Int64) {
         guard let client = self.client, self.session.isLive else { return }
         let interval = self.heartbeatMs
+        if self.expiresAtMs != .max, self.shard.node.clock.wall() >= self.expiresAtMs {
+            self.shard.close(self, .tokenExpired, retryAfterMs: RetryHint.pause(self.shard.node.limits, random: self.shard.node.clock.random()))
+            return
+        }
         if self.seesClient, now - self.lastHeardMs >= interval * 2 {
             self.shard.close(self, .heartbeatTimeout, retryAfterMs: RetryHint.pause(self.shard.node.limits, random: self.shard.node.clock.random()))
             return
@@ -234,21 +269,47 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     var nextDue: Int64 {
         let interval = self.heartbeatMs
         let heartbeat = self.lastSentMs + interval
-        return self.seesClient ? min(heartbeat, self.lastHeardMs + interval * 2) : heartbeat
+        let due = self.seesClient ? min(heartbeat, self.lastHeardMs + interval * 2) : heartbeat
+        guard self.expiresAtMs != .max else { return due }
+        // The wall clock may step: it is asked again at each heartbeat.
+        let clock = self.shard.node.clock
+        return min(due, clock.now() + max(0, self.expiresAtMs - clock.wall()))
     }
 
     // MARK: What the transport says
 
     func ack(_ ack: SeqAck) throws(WireError) {
         try self.session.acked(ack, at: self.shard.node.clock.wall())
-        self.noteUpdate()
+        self.noteAck()
         self.pump()
     }
 
     func ack(_ cursor: Cursor) throws(WireError) {
         try self.session.acked(cursor, end: self.shard.node.store.end, at: self.shard.node.clock.wall())
-        self.noteUpdate()
+        self.noteAck()
         self.pump()
+    }
+
+    func renew(app: AppID, user: String?, device: String?, expiresAtMs: Int64?) throws(WireError) {
+        guard app == self.app, user == self.session.user, device == nil || device == self.session.device else {
+            throw WireError(.forbidden, "This token is not for the user and device of the session.")
+        }
+        self.renew(expiresAtMs: expiresAtMs)
+    }
+
+    func renew(expiresAtMs: Int64?) {
+        self.expiresAtMs = expiresAtMs ?? .max
+        if self.client != nil, self.isOpened { self.shard.schedule(self) }
+    }
+
+    private func noteAck() {
+        let metrics = self.shard.node.metrics
+        metrics.acked()
+        if let sample = self.sample, self.session.acked[sample.lane] >= sample.offset {
+            self.sample = nil
+            metrics.acked(after: .now() - sample.committed)
+        }
+        self.noteUpdate()
     }
 
     func socketTook() {
@@ -258,7 +319,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
 
     func heard() { self.lastHeardMs = self.shard.node.clock.now() }
 
-    func clientClosed() { self.end() }
+    func clientClosed() { self.end(self.isOpened && !self.session.isLive ? .serviceRestart : nil) }
 
     // MARK: Ending
 
@@ -275,14 +336,19 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     /// Tells the client, then ends.
     func close(_ code: CloseCode, retryAfterMs: Int64?) {
         guard let client = self.client else { return }
-        self.end()
+        self.end(code)
         client.close(code, retryAfterMs: retryAfterMs)
     }
 
     /// Leaves the shard; what the store must know is recorded at once.
-    private func end() {
+    ///
+    /// - Parameter code: nil if the client left.
+    private func end(_ code: CloseCode?) {
         guard self.client != nil else { return }
+        if self.isOpened { self.shard.node.metrics.closed(self.transport, code) }
         self.client = nil
+        if let place = self.place { self.shard.node.limiter.leave(place, nowMs: self.shard.node.clock.now()) }
+        self.place = nil
         self.shard.remove(self)
         self.session.closed()
     }

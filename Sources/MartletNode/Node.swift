@@ -13,20 +13,28 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     package let limits: Limits
     package let clock: NodeClock
     let logger: Logger
+    let metrics: NodeMetrics
     let registry = Registry()
     let watches = Watches()
     let sessionCount = Atomic<Int>(0)
+    let limiter: SessionLimiter
     private let draining = Atomic<Bool>(false)
     // Set once in init; shards refer back to the node.
-    private var shards: [Shard] = []
+    private(set) var shards: [Shard] = []
 
     /// - Parameters:
     ///   - loops: at most 64; a transport names one by its index.
-    package init(store: any LogStore, loops: [any EventLoop], limits: Limits, clock: NodeClock, logger: Logger) {
+    ///   - appSessions: how many sessions an app may have live; 0 is any number. Called with each session.
+    package init(
+        store: any LogStore, loops: [any EventLoop], limits: Limits, clock: NodeClock, logger: Logger,
+        metrics: NodeMetrics = NodeMetrics(), appSessions: @escaping @Sendable (AppID) -> Int = { _ in 0 }
+    ) {
         self.store = store
         self.limits = limits
         self.clock = clock
         self.logger = logger
+        self.limiter = SessionLimiter(limits, appSessions: appSessions)
+        self.metrics = metrics
         self.shards = loops.prefix(64).enumerated().map { Shard(index: $0.offset, loop: $0.element, node: self) }
         store.observe { [unowned self] in self.committed($0) }
     }
@@ -35,9 +43,10 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     package var sessions: Int { self.sessionCount.load(ordering: .relaxed) }
 
     private func committed(_ commits: [Commit]) {
+        let time = NIODeadline.now()
         for (index, commits) in self.registry.route(commits, shards: self.shards.count).enumerated() where !commits.isEmpty {
             let shard = self.shards[index]
-            shard.loop.execute { shard.deliver(commits) }
+            shard.loop.execute { shard.deliver(commits, committed: time) }
         }
     }
 
@@ -60,17 +69,27 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
             session.refuse(Self.goingDown)
             return session
         }
-        guard let device = session.deviceKey else {
-            shard.add(session)
-            session.opened(nil, end: self.store.end)
-            return session
-        }
-        if hello.beside, let holder = self.registry.holder(of: device) {
+        if hello.beside, let device = session.deviceKey, let holder = self.registry.holder(of: device) {
             self.stand(session, beside: holder, cursor: hello.cursor)
             return session
         }
-        if hello.automaticReconnect, let cursor = hello.cursor, self.registry.wasTakenOver(cursor.tag) {
+        if hello.automaticReconnect, session.deviceKey != nil, let cursor = hello.cursor, self.registry.wasTakenOver(cursor.tag) {
             session.close(.takenOver, retryAfterMs: nil)
+            return session
+        }
+        switch self.limiter.enter(
+            hello, replaces: session.deviceKey.map { self.registry.holder(of: $0) != nil } ?? false,
+            // A poll that presents a cursor goes on with what another poll began.
+            isCounted: !(hello.isPoll && hello.cursor != nil), nowMs: self.clock.now())
+        {
+        case .success(let place): session.place = place
+        case .failure(let error):
+            session.refuse(error)
+            return session
+        }
+        guard let device = session.deviceKey else {
+            shard.add(session)
+            session.opened(nil, end: self.store.end)
             return session
         }
         shard.add(session)
@@ -114,7 +133,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         }
         holder.shard.loop.execute {
             // A cursor that is another's acks nothing; the live session is not the poll's to disturb.
-            try? holder.session.ack(cursor)
+            if holder.session.isOf(session.session.user) { try? holder.session.ack(cursor) }
             session.shard.loop.execute { session.standBeside() }
         }
     }
@@ -133,7 +152,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     package func ack(
         _ cursor: Cursor, app: AppID, user: String?, device: String, done: @escaping @Sendable (WireError?) -> Void
     ) {
-        self.withHolder(of: DeviceKey(app: app, name: device), done: done) { (session) throws(WireError) in
+        self.withHolder(of: DeviceKey(app: app, name: device), user: user, done: done) { (session) throws(WireError) in
             try session.ack(cursor)
         } orElse: {
             var hello = Hello(app: app, user: user, device: device, ackMode: .none, limits: self.limits)
@@ -145,7 +164,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     package func ack(
         ramen seq: UInt64, app: AppID, user: String?, device: String, done: @escaping @Sendable (WireError?) -> Void
     ) {
-        self.withHolder(of: DeviceKey(app: app, name: device), done: done) { (session) throws(WireError) in
+        self.withHolder(of: DeviceKey(app: app, name: device), user: user, done: done) { (session) throws(WireError) in
             guard session.session.isRamen else {
                 throw WireError(.badRequest, "The live session of this device does not speak RAMEN.")
             }
@@ -158,11 +177,12 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     }
 
     package func ack(
-        _ ack: SeqAck, session id: String, app: AppID, device: String?, done: @escaping @Sendable (WireError?) -> Void
+        _ ack: SeqAck, session id: String, app: AppID, user: String?, device: String?,
+        done: @escaping @Sendable (WireError?) -> Void
     ) {
         let unknown = WireError(.sessionUnknown, "No such session is live here: ack with the cursor instead.")
         guard let device else { return done(unknown) }
-        self.withHolder(of: DeviceKey(app: app, name: device), done: done) { (session) throws(WireError) in
+        self.withHolder(of: DeviceKey(app: app, name: device), user: user, done: done) { (session) throws(WireError) in
             guard session.id == id else { throw unknown }
             try session.ack(ack)
         } orElse: {
@@ -172,7 +192,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
 
     /// Runs on the live session of a device, on its loop; otherwise elsewhere.
     private func withHolder(
-        of device: DeviceKey, done: @escaping @Sendable (WireError?) -> Void,
+        of device: DeviceKey, user: String?, done: @escaping @Sendable (WireError?) -> Void,
         _ body: @escaping @Sendable (LiveSession) throws(WireError) -> Void, orElse: @escaping @Sendable () -> Void
     ) {
         guard let holder = self.registry.holder(of: device) else { return orElse() }
@@ -180,6 +200,9 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
             // It ended meanwhile, and what it knew is with the store.
             guard holder.session.client != nil else { return orElse() }
             do throws(WireError) {
+                guard holder.session.isOf(user) else {
+                    throw WireError(.forbidden, "This device is connected as another user: only that one can ack for it now.")
+                }
                 try body(holder.session)
                 done(nil)
             } catch {
@@ -206,6 +229,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
                         throw WireError(.invalidCursor, "The cursor's \(gap.scope) part is not this device's (\(gap.reason.rawValue)).")
                     }
                     if let update = session.takeUpdate(at: at) { self.record([update]) }
+                    self.metrics.acked()
                     done(nil)
                 } catch {
                     done(error)
@@ -219,7 +243,10 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     package var isDraining: Bool { self.draining.load(ordering: .relaxed) }
 
     package func publish(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) {
-        self.store.append(requests, done: done)
+        self.store.append(requests) { [metrics] outcomes in
+            metrics.published(outcomes)
+            done(outcomes)
+        }
     }
 
     package func recall(
@@ -284,7 +311,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
 }
 
 /// Calls `done` when `last` parties have passed.
-private final class PassCounter: Sendable {
+final class PassCounter: Sendable {
     private let passed = Atomic<Int>(0)
     private let last: Int
     private let done: @Sendable () -> Void

@@ -16,6 +16,10 @@ final class Shard: @unchecked Sendable {
     var touched: [LiveSession] = []
     private var dirty: [LiveSession] = []
     private var isUpdateScheduled = false
+    /// What happened in this turn, for the metrics.
+    var tally = TurnTally()
+    /// When what is being handed out was committed.
+    private(set) var committedAt = NIODeadline.uptimeNanoseconds(0)
 
     /// How long positions wait for company before they go to the store.
     private static let updateDelay = TimeAmount.milliseconds(50)
@@ -58,6 +62,13 @@ final class Shard: @unchecked Sendable {
         session.close(code, retryAfterMs: retryAfterMs)
     }
 
+    /// The sessions that read an inbox.
+    func sessions(of inbox: InboxKey) -> [LiveSession] {
+        var sessions: [LiveSession] = []
+        self.readers[inbox]?.each { sessions.append($0) }
+        return sessions
+    }
+
     /// Every session of this shard, once.
     var sessions: [LiveSession] {
         var seen: [ObjectIdentifier: LiveSession] = [:]
@@ -70,7 +81,8 @@ final class Shard: @unchecked Sendable {
     // MARK: Commits
 
     /// Hands commits to the sessions that read their inboxes; one flush for each session at the end.
-    func deliver(_ commits: [Commit]) {
+    func deliver(_ commits: [Commit], committed: NIODeadline) {
+        self.committedAt = committed
         let now = self.node.clock.now()
         let at = self.node.clock.wall()
         for commit in commits {
@@ -89,7 +101,9 @@ final class Shard: @unchecked Sendable {
                 }
             }
         }
+        let isSent = self.tally.isEmpty == false
         self.endTurn()
+        if isSent { self.node.metrics.delivered(after: .now() - committed) }
     }
 
     /// Flushes everything that was queued in this turn.
@@ -99,6 +113,8 @@ final class Shard: @unchecked Sendable {
         let touched = self.touched
         self.touched = []
         for session in touched { session.flush(now: now) }
+        self.node.metrics.add(self.tally)
+        self.tally = TurnTally()
     }
 
     // MARK: Time

@@ -1,4 +1,5 @@
 package import Logging
+import MartletAccess
 import MartletCore
 import MartletHTTP
 import MartletNode
@@ -49,23 +50,57 @@ package struct Server: Service {
     ///
     /// - Throws: what keeps it from starting, as a sentence.
     package func run() async throws {
-        let store = try StoreSetup.open(self.configuration, logger: self.logger)
+        self.logger.info(
+            "starting",
+            metadata: [
+                "version": "\(BuildInfo.version)", "data": "\(self.configuration.dataFolder)",
+                "durability": "\(self.configuration.durability.rawValue)", "loops": "\(UsableCores.count)",
+            ])
+        // From the first moment: by default the signal ends the process.
+        let hangups = await UnixSignalsSequence(trapping: .sighup)
+        let instruments = Instruments(isTLS: self.configuration.tls != nil)
+        let store = try StoreSetup.open(self.configuration, logger: self.logger, metrics: instruments.store)
+        if store.log.wasUnclean {
+            self.logger.notice("the last run did not stop cleanly", metadata: ["messages": "\(store.log.gauges.messages)"])
+        }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: UsableCores.count)
+        let access: AccessSetup
+        do {
+            access = try await AccessSetup.start(self.configuration, group: group, logger: self.logger)
+        } catch {
+            await Self.stop(store, logger: self.logger)
+            throw error
+        }
+        let edge: HTTPEdge
+        do {
+            edge = try EdgeSetup.make(self.configuration, quotas: access.quotas, logger: self.logger)
+        } catch {
+            await access.stop()
+            await Self.stop(store, logger: self.logger)
+            throw error
+        }
+        instruments.watch(store.log, connections: edge.gate)
         let loops = Array(group.makeIterator()).map { $0 as any EventLoop }
         let clock = NodeClock(
             now: { store.clock.now() }, wall: { ServerClock.wallMs() },
             random: { UInt64.random(in: .min ... .max) })
         let node = Node(
-            store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger)
+            store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
+            metrics: instruments.node, appSessions: { [quotas = access.quotas] in quotas[$0]?.connections ?? 0 })
+        node.startProbes()
         let services = HTTPServices(
-            gateway: node, desk: node, limits: self.configuration.limits, isDev: self.configuration.isDev,
-            isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger)
+            gateway: node, desk: node, gatekeeper: access.service.gatekeeper,
+            origins: OriginPolicy(self.configuration.origins, isDev: self.configuration.isDev),
+            limits: self.configuration.limits, edge: edge, isDev: self.configuration.isDev,
+            isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger,
+            metrics: instruments.http, metricsText: { instruments.text }, isMetricsOpen: self.configuration.metricsOpen)
         let listener: HTTPListener
         do {
             listener = try await HTTPListener.start(
                 host: self.configuration.host, port: self.configuration.port, services: services, group: group,
                 loops: loops)
         } catch {
+            await access.stop()
             await Self.stop(store, logger: self.logger)
             throw StartError(
                 "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen."
@@ -73,10 +108,25 @@ package struct Server: Service {
         }
         let port = listener.address?.port ?? self.configuration.port
         let host = self.configuration.host.contains(":") ? "[\(self.configuration.host)]" : self.configuration.host
-        self.logger.info("listening", metadata: ["host": "\(host)", "port": "\(port)", "dev": "\(self.configuration.isDev)"])
-        self.onListening("http://\(host):\(port)")
+        self.logger.info(
+            "ready",
+            metadata: [
+                "address": "\(host):\(port)", "tls": "\(edge.tls != nil)", "dev": "\(self.configuration.isDev)",
+            ])
+        if let line = FirstSteps.line(self.configuration, hasKeys: access.directory.hasKeys) {
+            self.logger.warning("setup is not complete", metadata: ["next": "\(line)"])
+        }
+        let refusals = Task { await RefusalLog(instruments, logger: self.logger).run() }
+        self.onListening("\(edge.tls == nil ? "http" : "https")://\(host):\(port)")
+        ServiceManager.notify("READY=1")
+        let renewal = EdgeSetup.renewal(of: edge.tls, hangups: hangups, logger: self.logger)
         try? await gracefulShutdown()
+        ServiceManager.notify("STOPPING=1")
+        renewal.cancel()
         await self.drain(node: node, listener: listener)
+        await access.stop()
+        refusals.cancel()
+        await refusals.value
         await Self.stop(store, logger: self.logger)
         try await group.shutdownGracefully()
         self.logger.info("stopped")

@@ -59,6 +59,8 @@ package struct ServerConfiguration: Sendable {
     package struct TokenOptions: Equatable, Sendable {
         /// The shared secret of HS256, 32 bytes or more. Never printed.
         package var secret: String?
+        /// Where the secret was read, if it was read from a file.
+        package var secretFile: String?
         /// PEM files with public keys for ES256 and RS256.
         package var publicKeys: [String] = []
         /// Where the key set is fetched.

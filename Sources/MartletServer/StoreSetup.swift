@@ -11,7 +11,7 @@ struct StoreSetup: Sendable {
     /// Opens the store and goes on from its clock.
     ///
     /// - Throws: one sentence for the operator.
-    static func open(_ configuration: ServerConfiguration, logger: Logger) throws -> StoreSetup {
+    static func open(_ configuration: ServerConfiguration, logger: Logger, metrics: StoreMetrics = StoreMetrics()) throws -> StoreSetup {
         let late = LateClock()
         var settings = SQLiteStoreConfiguration(folder: configuration.dataFolder, durability: configuration.durability)
         settings.limits = configuration.limits
@@ -21,7 +21,7 @@ struct StoreSetup: Sendable {
                 let sample = late.clock.sample()
                 return ClockSample(serverMs: sample.serverMs, bootMs: sample.bootMs, bootID: sample.bootID)
             })
-        let log = try SQLiteStore(settings, environment: environment, logger: logger)
+        let log = try SQLiteStore(settings, environment: environment, logger: logger, metrics: metrics)
         let sample = log.loadClock().map {
             ServerClock.Sample(serverMs: $0.serverMs, bootMs: $0.bootMs, bootID: $0.bootID)
         }

@@ -19,8 +19,9 @@ package final class SQLiteStore: LogStore {
     /// Whether the last run did not end by ``stop(done:)``.
     package let wasUnclean: Bool
     private let clock: ClockSample?
-    private let shared: Shared
-    private let writer: Writer
+    let shared: Shared
+    let writer: Writer
+    let folder: String
     private let readers: ReaderPool
     private let checkpointer: Checkpointer
     private let lock: FolderLock
@@ -40,7 +41,8 @@ package final class SQLiteStore: LogStore {
     /// - Throws: ``StoreStartError`` if the folder cannot be made or is in use, or the file is damaged or newer than
     ///   this.
     package init(
-        _ configuration: SQLiteStoreConfiguration, environment: SQLiteStoreEnvironment, logger: Logger
+        _ configuration: SQLiteStoreConfiguration, environment: SQLiteStoreEnvironment, logger: Logger,
+        metrics: StoreMetrics = StoreMetrics()
     ) throws(StoreStartError) {
         try FolderLock.makeFolder(configuration.folder)
         let lock = try FolderLock(folder: configuration.folder)
@@ -56,7 +58,7 @@ package final class SQLiteStore: LogStore {
             }
             self.writer = try Writer(
                 shared: opening.shared, db: opening.db, configuration: configuration, environment: environment,
-                checkpointer: checkpointer, logger: logger, lastID: opening.lastID, unindexed: opening.unindexed)
+                checkpointer: checkpointer, logger: logger, metrics: metrics, lastID: opening.lastID, unindexed: opening.unindexed)
             self.readers = try ReaderPool(count: configuration.readers, shared: opening.shared, open: open)
             self.checkpointer = checkpointer
             self.shared = opening.shared
@@ -68,6 +70,7 @@ package final class SQLiteStore: LogStore {
             throw error as? StoreStartError ?? StoreStartError("The store cannot be opened: \(error).")
         }
         self.lock = lock
+        self.folder = configuration.folder
         self.logger = logger
     }
 
@@ -93,7 +96,7 @@ package final class SQLiteStore: LogStore {
                     self.finish()
                 }
             } catch {
-                self.logger.critical("\(error)")
+                self.logger.critical("the store has no thread", metadata: ["error": "\(error)"])
                 self.writer.queue.withLock { $0.phase = .abandoned }
             }
         }

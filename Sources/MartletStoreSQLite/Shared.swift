@@ -16,13 +16,16 @@ final class Shared: Sendable {
 
     /// Whether the last commit went well.
     let isWritable = Atomic<Bool>(true)
+    /// Messages that have not expired, for the metrics; an estimate after an unclean stop.
+    let messages: Atomic<Int>
     /// Everything up to here was in the log when it last stopped uncleanly; 0 if it never did.
     let uncleanEnd: UInt64
     let uncleanRun: Int64
     /// Counts the starts of this store.
     let run: Int64
 
-    init(memtable: Memtable, uncleanEnd: UInt64, uncleanRun: Int64, run: Int64) {
+    init(memtable: Memtable, uncleanEnd: UInt64, uncleanRun: Int64, run: Int64, messages: Int) {
+        self.messages = Atomic(messages)
         self.memtable = Mutex(memtable)
         self.uncleanEnd = uncleanEnd
         self.uncleanRun = uncleanRun

@@ -128,9 +128,12 @@ final class Worker: Sendable {
     }
 }
 
-/// Milliseconds on a clock that only moves on.
-func monotonicMs() -> Int64 {
+/// Nanoseconds on a clock that only moves on.
+func monotonicNs() -> Int64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
-    return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
+    return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
 }
+
+/// Milliseconds on the same clock.
+func monotonicMs() -> Int64 { monotonicNs() / 1_000_000 }

@@ -81,10 +81,19 @@ public struct WireError: Error, Equatable, Sendable {
     public var message: String
     /// The limit that was passed, in the unit that the message names.
     public var limit: Int?
+    /// When the same request may succeed, in milliseconds from now, if that is known.
+    public var retryAfterMs: Int64?
 
-    public init(_ code: ErrorCode, _ message: String, limit: Int? = nil) {
+    public init(_ code: ErrorCode, _ message: String, limit: Int? = nil, retryAfterMs: Int64? = nil) {
         self.code = code
         self.message = message
         self.limit = limit
+        self.retryAfterMs = retryAfterMs
+    }
+
+    /// For `Retry-After` (RFC 9110 §10.2.3), rounded up; nil if trying again makes no sense.
+    public var retryAfterSeconds: Int64? {
+        guard self.code.isTemporary else { return nil }
+        return self.retryAfterMs.map { max(1, ($0 + 999) / 1_000) } ?? 1
     }
 }

@@ -19,12 +19,15 @@ struct ClientError: Error {
 struct Client: Sendable {
     let http: HTTPClient
     let server: Endpoint
+    /// The key or token to show; asked for at each request, because a file may hold a newer one.
+    private let credential: @Sendable () throws -> String?
 
     /// The longest answer that is read, in bytes.
     private static let maxAnswer = 16 * 1_024 * 1_024
 
     /// - Parameter silence: time without a byte after which a connection counts as lost.
-    init(_ server: Endpoint, silence: TimeAmount) {
+    init(_ server: Endpoint, silence: TimeAmount, credential: @escaping @Sendable () throws -> String? = { nil }) {
+        self.credential = credential
         var configuration = HTTPClient.Configuration()
         configuration.timeout.connect = .seconds(5)
         configuration.timeout.read = silence
@@ -59,6 +62,8 @@ struct Client: Sendable {
     ///
     /// - Throws: ``ClientError`` for everything but 2xx, `CancellationError`.
     func execute(_ request: HTTPClientRequest) async throws -> HTTPClientResponse {
+        var request = request
+        if let credential = try self.credential() { request.headers.add(name: "Authorization", value: "Bearer \(credential)") }
         let response: HTTPClientResponse
         do {
             response = try await self.http.execute(request, deadline: .distantFuture)

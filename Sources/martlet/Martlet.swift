@@ -1,4 +1,5 @@
 import ArgumentParser
+import MartletServer
 
 /// The one program: server and client.
 @main struct Martlet: AsyncParsableCommand {
@@ -14,7 +15,8 @@ import ArgumentParser
             """,
         version: Version.text,
         subcommands: [
-            Serve.self, Publish.self, Subscribe.self, Backup.self, Restore.self, DoctorCommand.self, Version.self,
+            Serve.self, Config.self, Key.self, App.self, Token.self, Publish.self, Subscribe.self, Top.self, Backup.self, Restore.self,
+            DoctorCommand.self, Version.self,
         ]
     )
 }
@@ -22,7 +24,7 @@ import ArgumentParser
 /// `martlet version`.
 struct Version: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Print the version.")
-    static let text = "martlet 0.1.0"
+    static let text = "martlet \(BuildInfo.version)"
 
     func run() throws {
         try Output.line(Self.text.utf8)

@@ -16,6 +16,8 @@ final class Progress: Sendable {
         var acked: String?
         var written: String?
         var ackRefused = false
+        /// What the server says that this device is called.
+        var device: String?
     }
 
     init(client: Client, user: String?, device: String?, file: String?) {
@@ -24,6 +26,9 @@ final class Progress: Sendable {
         self.device = device
         self.file = file
     }
+
+    /// Takes the device's name from the server, which may have it from the token.
+    func welcomed(as device: String?) { self.state.withLock { $0.device = device } }
 
     /// Says that everything up to this cursor is printed.
     func note(_ cursor: String) { self.state.withLock { $0.printed = cursor } }
@@ -58,7 +63,7 @@ final class Progress: Sendable {
                 Output.status("cannot write \(file): \(error.localizedDescription)")
             }
         }
-        guard let device = self.device, acked != printed, !refused else { return }
+        guard let device = self.state.withLock({ $0.device }) ?? self.device, acked != printed, !refused else { return }
         // Outlives the cancellation that ends the program: what is printed must not come again.
         await Task { await self.ack(printed, device) }.value
     }

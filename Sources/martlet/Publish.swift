@@ -15,11 +15,13 @@ struct Publish: AsyncParsableCommand {
               martlet publish --user alice '{"trip":42,"state":"arrived"}'
               martlet publish --user alice --user bob --priority high 'Dinner is ready'
               tail -f app.log | martlet publish --device kiosk-7 --type log
+              MARTLET_KEY=mk_… martlet publish --user alice 'Dinner is ready'
               martlet publish --all --ttl 60 --collapse-key weather < forecasts.ndjson
             """
     )
 
     @OptionGroup var server: ServerOptions
+    @OptionGroup var access: KeyOptions
 
     @Option(help: "A user to send to: all devices of the user get it. May be repeated.")
     var user: [String] = []
@@ -59,7 +61,8 @@ struct Publish: AsyncParsableCommand {
 
     func run() async throws {
         Output.ignoreBrokenPipes()
-        let client = Client(self.server.url, silence: .seconds(30))
+        let access = self.access
+        let client = Client(self.server.url, silence: .seconds(30)) { try access.credential() }
         let template = MessageTemplate(
             users: self.user, devices: self.device, all: self.all, type: self.type, priority: self.priority?.rawValue,
             ttl: self.ttl, collapseKey: self.collapseKey)

@@ -16,12 +16,14 @@ struct Subscribe: AsyncParsableCommand {
               martlet subscribe --user alice --device a1 --count 1 | jq .data
               martlet subscribe --device kiosk-7 --raw >> lines.log
               martlet subscribe --user alice --device a1 --cursor-file alice.cursor
+              MARTLET_TOKEN=eyJ… martlet subscribe --device a1
             """
     )
 
     @OptionGroup var server: ServerOptions
+    @OptionGroup var access: TokenOptions
 
-    @Option(help: "The user whose messages to get.")
+    @Option(help: "The user whose messages to get; a token says it by itself.")
     var user: String?
 
     @Option(help: "The device to be. Without one, messages count from now on and nothing is recorded.")
@@ -38,8 +40,8 @@ struct Subscribe: AsyncParsableCommand {
     var raw = false
 
     func validate() throws {
-        guard self.user != nil || self.device != nil else {
-            throw ValidationError("Say whose messages: --user, --device or both.")
+        guard self.user != nil || self.device != nil || self.access.isGiven else {
+            throw ValidationError("Say whose messages: with a --token, or in dev mode with --user, --device or both.")
         }
         if let count = self.count, count < 1 { throw ValidationError("--count must be at least 1.") }
     }
@@ -47,7 +49,8 @@ struct Subscribe: AsyncParsableCommand {
     func run() async throws {
         Output.ignoreBrokenPipes()
         // The server is asked for a heartbeat every 20 s; 1.75 of them without a byte mean that the connection is lost.
-        let client = Client(self.server.url, silence: .seconds(Subscriber.heartbeatSeconds * 7 / 4))
+        let access = self.access
+        let client = Client(self.server.url, silence: .seconds(Subscriber.heartbeatSeconds * 7 / 4)) { try access.credential() }
         let progress = Progress(client: client, user: self.user, device: self.device, file: self.cursorFile)
         let subscriber = Subscriber(
             client: client, progress: progress, user: self.user, device: self.device, count: self.count, raw: self.raw)

@@ -103,6 +103,7 @@ struct Subscriber: Sendable {
         case "": try self.print(event.data, id)
         case "welcome":
             backoff.reset()
+            self.progress.welcomed(as: Self.text("device", of: event.data))
             Output.status("connected to \(self.client.server)")
         case "gap": Output.status("gap: \(String(decoding: event.data, as: UTF8.self))")
         case "drain":
@@ -140,6 +141,12 @@ struct Subscriber: Sendable {
             return .failed(self.takenOver)
         }
         return .failed(ClientError(message: "the server closed the session: \(reason)", isTemporary: false))
+    }
+
+    private static func text(_ member: StaticString, of data: [UInt8]) -> String? {
+        data.withUnsafeBytes { bytes in
+            (try? JSON.object(in: bytes, maxDepth: 4))?.first { $0.key.equals(member) }?.value.string
+        }
     }
 
     private static func number(_ member: StaticString, of data: [UInt8]) -> UInt64? {

@@ -56,6 +56,7 @@ struct PublishParserTests {
         #expect(
             try self.parse(#"{"to":{"users":["b","a","b"]}}"#).targets == [.user("b", in: .dev), .user("a", in: .dev)])
         #expect(try self.parse(#"{"to":{"devices":["d"],"user":null}}"#).targets == [.device("d", in: .dev)])
+        #expect(try self.parse(#"{"to":{"users":["caf\u00e9","cafe\u0301","caf\u00e9"]}}"#).targets.count == 2)
         #expect(try self.parse(#"{"\u0074o":{"us\u0065r":"al\u0069ce"}}"#).targets == [.user("alice", in: .dev)])
     }
 
@@ -92,7 +93,12 @@ struct PublishParserTests {
         (#"{"to":{"user":"a\u007f"}}"#, "control characters"),
         (#"{"to":{"users":[]}}"#, #""to.users" must be an array"#),
         (#"{"to":{"users":"a"}}"#, #""to.users" must be an array"#),
-        (#"{"to":{"devices":["a",1]}}"#, #""to.devices" must be a string"#),
+        (#"{"to":{"devices":["a",1]}}"#, #""to.devices[1]" must be a string: put it in quotes"#),
+        (#"{"to":{"users":["a","b\u0085"]}}"#, #""to.users[1]" must not hold control characters"#),
+        (#"{"to":{"user":"a\u2028"}}"#, "line separators"),
+        (#"{"to":{"user":"a\ufffd"}}"#, "U+FFFD"),
+        (#"{"to":{"user":"a","usrs":["b"]}}"#, #"perhaps "users" is meant"#),
+        (#"{"to":{"zzzzzzzz":"t"}}"#, "there are user, users, device, devices, all."),
         (#"{"to":{"all":false}}"#, #""to.all" can only be true"#),
         (#"{"to":{"topic":"t"}}"#, "not supported yet"),
         (#"{"to":{"usr":"t"}}"#, #"perhaps "user" is meant"#),

@@ -27,6 +27,18 @@ import Testing
         #expect(bench.session.window.inFlight == 1)
     }
 
+    @Test func modeNoneTakesNoAcksBySeq() throws {
+        let bench = try SessionBench(mode: .none)
+        _ = bench.commit(bench.message(1))
+        do {
+            try bench.ack(1)
+            Issue.record("accepted")
+        } catch {
+            #expect((error as? WireError)?.code == .badRequest)
+            #expect((error as? WireError)?.message.contains("ack=explicit") == true)
+        }
+    }
+
     @Test func aNumberNeverSentAcksNothing() throws {
         let bench = try SessionBench()
         _ = bench.commit(bench.message(1))

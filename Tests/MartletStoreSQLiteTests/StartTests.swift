@@ -42,6 +42,47 @@ import Testing
         #expect(try #require(self.refusal(self.folder)).contains("newer Martlet"))
     }
 
+    @Test func theFirstSchemaIsBroughtUpToDate() async throws {
+        try await self.fill()
+        try self.execute(
+            "DROP INDEX idempotency_age; CREATE INDEX idempotency_expires ON idempotency (expires); PRAGMA user_version = 1")
+        try await self.fill()
+        // Fails if the index is not there.
+        try self.execute("SELECT count(*) FROM idempotency INDEXED BY idempotency_age WHERE app = 1")
+    }
+
+    @Test func keysAboveALoweredLimitAreForgottenInSmallSteps() async throws {
+        var limits = Limits()
+        let store = try openStore(self.folder, clock: self.clock, limits: limits)
+        store.observe { _ in }
+        for number in 0..<10 {
+            self.clock.advance(milliseconds: 1)
+            _ = await store.append([keyed(number)])
+        }
+        try #require(await store.stop() == nil)
+        limits.idempotencyEntries = 4
+        let again = try openStore(self.folder, clock: self.clock, limits: limits)
+        again.observe { _ in }
+        for number in 10..<16 {
+            self.clock.advance(milliseconds: 1)
+            _ = await again.append([keyed(number)])
+        }
+        for (number, repeated) in [(15, true), (12, true), (11, false)] {
+            guard case .stored(_, let isRepeat)? = await again.append([keyed(number)]).first else {
+                Issue.record("not stored")
+                continue
+            }
+            #expect(isRepeat == repeated, "key \(number)")
+        }
+        try #require(await again.stop() == nil)
+    }
+
+    private func keyed(_ number: Int) -> AppendRequest {
+        AppendRequest(
+            app: .dev, targets: [.user("alice", in: .dev)], idempotency: .init(key: "k\(number)", digest: [1]),
+            members: Array("\"data\":1".utf8))
+    }
+
     @Test func aDamagedHeaderIsRefused() async throws {
         try await self.fill()
         let file = try #require(FileHandle(forWritingAtPath: self.folder.database))

@@ -111,11 +111,29 @@ struct JSONTests {
     }
 
     @Test(
-        arguments: [("18446744073709551616", nil), ("-1", nil), ("1.0", nil), ("1e2", nil), ("0", 0), ("-0", nil)]
+        arguments: [
+            ("18446744073709551616", nil), ("-1", nil), ("1.0", 1), ("7.00", 7), ("1.5", nil), ("1.05", nil), ("-1.0", nil), ("1e2", nil), ("0", 0),
+            ("-0", nil),
+        ]
             as [(String, UInt64?)])
     func unsigned(_ text: String, _ expected: UInt64?) throws {
         let value = try Array(text.utf8).withUnsafeBytes { try JSON.value(in: $0, maxDepth: 1).unsigned }
         #expect(value == expected)
+    }
+
+    /// What begins like something else than JSON is told by its name.
+    @Test(
+        arguments: [([0xef, 0xbb, 0xbf, 0x31], "byte order mark"), ([0xff, 0xfe, 0x31, 0], "UTF-16"), ([0x1f, 0x8b, 8, 0], "gzip")]
+            as [([UInt8], String)])
+    func foreign(_ bytes: [UInt8], _ part: String) {
+        do {
+            _ = try bytes.withUnsafeBytes { try JSON.value(in: $0, maxDepth: 1) }
+            Issue.record("accepted")
+        } catch {
+            let error = error as? WireError
+            #expect(error?.code == .invalidJSON)
+            #expect(error?.message.contains(part) == true, "\(error?.message ?? "")")
+        }
     }
 
     @Test func writing() throws {

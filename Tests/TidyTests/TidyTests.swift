@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 /// The structure rules of AGENTS.md, checked on the files themselves.
@@ -18,5 +19,12 @@ struct TidyTests {
     @Test func `No source file makes a banned call`() throws {
         let problems = try SourceFile.all(below: "Sources").flatMap { Rules.bannedCalls(in: $0) }
         #expect(problems == [])
+    }
+
+    @Test func `The server holds the OpenAPI document as it stands in the file`() throws {
+        let document = try String(contentsOf: SourceFile.root.appending(path: "api/openapi.yaml"), encoding: .utf8)
+        let copy = try String(contentsOf: SourceFile.root.appending(path: "Sources/MartletHTTP/API/OpenAPIText.swift"), encoding: .utf8)
+        let held = copy.split(separator: "#\"\"\"\n").last?.components(separatedBy: "\n\"\"\"#").first
+        #expect(held == document, "run scripts/openapi")
     }
 }

@@ -17,7 +17,8 @@ def pytest_report_header():
 def hub():
     """One server for all tests that only publish and receive; they keep apart by names of their own."""
     with tempfile.TemporaryDirectory(prefix="martlet-hub-") as folder:
-        server = Server(Path(folder) / "data").start()
+        # Tests open more in a second than a user would.
+        server = Server(Path(folder) / "data", "--limits-subscribe-rate", "0").start()
         yield server
         alive = server.process.poll() is None
         server.stop()
@@ -27,7 +28,7 @@ def hub():
 @pytest.fixture
 def server(tmp_path):
     """A server of the test's own, to be killed and restarted."""
-    server = Server(tmp_path / "data", "--drain-seconds", "3").start()
+    server = Server(tmp_path / "data", "--drain-seconds", "3", "--limits-subscribe-rate", "0").start()
     yield server
     server.stop()
 

@@ -20,23 +20,32 @@ def binary() -> str:
     return os.environ.get("MARTLET") or str(ROOT / ".build" / "release" / "martlet")
 
 
+def clean_environment() -> dict[str, str]:
+    """Without the variables of the tests themselves, which are no options of the server."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MARTLET_")}
+
+
 class Server:
     """`martlet serve --dev` on a free port of its own. `restart` comes back on the same port and data."""
+
+    mode = ("--dev",)
 
     def __init__(self, data: Path, *options: str):
         self.data = Path(data)
         self.options = options
         self.port = 0
+        self.scheme = "http"
         self.process: subprocess.Popen | None = None
-        self.http = httpx.Client(timeout=30, trust_env=False)
+        # The certificates of tests are their own; what TLS does with them is asked of openssl and testssl.sh.
+        self.http = httpx.Client(timeout=30, trust_env=False, verify=False)
         self.log = self.data.with_name(self.data.name + ".log")
 
     # ------------------------------------------------------------ process
 
     def start(self, timeout: float = 20) -> "Server":
         self.process = subprocess.Popen(
-            [binary(), "serve", "--dev", "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data), *self.options],
-            stdout=subprocess.PIPE, stderr=open(self.log, "ab"), stdin=subprocess.DEVNULL,
+            [binary(), "serve", *self.mode, "--listen", f"127.0.0.1:{self.port}", "--data", str(self.data), *self.options],
+            stdout=subprocess.PIPE, stderr=open(self.log, "ab"), stdin=subprocess.DEVNULL, env=clean_environment(),
         )
         lines: queue.Queue = queue.Queue()
         threading.Thread(target=self._read, args=(self.process.stdout, lines), daemon=True).start()
@@ -50,7 +59,8 @@ class Server:
             if line is None:
                 code = self.process.wait(5)
                 raise AssertionError(f"the server ended with {code}\n{self.tail()}")
-            if line.startswith("listening on http://"):
+            if line.startswith("listening on http"):
+                self.scheme = line.removeprefix("listening on ").partition(":")[0]
                 self.port = int(line.rsplit(":", 1)[1].strip().rstrip("/"))
                 return self
 
@@ -92,7 +102,7 @@ class Server:
 
     def _forget_connections(self) -> None:
         self.http.close()
-        self.http = httpx.Client(timeout=30, trust_env=False)
+        self.http = httpx.Client(timeout=30, trust_env=False, verify=False)
 
     def tail(self, lines: int = 30) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
@@ -107,10 +117,12 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
-    def connect(self, receive_buffer: int | None = None, timeout: float = 10) -> socket.socket:
+    def connect(self, receive_buffer: int | None = None, timeout: float = 10, source: str | None = None) -> socket.socket:
         connection = socket.socket()
+        if source:
+            connection.bind((source, 0))
         if receive_buffer:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         connection.settimeout(timeout)

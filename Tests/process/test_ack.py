@@ -51,7 +51,7 @@ def test_it_survives_a_crash(server):
 
 
 def test_errors(hub, user):
-    with RawSSE(hub, user, f"{user}-d1") as client:
+    with RawSSE(hub, user, f"{user}-d1", ack="explicit") as client:
         hub.publish(user, data=1)
         client.next()
         session = client.welcome["session"]

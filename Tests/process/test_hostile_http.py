@@ -176,7 +176,7 @@ def test_other_methods_are_answered_and_the_connection_goes_on(hub, method, path
         if method != "HEAD":
             wire.exactly(int(head.headers.get("content-length", 0)))
         wire.send(request("GET", "/healthz"))
-        assert wire.answer() == (200, b'{"status":"ok"}')
+        assert wire.answer() == (200, b'{"status":"ok"}\n')
 
 
 def test_a_chunked_publish(unhurt, user):
@@ -303,6 +303,7 @@ def test_disconnects_while_a_session_is_opened(unhurt, user):
 
 
 def test_a_disconnect_while_a_poll_is_held(unhurt, user):
+    before = sockets(unhurt)
     for end in ("close", "reset"):
         wire = Wire(unhurt)
         wire.send(request("GET", f"/v1/poll?user={user}&device=d&wait=60"))
@@ -311,8 +312,10 @@ def test_a_disconnect_while_a_poll_is_held(unhurt, user):
             wire.more()
         getattr(wire, end)()
     # Requests behind a held poll wait, and go with it.
+    wait_until(lambda: sockets(unhurt) <= before, 5, "the others' end")
     wire = Wire(unhurt)
     wire.send(request("GET", f"/v1/poll?user={user}&device=d&wait=60"), request("GET", "/healthz") * 500)
+    wait_until(lambda: sockets(unhurt) > before, 5, "the server's end of the connection")
     wire.close()
 
 
@@ -455,7 +458,7 @@ def test_an_offer_to_upgrade_to_something_else(unhurt, user):
 def test_an_absolute_target(unhurt):
     with Wire(unhurt) as wire:
         wire.send(request("GET", "http://localhost/healthz"))
-        assert wire.answer() == (200, b'{"status":"ok"}')
+        assert wire.answer() == (200, b'{"status":"ok"}\n')
         wire.send(request("GET", "http://localhost/v1/poll?user=u"))
         assert wire.answer()[0] == 200
 

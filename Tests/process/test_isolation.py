@@ -97,3 +97,20 @@ def test_a_body_may_come_slowly_and_after_100_continue(hub, user):
     while chunk := connection.recv(65536):
         received += chunk
     assert received.startswith(b"HTTP/1.1 202")
+
+
+def test_names_that_look_alike_are_two(hub, user):
+    """Unicode calls an é of one and of two characters equivalent; to a server they are two users."""
+    one, two = f"{user}-caf\u00e9", f"{user}-cafe\u0301"
+    with RawSSE(hub, one, f"{user}-1") as first, RawSSE(hub, two, f"{user}-2") as second:
+        hub.publish(one, data="one")
+        hub.publish(two, data="two")
+        both = hub.publish(to={"users": [one, two]}, data="both")
+        assert first.data(2) == ["one", "both"]
+        assert second.data(2) == ["two", "both"]
+        first.silent()
+        second.silent()
+    assert hub.status(both)["to"] == {"users": [one, two]}
+    for name, data in ((one, "one"), (two, "two")):
+        held = hub.get("/v1/poll", params={"user": name, "device": f"{user}-{data}"}).json()["messages"]
+        assert [message["data"] for message in held] == [data, "both"]

@@ -9,24 +9,17 @@ import time
 import pytest
 
 from clients import LongPoll, Ramen, RawSSE, WebSocket
-from server import Server, binary, wait_until
+from server import Server, binary, clean_environment, unique, wait_until
 
 
 def run(*arguments, timeout=20):
     return subprocess.run([binary(), *arguments], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
 
 
-def test_refuses_to_start_without_dev(tmp_path):
-    result = run("serve", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data"))
-    assert result.returncode == 64
-    assert "--dev" in result.stderr
-    assert not (tmp_path / "data").exists()
-
-
 def test_dev_refuses_to_listen_to_the_network(tmp_path):
     for address in ("0.0.0.0:0", "[::]:0", "192.0.2.1:0"):
         result = run("serve", "--dev", "--listen", address, "--data", str(tmp_path / "data"))
-        assert result.returncode == 64, address
+        assert result.returncode == 1, address
         assert "loopback" in result.stderr.lower()
 
 
@@ -237,3 +230,22 @@ def test_many_connections_do_not_keep_the_port(server):
                 raise ConnectionResetError
         connection.close()
     assert isinstance(connections[0], socket.socket)
+
+
+@pytest.mark.parametrize("name", ["file", "abstract"])
+def test_tells_systemd_when_it_is_ready_and_when_it_stops(tmp_path, name):
+    """sd_notify(3), for a unit with Type=notify."""
+    path = str(tmp_path / "notify") if name == "file" else f"@{unique('martlet')}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(path.replace("@", "\0"))
+        listener.settimeout(10)
+        process = subprocess.Popen(
+            [binary(), "serve", "--dev", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "data")],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=clean_environment() | {"NOTIFY_SOCKET": path})
+        try:
+            assert listener.recv(100) == b"READY=1"
+            process.terminate()
+            assert listener.recv(100) == b"STOPPING=1"
+        finally:
+            process.terminate()
+            assert process.wait(15) == 0

@@ -8,8 +8,18 @@ package enum ClientFrame: Equatable, Sendable {
     case ackCursor(Cursor)
     /// `{"ping":<any JSON>}`: the JSON, to be echoed byte for byte.
     case ping([UInt8])
+    /// `{"token":"eyJ…"}`: who connects, or a newer token for a live session.
+    case token(String)
     /// `{}`: a heartbeat.
     case empty
+
+    /// Whether it makes sense only once the session is open.
+    package var needsSession: Bool {
+        switch self {
+        case .ack, .ackCursor: true
+        case .ping, .token, .empty: false
+        }
+    }
 
     /// Levels of JSON in a frame.
     static let maxDepth = 16
@@ -29,6 +39,9 @@ package enum ClientFrame: Equatable, Sendable {
         }
         if key.equals("ping") {
             self = .ping(Array(value.raw))
+        } else if key.equals("token") {
+            guard let token = value.string else { throw WireError(.badRequest, "\"token\" must be a token, as a string.") }
+            self = .token(token)
         } else if key.equals("ack") {
             if value.kind == .string {
                 self = .ackCursor(try Cursor(parsing: value.string ?? ""))
@@ -38,7 +51,7 @@ package enum ClientFrame: Equatable, Sendable {
         } else {
             throw WireError(
                 .badRequest,
-                "A frame cannot have a member \(PublishMember.quoted(key.string ?? "")): there are ack and ping.")
+                "A frame cannot have a member \(NameHint.quoted(key.string ?? "")): there are ack, ping and token.")
         }
     }
 }

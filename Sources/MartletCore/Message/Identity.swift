@@ -27,6 +27,10 @@ package struct InboxKey: Hashable, Sendable {
         self.name = name
     }
 
+    package static func == (left: InboxKey, right: InboxKey) -> Bool {
+        left.app == right.app && left.scope == right.scope && isSameName(left.name, right.name)
+    }
+
     package static func user(_ name: String, in app: AppID) -> InboxKey { .init(app: app, scope: .user, name: name) }
     package static func device(_ name: String, in app: AppID) -> InboxKey { .init(app: app, scope: .device, name: name) }
     package static func everyone(in app: AppID) -> InboxKey { .init(app: app, scope: .app, name: "") }
@@ -41,6 +45,15 @@ package struct DeviceKey: Hashable, Sendable {
         self.app = app
         self.name = name
     }
+
+    package static func == (left: DeviceKey, right: DeviceKey) -> Bool { left.app == right.app && isSameName(left.name, right.name) }
+}
+
+/// Whether two names are the same byte for byte, as in a store. Strings of Swift are equal already when Unicode calls them equivalent
+/// (`é` as one scalar or as two), which would give the messages of one user to another.
+package func isSameName(_ left: String?, _ right: String?) -> Bool {
+    guard let left, let right else { return left == nil && right == nil }
+    return left.utf8.count == right.utf8.count && left == right && left.utf8.elementsEqual(right.utf8)
 }
 
 /// How urgent a message is; each has a lane of its own in every inbox. The raw value is stored.

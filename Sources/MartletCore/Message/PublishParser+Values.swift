@@ -9,26 +9,27 @@ extension PublishParser {
         var result: [InboxKey]?
         for (key, value) in value.members {
             let member = key.string ?? ""
-            if value.kind == .null, PublishMember.targets.contains(member) { continue }
-            guard result == nil else {
+            let isKnown = PublishMember.targets.contains(member)
+            if value.kind == .null, isKnown || PublishMember.laterTargets.contains(member) { continue }
+            guard result == nil || !isKnown else {
                 throw WireError(.badRequest, "\"to\" must hold exactly one of user, users, device, devices and all.")
             }
             switch member {
             case "user": result = [.user(try self.name(value, "to.user"), in: self.app)]
             case "device": result = [.device(try self.name(value, "to.device"), in: self.app)]
-            case "users": result = try self.names(value, "to.users").map { .user($0, in: self.app) }
-            case "devices": result = try self.names(value, "to.devices").map { .device($0, in: self.app) }
+            case "users": result = try self.inboxes(.user, value, "to.users")
+            case "devices": result = try self.inboxes(.device, value, "to.devices")
             case "all":
                 guard value.kind == .true else { throw WireError(.badRequest, "\"to.all\" can only be true.") }
                 result = [.everyone(in: self.app)]
-            case "topic", "audience", "segment":
+            case _ where PublishMember.laterTargets.contains(member):
                 throw WireError(
                     .badRequest, "\"to.\(member)\" is not supported yet: use user, users, device, devices or all.")
             default:
                 throw WireError(
                     .badRequest,
-                    "\"to\" has an unknown member \(PublishMember.quoted(member))"
-                        + PublishMember.hint(member, PublishMember.targets) + "."
+                    "\"to\" has an unknown member \(NameHint.quoted(member))"
+                        + NameHint.hint(member, PublishMember.targets) + "."
                 )
             }
         }
@@ -38,7 +39,7 @@ extension PublishParser {
         return result
     }
 
-    private func names(_ value: JSONValue, _ member: String) throws(WireError) -> [String] {
+    private func inboxes(_ scope: Scope, _ value: JSONValue, _ member: String) throws(WireError) -> [InboxKey] {
         let elements = value.elements
         guard value.kind == .array, !elements.isEmpty else {
             throw WireError(.badRequest, "\"\(member)\" must be an array of at least one name.")
@@ -49,28 +50,31 @@ extension PublishParser {
                 "\"\(member)\" may hold at most \(self.limits.targetsPerMessage) names: send several messages.",
                 limit: self.limits.targetsPerMessage)
         }
-        var seen: Set<String> = []
-        var result: [String] = []
-        for element in elements {
-            let name = try self.name(element, member)
-            if seen.insert(name).inserted { result.append(name) }
+        var seen: Set<InboxKey> = []
+        var result: [InboxKey] = []
+        for (index, element) in elements.enumerated() {
+            let key = InboxKey(app: self.app, scope: scope, name: try self.name(element, member, index))
+            if seen.insert(key).inserted { result.append(key) }
         }
         return result
     }
 
-    func name(_ value: JSONValue, _ member: String) throws(WireError) -> String {
+    /// - Parameter index: of an element of `member`; nil for the member itself.
+    func name(_ value: JSONValue, _ member: String, _ index: Int? = nil) throws(WireError) -> String {
         guard let text = value.string else {
+            let member = index.map { "\(member)[\($0)]" } ?? member
             throw WireError(
                 .badRequest,
                 value.kind == .number
                     ? "\"\(member)\" must be a string: put it in quotes." : "\"\(member)\" must be a string.")
         }
-        try self.check(text, member)
+        try self.check(text, member, index)
         return text
     }
 
-    func check(_ name: String, _ member: String) throws(WireError) {
+    func check(_ name: String, _ member: String, _ index: Int? = nil) throws(WireError) {
         guard let problem = nameProblem(name, limit: self.limits.nameBytes) else { return }
+        let member = index.map { "\(member)[\($0)]" } ?? member
         throw WireError(.badRequest, "\"\(member)\" \(problem).", limit: self.limits.nameBytes)
     }
 
@@ -124,6 +128,20 @@ package func nameProblem(_ name: String, limit: Int) -> String? {
     let count = name.utf8.count
     guard count > 0 else { return "must not be empty" }
     guard count <= limit else { return "may have at most \(limit) bytes; this has \(count)" }
-    guard name.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) else { return "must not hold control characters" }
+    // ASCII alone is told byte by byte: this runs for every name of every message.
+    var isASCII = true
+    for byte in name.utf8 {
+        guard byte >= 0x20, byte != 0x7f else { return "must not hold control characters" }
+        if byte >= 0x80 { isASCII = false }
+    }
+    if isASCII { return nil }
+    for scalar in name.unicodeScalars {
+        switch scalar.value {
+        case 0x80...0x9f: return "must not hold control characters (U+0080 to U+009F are some)"
+        case 0x2028, 0x2029: return "must not hold line separators (U+2028, U+2029)"
+        case 0xfffd: return "must be UTF-8; it holds U+FFFD, which stands for what could not be decoded"
+        default: break
+        }
+    }
     return nil
 }

@@ -48,6 +48,8 @@ package struct Welcome: Sendable {
     package var cursor: Cursor
     package var user: String?
     package var device: String?
+    /// When it ends unless it is renewed; Unix time in milliseconds, nil for never.
+    package var expiresAtMs: Int64?
     /// A short poll beside a live session of its device: it acks, and has nothing to send.
     package var isBeside = false
 

@@ -33,7 +33,8 @@ package protocol LogStore: AnyObject, Sendable {
     ///
     /// Each request is stored or refused as a whole, by itself. Within the call, order is kept.
     /// - A known idempotency key with the same digest answers `.stored` with the first message's id and stores nothing;
-    ///   with another digest, `.conflict`. Keys are remembered for `idempotencySeconds`, across restarts.
+    ///   with another digest, `.conflict`. Keys are remembered for `idempotencySeconds`, across restarts;
+    ///   above `idempotencyEntries` of an app its oldest are forgotten.
     /// - A collapse key makes the message the newest of that key in each target inbox; see ``LogEntry``.
     /// - An inbox over its limit loses the oldest messages of its lowest lane, which `read` then reports as a ``LogGap``.
     /// - `liveOnly` requests (ttl 0) get an offset, an id and a status, but are never returned by `read`.

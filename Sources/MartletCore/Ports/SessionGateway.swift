@@ -8,6 +8,13 @@ package enum AckMode: String, Sendable {
     case none
 }
 
+/// How a session's messages travel; for people and metrics, it decides nothing.
+package enum TransportKind: UInt8, CaseIterable, Sendable {
+    case sse, ramen, websocket, poll
+
+    package var name: String { "\(self)" }
+}
+
 /// What a client asks for when it connects, on any transport. Checked by the transport against ``Limits``.
 package struct Hello: Sendable {
     package var app: AppID
@@ -28,10 +35,13 @@ package struct Hello: Sendable {
     package var seesClient: Bool
     /// RAMEN: the largest sequence number seen, 0 for none; nil on other transports.
     package var ramenSeq: UInt64?
+    /// When the session ends unless it is renewed; Unix time in milliseconds, nil for never.
+    package var expiresAtMs: Int64?
     /// A poll: one answer, in which no lane needs room kept for another.
     package var isPoll: Bool
     /// A short poll: never takes over a live session.
     package var beside: Bool
+    package var transport = TransportKind.sse
 
     package init(app: AppID, user: String?, device: String?, ackMode: AckMode, limits: Limits) {
         self.app = app
@@ -46,6 +56,7 @@ package struct Hello: Sendable {
         self.fromNow = false
         self.seesClient = false
         self.ramenSeq = nil
+        self.expiresAtMs = nil
         self.isPoll = false
         self.beside = false
     }
@@ -62,7 +73,23 @@ package protocol SessionGateway: Sendable {
     func ack(_ cursor: Cursor, app: AppID, user: String?, device: String, done: @escaping @Sendable (WireError?) -> Void)
 
     /// Acks by seq on a live session of any shard.
-    func ack(_ ack: SeqAck, session: String, app: AppID, device: String?, done: @escaping @Sendable (WireError?) -> Void)
+    func ack(
+        _ ack: SeqAck, session: String, app: AppID, user: String?, device: String?,
+        done: @escaping @Sendable (WireError?) -> Void)
+
+    /// Lets a live session of any shard go on until another time; see ``SessionHandle/renew(app:user:device:expiresAtMs:)``.
+    ///
+    /// - Parameters:
+    ///   - device: nil for any.
+    ///   - done: called on any thread; `session_unknown` if the session is not live, or is another user's or device's.
+    func renew(
+        session: String, app: AppID, user: String, device: String?, expiresAtMs: Int64?,
+        done: @escaping @Sendable (WireError?) -> Void)
+
+    /// Ends the live sessions of a user, or of one device of it, with ``CloseCode/disconnected``.
+    ///
+    /// - Parameter done: called on any thread with how many there were.
+    func disconnect(app: AppID, user: String, device: String?, done: @escaping @Sendable (Int) -> Void)
 
     /// Acks by RAMEN sequence number; on the live session if there is one, else by the recorded marks.
     func ack(ramen seq: UInt64, app: AppID, user: String?, device: String, done: @escaping @Sendable (WireError?) -> Void)
@@ -83,6 +110,14 @@ package protocol SessionHandle: AnyObject {
 
     /// - Throws: `invalid_cursor` if it is another's.
     func ack(_ cursor: Cursor) throws(WireError)
+
+    /// From now on the session ends at another time.
+    ///
+    /// - Parameters:
+    ///   - device: nil for any.
+    ///   - expiresAtMs: Unix time in milliseconds, nil for never.
+    /// - Throws: `forbidden` if it is another user's or device's session.
+    func renew(app: AppID, user: String?, device: String?, expiresAtMs: Int64?) throws(WireError)
 
     /// Everything that was flushed is in the kernel's hands.
     func socketTook()

@@ -13,8 +13,12 @@ extension Session {
     /// Acking again what was acked before is harmless.
     ///
     /// - Parameter at: Unix time in milliseconds.
-    /// - Throws: `seq_unknown` if a number was never sent on this session; nothing is acked then.
+    /// - Throws: `seq_unknown` if a number was never sent on this session, `bad_request` in mode `none`; nothing is acked then.
     package mutating func acked(_ ack: SeqAck, at: Int64) throws(WireError) {
+        guard self.ackMode == .explicit || self.isRamen else {
+            throw WireError(
+                .badRequest, "This session takes no acks by seq (ack=none): ack by cursor, or connect with ack=explicit.")
+        }
         if self.phase == .opening, self.isRamen, case .upTo(let seq) = ack { self.seqAckedEarly = max(self.seqAckedEarly, seq) }
         guard self.phase == .live || self.phase == .draining else { return }
         switch ack {

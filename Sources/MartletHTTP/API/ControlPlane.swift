@@ -11,13 +11,18 @@ import NIOHTTPTypesHTTP1
 struct ControlPlane: Sendable {
     private let responder: any HTTPResponder<BasicRequestContext>
     private let services: HTTPServices
+    private let paths: KnownPaths
 
     init(services: HTTPServices) {
         self.services = services
         let router = Router(context: BasicRequestContext.self, options: .autoGenerateHeadEndpoints)
         MessageRoutes(services: services).add(to: router)
         HealthRoutes(services: services).add(to: router)
+        UserRoutes(services: services).add(to: router)
+        MetricsRoute(services: services).add(to: router)
+        OpenAPIRoutes().add(to: router)
         if services.isDev { DevRoutes().add(to: router) }
+        self.paths = KnownPaths(router.routes.map { ($0.path.description, $0.method.rawValue) })
         self.responder = router.buildResponder()
     }
 
@@ -54,30 +59,39 @@ struct ControlPlane: Sendable {
             try await response.body.write(writer)
             let body = writer.collected.buffer
             // The router's own refusals have no body.
-            if response.status == .notFound, body.readableBytes == 0 { return Self.errorResponse(Self.nothingHere) }
-            if response.status == .methodNotAllowed, body.readableBytes == 0 {
-                return Self.errorResponse(WireError(.methodNotAllowed, "This path does not take \(request.method.rawValue)."))
+            if response.status == .notFound, body.readableBytes == 0 {
+                return self.nothing(request.uri.path, request.method.rawValue)
             }
             return (response.head, body)
         } catch let error as WireError {
-            return Self.errorResponse(error)
+            return self.errorResponse(error)
         } catch let error as any HTTPResponseError where error.status == .notFound {
-            return Self.errorResponse(Self.nothingHere)
+            return self.nothing(request.uri.path, request.method.rawValue)
         } catch let error as any HTTPResponseError where error.status.code < 500 {
-            return Self.errorResponse(WireError(.badRequest, "This request is not understood."))
+            return self.errorResponse(WireError(.badRequest, "This request is not understood."))
         } catch {
             self.services.logger.error("request failed", metadata: ["path": "\(request.uri.path)", "error": "\(error)"])
-            return Self.errorResponse(WireError(.internalError, "Something went wrong here; the server's log says what."))
+            return self.errorResponse(WireError(.internalError, "Something went wrong here; the server's log says what."))
         }
+    }
+
+    /// A path that there is not, or not for this method.
+    private func nothing(_ path: String, _ method: String) -> (HTTPResponse, ByteBuffer) {
+        guard let allowed = self.paths.methods(of: path) else { return self.errorResponse(Self.nothingHere) }
+        var (response, body) = self.errorResponse(WireError(.methodNotAllowed, "This path takes \(allowed)."))
+        response.headerFields[.allow] = allowed
+        return (response, body)
     }
 
     private static let nothingHere = WireError(
         .notFound, "There is nothing at this path: docs/protocol.md lists those that there are.")
 
-    static func errorResponse(_ error: WireError) -> (HTTPResponse, ByteBuffer) {
+    private func errorResponse(_ error: WireError) -> (HTTPResponse, ByteBuffer) {
+        self.services.metrics.refused(error.code)
         var fields = HTTPFields()
         fields[.contentType] = "application/json"
-        if error.code.isTemporary { fields[.retryAfter] = "1" }
+        if error.code.status == 401 { fields[.wwwAuthenticate] = "Bearer" }
+        if let seconds = error.retryAfterSeconds { fields[.retryAfter] = String(seconds) }
         return (HTTPResponse(status: .init(code: error.code.status), headerFields: fields), ErrorJSON.buffer(error))
     }
 }

@@ -12,14 +12,19 @@ struct HealthRoutes {
         router.get("/readyz") { _, _ in
             if services.desk.isDraining { return Self.answer("draining", .serviceUnavailable) }
             if !services.isStoreReady() { return Self.answer("store_unavailable", .serviceUnavailable) }
+            let gate = services.edge.gate
+            if gate.isNearlyFull {
+                return Self.answer(
+                    "too_many_connections", .serviceUnavailable, #","connections":\#(gate.count),"limit":\#(gate.limit)"#)
+            }
             return Self.answer("ready", .ok)
         }
     }
 
-    private static func answer(_ status: String, _ code: HTTPResponse.Status) -> Response {
+    private static func answer(_ status: String, _ code: HTTPResponse.Status, _ more: String = "") -> Response {
         Response(
             status: code, headers: [.contentType: "application/json", .cacheControl: "no-store"],
-            body: .init(byteBuffer: ByteBuffer(string: #"{"status":"\#(status)"}"#)))
+            body: .init(byteBuffer: ByteBuffer(string: #"{"status":"\#(status)"\#(more)}"# + "\n")))
     }
 }
 

@@ -12,7 +12,9 @@ struct MessageRoutes {
         router.get("/v1/messages/{id}") { request, context in
             try await self.status(request, id: try Self.id(context))
         }
-        router.delete("/v1/messages/{id}") { _, context in try await self.recall(id: try Self.id(context)) }
+        router.delete("/v1/messages/{id}") { request, context in
+            try await self.recall(request, id: try Self.id(context))
+        }
     }
 
     private static let unknown = WireError(.notFound, "There is no such message, or its record is older than a day past its expiry.")
@@ -22,57 +24,43 @@ struct MessageRoutes {
         return id
     }
 
-    private func authorize() throws(WireError) {
-        guard self.services.isDev else { throw WireError(.unauthorized, "This needs an API key.") }
-    }
-
     // MARK: Status
 
     private func status(_ request: Request, id: MessageID) async throws -> Response {
-        try self.authorize()
+        let app = try KeyAccess.grant(.read, .init(request.head), self.services).app
         let query = QueryString(Substring(request.uri.query ?? ""))
-        let wait = try Self.number(query, "wait", 0...self.services.limits.waitMaxSeconds, default: 0)
-        let limit = try Self.number(query, "limit", 1...1_000, default: 100)
+        try query.allow(["wait", "limit", "after"])
+        let wait = try query.number("wait", default: 0, 0...self.services.limits.waitMaxSeconds)
+        let limit = try query.number("limit", default: 100, 1...1_000)
+        let after = try query.name("after", limit: self.services.limits.nameBytes)
         let known = request.headers[.ifNoneMatch]
-        let after = query["after"]
         let deadline = ContinuousClock.now + .seconds(wait)
         // Without a known tag, a change from now on is waited for.
-        var baseline = known
+        var baseline: String?
         while true {
             // Watched before it is read, so that no change falls in between.
             let change = wait > 0 ? Change() : nil
-            let (status, watch) = try await self.read(id, limit: limit, after: after, watch: change)
+            let (status, watch) = try await self.read(id, app: app, limit: limit, after: after, watch: change)
             defer { if let watch { self.services.desk.unwatch(watch) } }
             let body = StatusJSON.bytes(status)
-            let tag = Self.tag(body)
+            let tag = EntityTag.of(body)
             baseline = baseline ?? tag
-            if let change, tag == baseline, await change.wait(until: deadline) { continue }
-            return known == tag
+            let isKnown = EntityTag.matches(known, tag)
+            if let change, known == nil ? tag == baseline : isKnown, await change.wait(until: deadline) { continue }
+            return isKnown
                 ? Response(status: .notModified, headers: [.eTag: tag, .cacheControl: "no-cache"])
                 : Self.answer(body, tag: tag)
         }
     }
 
-    private static func number(
-        _ query: QueryString, _ name: String, _ range: ClosedRange<Int>, default own: Int
-    ) throws(WireError) -> Int {
-        guard let text = query[name], !text.isEmpty else { return own }
-        guard let value = Int(text), range.contains(value) else {
-            throw WireError(
-                .badRequest, "'\(name)' must be a number from \(range.lowerBound) to \(range.upperBound).",
-                limit: range.upperBound)
-        }
-        return value
-    }
-
     private func read(
-        _ id: MessageID, limit: Int, after: String?, watch change: Change?
+        _ id: MessageID, app: AppID, limit: Int, after: String?, watch change: Change?
     ) async throws -> (MessageStatus, UInt64?) {
-        var status = try await self.read(id, limit: limit, after: after)
+        var status = try await self.read(id, app: app, limit: limit, after: after)
         guard let change else { return (status, nil) }
         let watch = self.services.desk.watch(status.targets) { change.wake() }
         do {
-            status = try await self.read(id, limit: limit, after: after)
+            status = try await self.read(id, app: app, limit: limit, after: after)
         } catch {
             self.services.desk.unwatch(watch)
             throw error
@@ -80,9 +68,9 @@ struct MessageRoutes {
         return (status, watch)
     }
 
-    private func read(_ id: MessageID, limit: Int, after: String?) async throws -> MessageStatus {
+    private func read(_ id: MessageID, app: AppID, limit: Int, after: String?) async throws -> MessageStatus {
         let result = await withCheckedContinuation { continuation in
-            self.services.desk.status(id, app: .dev, limit: limit, after: after) { continuation.resume(returning: $0) }
+            self.services.desk.status(id, app: app, limit: limit, after: after) { continuation.resume(returning: $0) }
         }
         switch result {
         case .success(let status?): return status
@@ -97,25 +85,20 @@ struct MessageRoutes {
             body: .init(byteBuffer: ByteBuffer(bytes: body)))
     }
 
-    private static func tag(_ body: [UInt8]) -> String {
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-        for byte in body { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-        return "\"\(String(hash, radix: 16))\""
-    }
-
     // MARK: Recall
 
-    private func recall(id: MessageID) async throws -> Response {
-        try self.authorize()
+    private func recall(_ request: Request, id: MessageID) async throws -> Response {
+        let app = try KeyAccess.grant(.publish, .init(request.head), self.services).app
+        try QueryString(Substring(request.uri.query ?? "")).allow([])
         let result = await withCheckedContinuation { continuation in
-            self.services.desk.recall(id, app: .dev) { continuation.resume(returning: $0) }
+            self.services.desk.recall(id, app: app) { continuation.resume(returning: $0) }
         }
         switch result {
         case .success(let outcome?):
             let state = outcome == .recalled ? "recalled" : "expired"
             return Response(
                 status: .ok, headers: [.contentType: "application/json"],
-                body: .init(byteBuffer: ByteBuffer(string: #"{"id":"\#(id)","state":"\#(state)"}"#)))
+                body: .init(byteBuffer: ByteBuffer(string: #"{"id":"\#(id)","state":"\#(state)"}"# + "\n")))
         case .success(nil): throw Self.unknown
         case .failure: throw WireError(.storeUnavailable, "The store cannot be written now: try again in a moment.")
         }

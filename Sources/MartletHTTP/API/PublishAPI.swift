@@ -13,20 +13,46 @@ enum PublishAPI {
 
     static func publish(_ request: FrontRequest, front: FrontHandler) {
         let services = front.services
-        guard services.isDev else {
-            front.respond(WireError(.unauthorized, "Publishing needs an API key."))
+        let grant: KeyGrant
+        do throws(WireError) {
+            grant = try KeyAccess.grant(.publish, KeyAccess.Shown(request.head.headers), services)
+        } catch {
+            Self.refuse(error, front)
             return
         }
         guard !services.desk.isDraining else {
-            front.respond(WireError(.draining, "The server is shutting down: publish again in a moment."))
+            Self.refuse(WireError(.draining, "The server is shutting down: publish again in a moment."), front)
             return
         }
-        let parser = PublishParser(app: .dev, limits: services.limits) { Array(SHA256.hash(data: $0)) }
-        if Self.isBatch(request.head.headers) {
-            self.publishBatch(request.body, parser, front: front)
+        if let coding = request.head.headers.first(name: "content-encoding"), coding.lowercased() != "identity" {
+            front.respond(WireError(.unsupportedMediaType, "Send the body as it is: Content-Encoding is not supported."))
+            return
+        }
+        let parser = PublishParser(app: grant.app, limits: services.limits) { Array(SHA256.hash(data: $0)) }
+        let isBatch = Self.isBatch(request.head.headers)
+        // Before anything is parsed: a refusal costs little.
+        if services.edge.publishes.isBounded(app: parser.app),
+            let refusal = services.edge.publishes.refusal(
+                keyID: grant.keyID, app: parser.app, count: isBatch ? Self.lines(request.body, parser.limits) : 1)
+        {
+            self.refuse(refusal, front)
+            return
+        }
+        if isBatch {
+            self.publishBatch(request, parser, front: front)
         } else {
             self.publishOne(request, parser, front: front)
         }
+    }
+
+    private static func lines(_ body: ByteBuffer, _ limits: Limits) -> Int {
+        body.withUnsafeReadableBytes { NDJSONLines($0).prefix(limits.batchMessages).reduce(0) { count, _ in count + 1 } }
+    }
+
+    /// Answers with an error before anything came to the store; a batch that is refused as a whole counts as one.
+    private static func refuse(_ error: WireError, _ front: FrontHandler) {
+        front.services.metrics.refusedPublishes()
+        front.respond(error)
     }
 
     // MARK: One
@@ -35,12 +61,13 @@ enum PublishAPI {
         guard let loop = front.context?.eventLoop else { return }
         let append: AppendRequest
         do throws(WireError) {
+            try request.query.allow([])
             let key = request.head.headers.first(name: "idempotency-key")
             append = try request.body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in
                 try parser.parse(bytes, idempotencyKey: key)
             }
         } catch {
-            front.respond(error)
+            Self.refuse(error, front)
             return
         }
         let bound = NIOLoopBound(front, eventLoop: loop)
@@ -54,6 +81,7 @@ enum PublishAPI {
         case .stored(let id, let repeated):
             var body = ByteBufferAllocator().buffer(capacity: 48)
             Self.write(id, to: &body)
+            body.writeInteger(UInt8(ascii: "\n"))
             front.respond(
                 status: .accepted, headers: repeated ? [("idempotent-replayed", "true")] : [], body: body)
         case .conflict: front.respond(Self.conflict)
@@ -103,19 +131,24 @@ enum PublishAPI {
     }
 
     /// One result a line, in the order of the lines; a bad line does not stop the others.
-    private static func publishBatch(_ body: ByteBuffer, _ parser: PublishParser, front: FrontHandler) {
+    private static func publishBatch(_ request: FrontRequest, _ parser: PublishParser, front: FrontHandler) {
         guard let loop = front.context?.eventLoop else { return }
         let batch: Batch
         do throws(WireError) {
-            batch = try body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in try Self.parse(bytes, parser) }
+            try request.query.allow([])
+            guard !request.head.headers.contains(name: "idempotency-key") else {
+                throw WireError(.badRequest, "A batch has its idempotency keys in its lines: leave the header Idempotency-Key out.")
+            }
+            batch = try request.body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in try Self.parse(bytes, parser) }
         } catch {
-            front.respond(error)
+            Self.refuse(error, front)
             return
         }
         let errors = batch.errors
         let requests = batch.requests
+        front.services.metrics.refusedPublishes(errors.count - requests.count)
         guard !errors.isEmpty else {
-            front.respond(WireError(.badRequest, "The batch is empty: send one JSON message a line."))
+            Self.refuse(WireError(.badRequest, "The batch is empty: send one JSON message a line."), front)
             return
         }
         guard !requests.isEmpty else {

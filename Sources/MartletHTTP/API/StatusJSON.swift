@@ -24,7 +24,7 @@ enum StatusJSON {
             output.append(contentsOf: #","next":"#.utf8)
             JSON.append(next, to: &output)
         }
-        output.append(UInt8(ascii: "}"))
+        output.append(contentsOf: "}\n".utf8)
         return output
     }
 

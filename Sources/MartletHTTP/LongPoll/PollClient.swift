@@ -25,15 +25,26 @@ final class PollClient: LiveClient {
     }
 
     static func start(_ request: FrontRequest, front: FrontHandler) {
+        ClientAccess.caller(request, front: front) { result in
+            switch result {
+            case .success(let caller): Self.start(request, caller, front: front)
+            case .failure(let error): front.respond(error)
+            }
+        }
+    }
+
+    private static func start(_ request: FrontRequest, _ caller: Caller, front: FrontHandler) {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         let limits = front.services.limits
         do throws(WireError) {
-            var hello = try parser.hello(ackMode: .none)
+            try request.query.allow(HelloParser.who + ["cursor", "wait", "limit", "from"])
+            var hello = try parser.hello(caller, ackMode: .none)
             let wait = try parser.number("wait", default: 0, 0...limits.waitMaxSeconds)
             hello.ackMode = .none
             hello.windowMessages = try parser.number("limit", default: limits.windowMessages, 1...limits.windowMessagesMax)
             hello.heartbeatMs = Int64(max(1, wait)) * 1_000
             hello.isPoll = true
+            hello.transport = .poll
             hello.beside = wait == 0
             let client = PollClient(
                 front: front, waits: wait > 0, known: request.head.headers.first(name: "if-none-match"))
@@ -84,10 +95,10 @@ final class PollClient: LiveClient {
 
     func close(_ code: CloseCode, retryAfterMs: Int64?) {
         switch code {
-        case .storeUnavailable:
+        case .storeUnavailable, .tokenExpired, .disconnected:
             guard !self.isAnswered else { return }
             self.isAnswered = true
-            self.front.respond(WireError(.storeUnavailable, "The store cannot be read now: try again in a moment."))
+            self.front.respond(code.refusal)
         default: self.answer(takenOver: code == .takenOver)
         }
     }
@@ -125,7 +136,7 @@ final class PollClient: LiveClient {
         }
         if self.isBeside { body.writeStaticString(#","live":true"#) }
         if takenOver { body.writeStaticString(#","takenOver":true"#) }
-        body.writeStaticString("}")
+        body.writeStaticString("}\n")
         self.front.respond(status: .ok, headers: headers, body: body)
     }
 

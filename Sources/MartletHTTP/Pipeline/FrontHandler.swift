@@ -15,11 +15,11 @@ struct FrontRequest {
 /// Stands at the end of the HTTP pipeline: keeps data-plane requests and hands the others to the control plane.
 ///
 /// The pipelining handler before it lets one request through at a time.
-final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connection {
+final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connection, Swept {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
-    private enum State {
+    enum State {
         case idle
         case reading(HTTPRequestHead, ByteBuffer?)
         /// The answer was sent though the body is still coming: the rest is dropped, then the connection ends.
@@ -32,30 +32,42 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
 
     let services: HTTPServices
     let state: LoopState
+    /// Who is at the other end.
+    let peer: Peer
+    let bytes: ByteWatch
     private let control: ControlPlane
-    private var phase = State.idle
+    var phase = State.idle
     private(set) var context: ChannelHandlerContext?
     private var isQuiescing = false
-    /// When something of a request came or an answer went.
-    private var lastActivity = NIODeadline.now()
+    /// A stream has the connection, and with it the peer's place in the counts.
+    private var isHandedOver = false
+    /// Whether a request came on this connection.
+    var isUsed = false
+    private var route = Route.other
+    /// When the connection was opened, the head of the body in hand was complete, or the last answer went.
+    var lastActivity = NIODeadline.now()
     /// Called when the connection goes while an answer is being made (a held poll).
     var onGone: (() -> Void)?
 
-    init(services: HTTPServices, control: ControlPlane, state: LoopState) {
+    init(services: HTTPServices, control: ControlPlane, state: LoopState, peer: Peer, bytes: ByteWatch) {
         self.services = services
         self.control = control
         self.state = state
+        self.peer = peer
+        self.bytes = bytes
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.state.opened(self)
         self.state.watch(self)
+        self.bytes.onWaste = { [weak self] in self?.refuseWaste() }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
         self.state.closed(self)
         self.state.unwatch(self)
+        if !self.isHandedOver { self.peer.leave() }
         self.context = nil
         let onGone = self.onGone
         self.onGone = nil
@@ -69,7 +81,9 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
         context.fireChannelInactive()
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if !self.takesError(error) { context.close(promise: nil) }
+    }
 
     // MARK: Reading
 
@@ -83,7 +97,13 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
 
     private func begin(_ head: HTTPRequestHead) {
         guard case .idle = self.phase else { return }
+        self.isUsed = true
         self.lastActivity = .now()
+        self.bytes.bodyBegins()
+        if let fault = HeadCheck.fault(in: head) {
+            self.refuse(head, fault)
+            return
+        }
         let limit = self.bodyLimit(head)
         if let text = head.headers.first(name: "content-length"), let length = Int(text), length > limit {
             self.refuseBody(head, limit: limit)
@@ -97,7 +117,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
 
     private func append(_ part: ByteBuffer) {
         guard case .reading(let head, let body) = self.phase else { return }
-        self.lastActivity = .now()
+        self.bytes.bodyGrew(by: part.readableBytes)
         self.phase = .idle  // Gives up the other reference, so that the buffer grows in place.
         var part = part
         var whole = body ?? ByteBuffer()
@@ -116,20 +136,35 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     }
 
     private func refuseBody(_ head: HTTPRequestHead, limit: Int) {
-        self.phase = .answering(head)
         let isBatch = PublishAPI.isBatch(head.headers)
-        self.respond(
+        self.route = Route(path: Self.target(head.uri).prefix { $0 != "?" })
+        if self.route == .publish { self.services.metrics.refusedPublishes() }
+        self.refuse(
+            head,
             WireError(
                 isBatch ? .batchTooLarge : .messageTooLarge,
                 isBatch
                     ? "A batch may hold \(limit) bytes: send it in parts." : "A message may have \(limit) bytes of JSON.",
-                limit: limit), close: true, lingers: true)
+                limit: limit))
+    }
+
+    /// Answers a request that was not read to its end, and ends the connection.
+    func refuse(_ head: HTTPRequestHead, _ error: WireError) {
+        self.phase = .answering(head)
+        self.respond(error, close: true, lingers: true)
         self.phase = .dropping
+        self.bytes.drop()
     }
 
     private func finish() {
         guard case .reading(let head, let body) = self.phase else { return }
         self.phase = .answering(head)
+        self.route = .other
+        self.bytes.requestEnds()
+        guard self.peer.requested(head.headers[canonicalForm: "x-forwarded-for"].map(String.init)) else {
+            self.respond(HTTPListener.tooManyOfAddress)
+            return
+        }
         let parts = Self.target(head.uri).split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let request = FrontRequest(
             head: head, path: parts.first ?? "/", query: QueryString(parts.count > 1 ? parts[1] : ""),
@@ -147,20 +182,37 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     // MARK: Routing
 
     private func route(_ request: FrontRequest) {
+        self.route = Route(path: request.path)
+        if request.head.method == .OPTIONS, request.head.headers.contains(name: "access-control-request-method") {
+            self.preflight(request)
+            return
+        }
         switch (request.path, request.head.method) {
         case ("/v1/messages", .POST): PublishAPI.publish(request, front: self)
-        case ("/v1/sse", .GET): self.stream { () throws(WireError) in try SSEConnection.sse(request, front: self) }
-        case ("/ramen/receive", .GET): self.stream { () throws(WireError) in try SSEConnection.ramen(request, front: self) }
-        case ("/v1/ws", .GET): self.stream { () throws(WireError) in try WebSocketConnection.session(request, front: self) }
+        case ("/v1/sse", .GET): self.stream(request) { (caller) throws(WireError) in try SSEConnection.sse(request, caller, front: self) }
+        case ("/ramen/receive", .GET): self.stream(request) { (caller) throws(WireError) in try SSEConnection.ramen(request, caller, front: self) }
+        case ("/v1/ws", .GET): WebSocketConnection.open(request, front: self)
         case ("/dev/echo", .GET) where self.services.isDev:
             self.stream { () throws(WireError) in try WebSocketConnection.echo(request, front: self) }
         case ("/v1/poll", .GET): PollClient.start(request, front: self)
         case ("/v1/ack", .POST): AckAPI.ack(request, front: self)
         case ("/ramen/ack", .GET): AckAPI.ramenAck(request, front: self)
+        case (_, .POST) where SessionTokenAPI.session(request.path) != nil: SessionTokenAPI.renew(request, front: self)
         case ("/v1/messages", _), ("/v1/ack", _): self.methodNotAllowed("POST")
         case ("/v1/sse", _), ("/v1/ws", _), ("/v1/poll", _), ("/ramen/receive", _), ("/ramen/ack", _):
             self.methodNotAllowed("GET")
         default: self.control.answer(request, front: self)
+        }
+    }
+
+    /// A browser asks whether a page may send a request (WHATWG Fetch, CORS-preflight).
+    private func preflight(_ request: FrontRequest) {
+        let headers = request.head.headers
+        let verdict = self.services.origins.verdict(origin: headers.first(name: "origin"), host: headers.first(name: "host"))
+        if verdict == .foreign {
+            self.respond(Bearer.foreign)
+        } else {
+            self.respond(status: .noContent, contentType: nil, headers: OriginPolicy.preflight)
         }
     }
 
@@ -169,10 +221,18 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
             WireError(.methodNotAllowed, "This path takes \(allowed) only."), headers: [("allow", allowed)])
     }
 
+    /// Gives the connection to a streaming handler once it is known who is asking.
+    private func stream(_ request: FrontRequest, _ make: @escaping (Caller) throws(WireError) -> any StreamConnection) {
+        ClientAccess.caller(request, front: self) { result in
+            self.stream { () throws(WireError) in try make(try result.get()) }
+        }
+    }
+
     /// Gives the connection to a streaming handler.
-    private func stream(_ make: () throws(WireError) -> any StreamConnection) {
+    func stream(_ make: () throws(WireError) -> any StreamConnection) {
         do throws(WireError) {
             let handler = try make()
+            self.services.metrics.answered(self.route, status: 200)
             self.handOver(to: handler)
         } catch {
             self.respond(error, headers: error.code == .upgradeRequired ? [("sec-websocket-version", "13"), ("upgrade", "websocket")] : [])
@@ -193,6 +253,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
                 context.close(promise: nil)
                 return
             }
+            self.isHandedOver = true
             operations.removeHandler(self, promise: nil)
             // The decoder goes last: what it has read ahead belongs to the stream.
             for type in Self.removable {
@@ -203,10 +264,10 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     }
 
     private static let removable: [@Sendable (ChannelPipeline.SynchronousOperations) -> ChannelHandlerContext?] = [
-        { try? $0.context(handlerType: HTTPServerProtocolErrorHandler.self) },
         { try? $0.context(handlerType: HTTPServerPipelineHandler.self) },
         { try? $0.context(handlerType: HTTPResponseEncoder.self) },
         { try? $0.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self) },
+        { try? $0.context(handlerType: ByteWatch.self) },
     ]
 
     // MARK: Answering
@@ -223,6 +284,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     ) {
         guard case .answering(let request) = self.phase, let context = self.context else { return }
         self.onGone = nil
+        self.services.metrics.answered(self.route, status: Int(status.code))
         // After an offer to upgrade the parser takes what follows for another protocol.
         let keepAlive = request.isKeepAlive && !close && !self.isQuiescing && !request.headers.contains(name: "upgrade")
         var headers = HTTPHeaders()
@@ -233,6 +295,10 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
         }
         headers.add(name: "date", value: self.state.date.header(at: self.services.wall()))
         for (name, value) in extra { headers.add(name: name, value: value) }
+        if let origin = request.headers.first(name: "origin") {
+            let host = request.headers.first(name: "host")
+            for (name, value) in self.services.origins.headers(origin: origin, host: host) { headers.add(name: name, value: value) }
+        }
         if !keepAlive {
             headers.add(name: "connection", value: "close")
         } else if request.version == .http1_0 {
@@ -240,6 +306,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
         }
         self.phase = .idle
         self.lastActivity = .now()
+        self.peer.answered()
         context.write(self.wrapOutboundOut(.head(.init(version: request.version, status: status, headers: headers))), promise: nil)
         if body.readableBytes > 0, request.method != .HEAD {
             context.write(self.wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
@@ -256,8 +323,10 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     }
 
     func respond(_ error: WireError, headers: [(String, String)] = [], close: Bool = false, lingers: Bool = false) {
+        self.services.metrics.refused(error.code)
         var headers = headers
-        if error.code.isTemporary { headers.append(("retry-after", "1")) }
+        if error.code.status == 401 { headers.append(("www-authenticate", "Bearer")) }
+        if let seconds = error.retryAfterSeconds { headers.append(("retry-after", String(seconds))) }
         self.respond(
             status: .init(statusCode: error.code.status), headers: headers, body: ErrorJSON.buffer(error), close: close,
             lingers: lingers)
@@ -274,16 +343,4 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     }
 
     func abort() { self.context?.close(promise: nil) }
-
-    /// Ends the connection if its client has been silent for too long; answers that are being made have limits of their own.
-    func sweep(now: NIODeadline) {
-        let limit: TimeAmount
-        switch self.phase {
-        case .idle: limit = LoopState.idleLimit
-        case .reading: limit = LoopState.silentBodyLimit
-        case .dropping: limit = LoopState.lingerLimit
-        case .answering, .handedOver: return
-        }
-        if now - self.lastActivity > limit { self.context?.close(promise: nil) }
-    }
 }

@@ -1,12 +1,17 @@
 import MartletCore
+import MartletWire
 package import NIOCore
-import NIOHTTP1
 package import NIOPosix
 
 /// The one port: control plane and data plane behind one listener.
 package final class HTTPListener: Sendable {
     /// Connections that wait to be accepted. The default of 256 made 10,000 connects take half a minute.
     private static let backlog: Int32 = 4_096
+
+    static let tooMany = WireError(
+        .tooManyConnections, "The server has as many connections as it may: connect again in a moment.")
+    static let tooManyOfAddress = WireError(
+        .tooManyConnections, "Your address has as many connections as it may: close some, or try again in a moment.")
 
     private let services: HTTPServices
     private let loops: [LoopState]
@@ -30,9 +35,9 @@ package final class HTTPListener: Sendable {
     package static func start(
         host: String, port: Int, services: HTTPServices, group: MultiThreadedEventLoopGroup, loops: [any EventLoop]
     ) async throws -> HTTPListener {
-        let states = loops.enumerated().map { LoopState(loop: $0.element, index: $0.offset) }
+        let states = loops.enumerated().map { LoopState(loop: $0.element, index: $0.offset, metrics: services.metrics) }
         let byLoop = Dictionary(uniqueKeysWithValues: states.map { (ObjectIdentifier($0.loop), $0) })
-        let control = ControlPlane(services: services)
+        let pipeline = ConnectionPipeline(services: services)
         let channel = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: Self.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -45,14 +50,7 @@ package final class HTTPListener: Sendable {
                     guard let state = byLoop[ObjectIdentifier(channel.eventLoop)] else {
                         throw ChannelError.inappropriateOperationForState
                     }
-                    let operations = channel.pipeline.syncOperations
-                    // What came with the request that becomes a stream belongs to the stream.
-                    let decoder = ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes))
-                    try operations.addHandler(HTTPResponseEncoder())
-                    try operations.addHandler(decoder)
-                    try operations.addHandler(HTTPServerPipelineHandler())
-                    try operations.addHandler(HTTPServerProtocolErrorHandler())
-                    try operations.addHandler(FrontHandler(services: services, control: control, state: state))
+                    try pipeline.build(on: channel, state: state)
                 }
             }
             .bind(host: host, port: port).get()

@@ -5,33 +5,29 @@ final class LoopState: @unchecked Sendable {
     let loop: any EventLoop
     /// The shard of the node that runs on the same loop.
     let index: Int
+    private let metrics: HTTPMetrics
     var date = HTTPDate()
     /// Every open connection, so that they can be closed when the server goes down.
     private var connections: [ObjectIdentifier: any Connection] = [:]
     private var isQuiescing = false
     private var whenEmpty: (@Sendable () -> Void)?
 
-    /// Connections that carry no stream.
-    private var fronts: [ObjectIdentifier: FrontHandler] = [:]
+    /// What has a limit of time.
+    private var swept: [ObjectIdentifier: any Swept] = [:]
     private var isSweeping = false
 
-    /// Time without a request after which a connection is closed.
-    static let idleLimit = TimeAmount.seconds(75)
-    /// Time without a byte of a body that is being read.
-    static let silentBodyLimit = TimeAmount.seconds(30)
-    /// Time for a client to read the refusal of what it is still sending.
-    static let lingerLimit = TimeAmount.seconds(5)
-    private static let sweepInterval = TimeAmount.seconds(5)
+    private static let sweepInterval = TimeAmount.seconds(1)
 
-    init(loop: any EventLoop, index: Int) {
+    init(loop: any EventLoop, index: Int, metrics: HTTPMetrics = HTTPMetrics()) {
         self.loop = loop
         self.index = index
+        self.metrics = metrics
     }
 
     var count: Int { self.connections.count }
 
     func opened(_ connection: any Connection) {
-        self.connections[ObjectIdentifier(connection)] = connection
+        if self.connections.updateValue(connection, forKey: ObjectIdentifier(connection)) == nil { self.metrics.connections(1) }
         guard self.isQuiescing else { return }
         // It was accepted just before the others were told. Not now: its pipeline is being built.
         let bound = NIOLoopBound(connection, eventLoop: self.loop)
@@ -39,7 +35,7 @@ final class LoopState: @unchecked Sendable {
     }
 
     func closed(_ connection: any Connection) {
-        self.connections[ObjectIdentifier(connection)] = nil
+        if self.connections.removeValue(forKey: ObjectIdentifier(connection)) != nil { self.metrics.connections(-1) }
         if self.connections.isEmpty, let whenEmpty = self.whenEmpty {
             self.whenEmpty = nil
             whenEmpty()
@@ -48,22 +44,25 @@ final class LoopState: @unchecked Sendable {
 
     // MARK: Silent clients
 
-    /// From now on the connection ends when its client is silent for too long.
-    func watch(_ front: FrontHandler) {
-        self.fronts[ObjectIdentifier(front)] = front
+    /// From now on it is asked every second whether its time is over.
+    func watch(_ swept: any Swept) {
+        self.swept[ObjectIdentifier(swept)] = swept
         guard !self.isSweeping else { return }
         self.isSweeping = true
+        self.scheduleSweep()
+    }
+
+    func unwatch(_ swept: any Swept) { self.swept[ObjectIdentifier(swept)] = nil }
+
+    private func scheduleSweep() {
         self.loop.assumeIsolated().scheduleTask(in: Self.sweepInterval) { self.sweep() }
     }
 
-    func unwatch(_ front: FrontHandler) { self.fronts[ObjectIdentifier(front)] = nil }
-
     private func sweep() {
         let now = NIODeadline.now()
-        for front in Array(self.fronts.values) { front.sweep(now: now) }
-        self.isSweeping = !self.fronts.isEmpty
-        guard self.isSweeping else { return }
-        self.loop.assumeIsolated().scheduleTask(in: Self.sweepInterval) { self.sweep() }
+        for one in Array(self.swept.values) { one.sweep(now: now) }
+        self.isSweeping = !self.swept.isEmpty
+        if self.isSweeping { self.scheduleSweep() }
     }
 
     // MARK: Going down
@@ -89,4 +88,10 @@ protocol Connection: AnyObject {
     func quiesce()
     /// Ends now.
     func abort()
+}
+
+/// A connection with a limit of time: one timer of the loop serves all of them.
+protocol Swept: AnyObject {
+    /// Ends the connection if its time is over.
+    func sweep(now: NIODeadline)
 }

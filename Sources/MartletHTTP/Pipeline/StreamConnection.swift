@@ -6,6 +6,8 @@ import NIOCore
 /// The life cycle and the writing are the same for every streaming transport; what the bytes mean is each one's own.
 protocol StreamConnection: ChannelInboundHandler, RemovableChannelHandler, Connection {
     var state: LoopState { get }
+    /// Who is at the other end; the stream keeps its place in the counts.
+    var peer: Peer { get }
     /// From the handler's start to its end.
     var context: ChannelHandlerContext? { get set }
     var handle: (any SessionHandle)? { get set }
@@ -35,6 +37,7 @@ extension StreamConnection {
         guard self.context != nil else { return }
         self.context = nil
         self.state.closed(self)
+        self.peer.leave()
         let handle = self.handle
         self.handle = nil
         handle?.clientClosed()

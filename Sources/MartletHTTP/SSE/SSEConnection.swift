@@ -13,25 +13,31 @@ final class SSEConnection: StreamConnection, LiveClient {
 
     private let services: HTTPServices
     let state: LoopState
+    let peer: Peer
     /// Let go once the session is open.
     private var hello: HelloBox?
     private let encoder: SSEEncoder
     var context: ChannelHandlerContext?
     var handle: (any SessionHandle)?
     var output = StreamOutput()
+    /// Header lines for a page of another origin; let go once they are sent.
+    private var corsLines: String
     private var isOpened = false
     private var isEnded = false
 
-    private init(front: FrontHandler, hello: Hello, encoder: SSEEncoder) {
+    private init(front: FrontHandler, hello: Hello, encoder: SSEEncoder, corsLines: String) {
         self.services = front.services
         self.state = front.state
+        self.peer = front.peer
         self.hello = HelloBox(hello)
         self.encoder = encoder
+        self.corsLines = corsLines
     }
 
-    static func sse(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> SSEConnection {
+    static func sse(_ request: FrontRequest, _ caller: Caller, front: FrontHandler) throws(WireError) -> SSEConnection {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
-        var hello = try parser.hello(ackMode: .none)
+        try request.query.allow(HelloParser.streaming + ["cursor", "ack"])
+        var hello = try parser.hello(caller, ackMode: .none)
         if let last = request.head.headers.first(name: "last-event-id"), !last.isEmpty {
             // The newer of the two: an EventSource repeats the URL it began with.
             hello.cursor = try Cursor(parsing: last)
@@ -39,20 +45,24 @@ final class SSEConnection: StreamConnection, LiveClient {
         }
         return SSEConnection(
             front: front, hello: hello,
-            encoder: SSEEncoder(.events(seq: hello.ackMode == .explicit), visibleHeartbeat: try parser.visibleHeartbeat()))
+            encoder: SSEEncoder(.events(seq: hello.ackMode == .explicit), visibleHeartbeat: try parser.visibleHeartbeat()),
+            corsLines: front.services.origins.lines(request.head.headers))
     }
 
-    static func ramen(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> SSEConnection {
+    static func ramen(_ request: FrontRequest, _ caller: Caller, front: FrontHandler) throws(WireError) -> SSEConnection {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
-        _ = try parser.requiredDevice()
-        var hello = try parser.hello(ackMode: .none)
+        try request.query.allow(HelloParser.streaming + ["seq"])
+        _ = try caller.requiredDevice()
+        var hello = try parser.hello(caller, ackMode: .none)
+        hello.transport = .ramen
         hello.ackMode = .none
         hello.cursor = nil
         hello.ramenSeq = try parser.ramenSeq()
         hello.heartbeatMs = try parser.heartbeat(default: front.services.limits.ramenHeartbeatMs)
         return SSEConnection(
             front: front, hello: hello,
-            encoder: SSEEncoder(.ramen, visibleHeartbeat: try parser.visibleHeartbeat()))
+            encoder: SSEEncoder(.ramen, visibleHeartbeat: try parser.visibleHeartbeat()),
+            corsLines: front.services.origins.lines(request.head.headers))
     }
 
     // MARK: Channel
@@ -84,13 +94,17 @@ final class SSEConnection: StreamConnection, LiveClient {
                 date:\u{20}
                 """)
             buffer.writeString(self.state.date.header(at: self.services.wall()))
-            buffer.writeStaticString("\r\n\r\n")
+            buffer.writeStaticString("\r\n")
+            buffer.writeString(self.corsLines)
+            buffer.writeStaticString("\r\n")
+            self.corsLines = ""
             self.encoder.welcome(welcome, into: &buffer)
         }
     }
 
     func refused(_ error: WireError) {
-        self.end { RawResponse.write(error, to: &$0) }
+        self.services.metrics.refused(error.code)
+        self.end { RawResponse.write(error, extra: self.corsLines, to: &$0) }
     }
 
     func send(_ delivery: borrowing Delivery) {
@@ -117,9 +131,9 @@ final class SSEConnection: StreamConnection, LiveClient {
         guard self.isOpened else {
             // Taken over, and back by itself: 204 tells an EventSource to stop (WHATWG HTML §9.2.3).
             if code == .takenOver {
-                self.end { $0.writeStaticString("HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n") }
+                self.end { $0.writeString("HTTP/1.1 204 No Content\r\nconnection: close\r\n\(self.corsLines)\r\n") }
             } else {
-                self.refused(WireError(.storeUnavailable, "The session could not be opened: try again in a moment."))
+                self.refused(code.refusal)
             }
             return
         }

@@ -65,6 +65,7 @@ package enum DeliveryJSON {
             json.append(contentsOf: #","device":"#.utf8)
             JSON.append(device, to: &json)
         }
+        if let at = welcome.expiresAtMs { json.append(contentsOf: #","expiresAt":\#(at)"#.utf8) }
         if withCursor {
             json.append(contentsOf: #","cursor":""#.utf8)
             welcome.cursor.append(to: &json)

@@ -5,7 +5,10 @@ package import MartletCore
 package final class HTTPServices: Sendable {
     package let gateway: any SessionGateway
     package let desk: any MessageDesk
+    package let gatekeeper: any Gatekeeper
+    package let origins: OriginPolicy
     package let limits: Limits
+    package let edge: HTTPEdge
     /// Whether `?user=` and `?device=` stand for a token and the dev page and `/dev/echo` exist.
     package let isDev: Bool
     /// Whether the store can be written.
@@ -13,17 +16,30 @@ package final class HTTPServices: Sendable {
     /// Unix time in milliseconds.
     package let wall: @Sendable () -> Int64
     package let logger: Logger
+    package let metrics: HTTPMetrics
+    /// What `/metrics` answers; nil: there is no such path.
+    package let metricsText: (@Sendable () -> String)?
+    /// Whether `/metrics` needs no key.
+    package let isMetricsOpen: Bool
 
     package init(
-        gateway: any SessionGateway, desk: any MessageDesk, limits: Limits, isDev: Bool,
-        isStoreReady: @escaping @Sendable () -> Bool, wall: @escaping @Sendable () -> Int64, logger: Logger
+        gateway: any SessionGateway, desk: any MessageDesk, gatekeeper: any Gatekeeper, origins: OriginPolicy,
+        limits: Limits, edge: HTTPEdge, isDev: Bool,
+        isStoreReady: @escaping @Sendable () -> Bool, wall: @escaping @Sendable () -> Int64, logger: Logger,
+        metrics: HTTPMetrics = HTTPMetrics(), metricsText: (@Sendable () -> String)? = nil, isMetricsOpen: Bool = false
     ) {
         self.gateway = gateway
         self.desk = desk
+        self.gatekeeper = gatekeeper
+        self.origins = origins
         self.limits = limits
+        self.edge = edge
         self.isDev = isDev
         self.isStoreReady = isStoreReady
         self.wall = wall
         self.logger = logger
+        self.metrics = metrics
+        self.metricsText = metricsText
+        self.isMetricsOpen = isMetricsOpen
     }
 }

@@ -8,43 +8,30 @@ struct HelloParser {
     let query: QueryString
     let headers: HTTPHeaders
 
-    /// Who is asking. In dev mode the query says so.
-    ///
-    /// - Throws: `bad_request` for names that are too long, empty or hold control characters; `unauthorized` outside dev mode.
-    func identity() throws(WireError) -> (user: String?, device: String?) {
-        guard self.services.isDev else {
-            throw WireError(.unauthorized, "This server takes no requests without a token.")
-        }
-        return (try self.name("user"), try self.name("device"))
-    }
-
-    private func name(_ parameter: String) throws(WireError) -> String? {
-        guard let value = self.query[parameter] else { return nil }
-        let limit = self.services.limits.nameBytes
-        // U+FFFD is what bytes that are not UTF-8 were decoded to.
-        guard (1...limit).contains(value.utf8.count), !value.unicodeScalars.contains("\u{fffd}"),
-            !value.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f })
-        else {
-            throw WireError(
-                .badRequest, "'\(parameter)' must be 1 to \(limit) bytes of UTF-8 without control characters.", limit: limit)
-        }
-        return value
-    }
+    /// Parameters that say who is asking.
+    static let who = ["user", "device", "token"]
+    /// Parameters of every streaming transport.
+    static let streaming = Self.who + ["hb", "heartbeat", "window", "from"]
 
     /// The hello of a streaming transport.
     ///
-    /// - Parameter ackMode: the transport's own; `ack=` overrides it.
-    func hello(ackMode: AckMode) throws(WireError) -> Hello {
-        let identity = try self.identity()
-        guard identity.user != nil || identity.device != nil else {
-            throw WireError(.unauthorized, "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect.")
-        }
+    /// - Parameters:
+    ///   - caller: nil if that is said later; see ``Caller/sign(_:)``.
+    ///   - ackMode: the transport's own; `ack=` overrides it.
+    func hello(_ caller: Caller?, ackMode: AckMode) throws(WireError) -> Hello {
         var hello = Hello(
-            app: .dev, user: identity.user, device: identity.device, ackMode: try self.ackMode(ackMode),
-            limits: self.services.limits)
+            app: .dev, user: nil, device: nil, ackMode: try self.ackMode(ackMode), limits: self.services.limits)
+        if let caller {
+            guard caller.user != nil || caller.device != nil else {
+                throw WireError(
+                    .unauthorized, "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect.")
+            }
+            caller.sign(&hello)
+        }
         hello.windowMessages = try self.number("window", default: hello.windowMessages, 1...self.services.limits.windowMessagesMax)
         hello.fromNow = try self.choice("from", ["now"]) != nil
         hello.heartbeatMs = try self.heartbeat(default: hello.heartbeatMs)
+        // Empty is "none yet", so that a client can always send what it holds.
         if let cursor = self.query["cursor"], !cursor.isEmpty { hello.cursor = try Cursor(parsing: cursor) }
         return hello
     }
@@ -59,48 +46,30 @@ struct HelloParser {
 
     /// `heartbeat=` in seconds, taken into the limits.
     func heartbeat(default own: Int64) throws(WireError) -> Int64 {
-        guard let text = self.query["heartbeat"] else { return own }
-        guard let seconds = Double(text), seconds.isFinite, seconds > 0, seconds < 1e6 else {
-            throw WireError(.badRequest, "'heartbeat' must be a number of seconds.")
-        }
-        return min(max(Int64(seconds * 1_000), self.services.limits.heartbeatMinMs), self.services.limits.heartbeatMaxMs)
+        try self.query.seconds("heartbeat", default: own, self.services.limits.heartbeatMinMs...self.services.limits.heartbeatMaxMs)
     }
 
     /// Whether JavaScript must see heartbeats.
     func visibleHeartbeat() throws(WireError) -> Bool { try self.choice("hb", ["visible"]) != nil }
 
-    func choice(_ name: String, _ values: [String]) throws(WireError) -> String? {
-        guard let value = self.query[name], !value.isEmpty else { return nil }
-        guard values.contains(value) else {
-            throw WireError(.badRequest, "'\(name)' must be \(values.joined(separator: " or ")).")
-        }
-        return value
-    }
+    func choice(_ name: String, _ values: [String]) throws(WireError) -> String? { try self.query.choice(name, values) }
 
     func number(_ name: String, default own: Int, _ range: ClosedRange<Int>) throws(WireError) -> Int {
-        guard let text = self.query[name], !text.isEmpty else { return own }
-        guard let value = Int(text), range.contains(value) else {
-            throw WireError(
-                .badRequest, "'\(name)' must be a number from \(range.lowerBound) to \(range.upperBound).",
-                limit: range.upperBound)
-        }
-        return value
+        try self.query.number(name, default: own, range)
     }
 
     /// RAMEN's `seq`, and the number of a `Last-Event-ID` if that is larger.
     func ramenSeq() throws(WireError) -> UInt64 {
-        guard let text = self.query["seq"], let seq = UInt64(text) else {
-            throw WireError(.badRequest, "'seq' must be the largest sequence number seen, or 0.")
-        }
-        return max(seq, self.headers.first(name: "last-event-id").flatMap { UInt64($0) } ?? 0)
+        try self.query.seq(lastEventID: self.headers.first(name: "last-event-id"))
     }
+}
 
+extension Caller {
     /// The device, which some calls cannot do without.
-    func requiredDevice() throws(WireError) -> (user: String?, device: String) {
-        let identity = try self.identity()
-        guard let device = identity.device else {
+    func requiredDevice() throws(WireError) -> String {
+        guard let device = self.device else {
             throw WireError(.badRequest, "Name the device: add &device=NAME.")
         }
-        return (identity.user, device)
+        return device
     }
 }

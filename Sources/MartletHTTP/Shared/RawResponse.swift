@@ -3,13 +3,14 @@ import NIOCore
 
 /// An HTTP answer on a connection whose HTTP handlers are gone already. It ends the connection.
 enum RawResponse {
-    static func write(_ error: WireError, to buffer: inout ByteBuffer) {
-        let body = error.json
-        let retry = error.code.isTemporary ? "retry-after: 1\r\n" : ""
+    /// - Parameter extra: header lines, each with its CRLF.
+    static func write(_ error: WireError, extra: String = "", to buffer: inout ByteBuffer) {
+        let body = ErrorJSON.buffer(error)
+        let retry = error.retryAfterSeconds.map { "retry-after: \($0)\r\n" } ?? ""
         buffer.writeString(
             "HTTP/1.1 \(error.code.status) \(Self.reason(error.code.status))\r\ncontent-type: application/json\r\n"
-                + "content-length: \(body.count)\r\nconnection: close\r\n\(retry)\r\n")
-        buffer.writeBytes(body)
+                + "content-length: \(body.readableBytes)\r\nconnection: close\r\n\(retry)\(extra)\r\n")
+        buffer.writeImmutableBuffer(body)
     }
 
     /// The reason phrase (RFC 9110 §15); nobody may rely on it.
@@ -19,6 +20,12 @@ enum RawResponse {
         case 401: "Unauthorized"
         case 403: "Forbidden"
         case 404: "Not Found"
+        case 405: "Method Not Allowed"
+        case 408: "Request Timeout"
+        case 413: "Content Too Large"
+        case 429: "Too Many Requests"
+        case 431: "Request Header Fields Too Large"
+        case 500: "Internal Server Error"
         case 503: "Service Unavailable"
         default: "Error"
         }

@@ -54,13 +54,13 @@ final class WebSocketClient: LiveClient {
     func flush() -> Bool { self.connection.flushOutput() }
 
     func close(_ code: CloseCode, retryAfterMs: Int64?) {
-        if !self.isOpened, code == .takenOver {
+        if !self.isOpened, code == .takenOver || self.connection.isUpgraded {
             // Only a close frame can say that coming back makes no sense.
             self.isOpened = true
             self.connection.sendUpgrade()
         }
         guard self.isOpened else {
-            self.connection.refuse(WireError(.storeUnavailable, "The session could not be opened: try again in a moment."))
+            self.connection.refuse(code.refusal)
             return
         }
         if code == .serviceRestart {

@@ -23,9 +23,14 @@ final class WebSocketConnection: StreamConnection {
 
     let services: HTTPServices
     let state: LoopState
+    let peer: Peer
     private let role: Role
     /// Let go once the session is open.
     private var hello: HelloBox?
+    /// What waits for the first frame to say who connects.
+    var unsigned: UnsignedHello?
+    /// A token is being checked.
+    var isChecking = false
     /// The header fields of the `101` answer; let go once it is sent.
     private var answer: [WebSocketHandshake.Header]
     private var decoder: WebSocketDecoder
@@ -34,7 +39,7 @@ final class WebSocketConnection: StreamConnection {
     var output = StreamOutput()
     /// A close frame was sent; nothing is sent after it.
     private(set) var isClosing = false
-    private var isUpgraded = false
+    private(set) var isUpgraded = false
     private var earlyBytes = 0
     private var isReadingPaused = false
 
@@ -43,25 +48,55 @@ final class WebSocketConnection: StreamConnection {
     ) {
         self.services = front.services
         self.state = front.state
+        self.peer = front.peer
         self.role = role
         self.hello = hello.map { HelloBox($0) }
         self.answer = answer
         self.decoder = WebSocketDecoder(limits: limits)
     }
 
-    static func session(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> WebSocketConnection {
+    /// `GET /v1/ws`: a session, or, without a token, a connection whose first frame must hold one.
+    static func open(_ request: FrontRequest, front: FrontHandler) {
+        let make: (Caller?) throws(WireError) -> WebSocketConnection = { (caller) throws(WireError) in
+            try Self.session(request, caller, front: front)
+        }
+        do throws(WireError) {
+            _ = try Self.accept(request)
+            let access = ClientAccess(request, front.services)
+            try access.refuseForeign()
+            let isUnsigned = try access.token() == nil
+            if isUnsigned, !front.services.isDev {
+                front.stream { () throws(WireError) in try make(nil) }
+            } else {
+                ClientAccess.caller(request, front: front) { result in
+                    front.stream { () throws(WireError) in try make(try result.get()) }
+                }
+            }
+        } catch {
+            front.stream { () throws(WireError) in throw error }
+        }
+    }
+
+    private static func session(
+        _ request: FrontRequest, _ caller: Caller?, front: FrontHandler
+    ) throws(WireError) -> WebSocketConnection {
         let answer = try Self.accept(request)
+        try request.query.allow(HelloParser.streaming + ["cursor", "ack"])
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
-        var hello = try parser.hello(ackMode: .explicit)
+        var hello = try parser.hello(caller, ackMode: .explicit)
         hello.seesClient = true
+        hello.transport = .websocket
         let visible = try parser.visibleHeartbeat()
-        return WebSocketConnection(
-            front: front, role: .session(visibleHeartbeat: visible), hello: hello, answer: answer,
+        let connection = WebSocketConnection(
+            front: front, role: .session(visibleHeartbeat: visible), hello: caller == nil ? nil : hello, answer: answer,
             limits: .init(messageBytes: front.services.limits.clientFrameBytes))
+        if caller == nil { connection.unsigned = UnsignedHello(hello: hello, access: ClientAccess(request, front.services)) }
+        return connection
     }
 
     static func echo(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> WebSocketConnection {
-        WebSocketConnection(
+        try ClientAccess(request, front.services).refuseForeign()
+        return WebSocketConnection(
             front: front, role: .echo, hello: nil, answer: try Self.accept(request),
             limits: .init(messageBytes: 32 << 20, fragments: 1 << 20))
     }
@@ -84,17 +119,28 @@ final class WebSocketConnection: StreamConnection {
             self.sendUpgrade()
             self.flushOutput()
         case .session(let visible):
-            guard let hello = self.hello?.value else { return }
+            guard let hello = self.hello?.value else { return self.awaitToken() }
             self.hello = nil
-            StreamSocket.prepare(context.channel, heartbeatMs: hello.heartbeatMs)
-            let client = WebSocketClient(connection: self, visibleHeartbeat: visible)
-            let handle = self.services.gateway.open(hello, client: client, shard: self.state.index)
-            if self.context == nil || self.isClosing { handle.clientClosed() } else { self.handle = handle }
+            self.openSession(hello, visibleHeartbeat: visible, context)
         }
+    }
+
+    private func openSession(_ hello: Hello, visibleHeartbeat visible: Bool, _ context: ChannelHandlerContext) {
+        StreamSocket.prepare(context.channel, heartbeatMs: hello.heartbeatMs)
+        let client = WebSocketClient(connection: self, visibleHeartbeat: visible)
+        let handle = self.services.gateway.open(hello, client: client, shard: self.state.index)
+        if self.context == nil || self.isClosing { handle.clientClosed() } else { self.handle = handle }
+    }
+
+    /// The first frame has said who connects.
+    func openSession(_ hello: Hello) {
+        guard let context = self.context, case .session(let visible) = self.role else { return }
+        self.openSession(hello, visibleHeartbeat: visible, context)
     }
 
     /// Answers the handshake; frames may follow.
     func sendUpgrade() {
+        guard !self.isUpgraded else { return }
         self.isUpgraded = true
         self.output.append(768) { buffer in
             buffer.writeStaticString("HTTP/1.1 101 Switching Protocols\r\n")
@@ -110,7 +156,9 @@ final class WebSocketConnection: StreamConnection {
     /// Refuses the handshake.
     func refuse(_ error: WireError) {
         guard !self.isClosing else { return }
+        guard !self.isUpgraded else { return self.refuseFrame(error) }
         self.isClosing = true
+        self.services.metrics.refused(error.code)
         self.output.append(256) { RawResponse.write(error, to: &$0) }
         self.finishOutput()
     }
@@ -178,7 +226,10 @@ final class WebSocketConnection: StreamConnection {
 
     private func frame(_ payload: ByteBuffer) {
         do throws(WireError) {
-            switch try payload.withUnsafeReadableBytesTyped({ (bytes) throws(WireError) in try ClientFrame(parsing: bytes) }) {
+            let frame = try payload.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in try ClientFrame(parsing: bytes) }
+            guard self.handle != nil || !frame.needsSession else { throw Self.tokenFirst }
+            switch frame {
+            case .token(let token): self.check(token)
             case .ack(let ack): try self.handle?.ack(ack)
             case .ackCursor(let cursor): try self.handle?.ack(cursor)
             case .ping(let echo):
@@ -190,9 +241,7 @@ final class WebSocketConnection: StreamConnection {
             case .empty: break
             }
         } catch {
-            let body = error.json
-            self.writeText(body.count) { $0.writeBytes(body) }
-            self.close(CloseCode.policyViolation.rawValue, reason: error.code.rawValue)
+            self.refuseFrame(error)
         }
     }
 

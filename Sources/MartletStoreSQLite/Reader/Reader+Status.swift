@@ -96,7 +96,7 @@ extension Reader {
             }
             return
         }
-        var found: [String: DeviceState.Values] = [:]
+        var found: [DeviceKey: DeviceState.Values] = [:]
         for target in header.targets {
             let select = target.key.scope == .user ? self.userDevices : self.oneDevice
             defer { select.reset() }
@@ -104,11 +104,11 @@ extension Reader {
             select.bind(2, target.key.name)
             while try select.step() {
                 let name = select.text(11) ?? ""
-                found[name] = values(select, name)
+                found[DeviceKey(app: app, name: name)] = values(select, name)
             }
         }
-        for (name, device) in found.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
-            try body(name, device)
+        for (key, device) in found.sorted(by: { $0.key.name.utf8.lexicographicallyPrecedes($1.key.name.utf8) }) {
+            try body(key.name, device)
         }
     }
 
@@ -119,8 +119,8 @@ extension Reader {
         var best: MessageStatus.Delivery?
         for target in header.targets {
             switch target.key.scope {
-            case .user: guard device.user == target.key.name, device.bound < header.seenBefore else { continue }
-            case .device: guard name == target.key.name, device.created < header.seenBefore else { continue }
+            case .user: guard isSameName(device.user, target.key.name), device.bound < header.seenBefore else { continue }
+            case .device: guard isSameName(name, target.key.name), device.created < header.seenBefore else { continue }
             case .app: guard device.created < header.seenBefore else { continue }
             }
             var delivery = MessageStatus.Delivery(device: name, user: device.user, state: .queued)

@@ -111,8 +111,17 @@ struct Opening {
         self.db = db
         self.epoch = epoch
         self.shared = Shared(
-            memtable: memtable, uncleanEnd: UInt64(bitPattern: uncleanEnd), uncleanRun: uncleanRun, run: run + 1)
+            memtable: memtable, uncleanEnd: UInt64(bitPattern: uncleanEnd), uncleanRun: uncleanRun, run: run + 1,
+            messages: try Self.messages(db, meta["messages"], wasUnclean: self.wasUnclean))
         self.clock = meta["clock"].flatMap(ClockSample.init(text:))
+    }
+
+    /// How many messages have not expired. What was kept at the last stop, or in the second before an unclean one; then it
+    /// is counted, unless that would take long.
+    private static func messages(_ db: Connection, _ kept: String?, wasUnclean: Bool) throws -> Int {
+        let pages = try db.integer("PRAGMA page_count") ?? 0
+        if let kept, let count = Int(kept), !wasUnclean || pages * 4_096 > Self.checkedBytes { return count }
+        return Int(try db.integer("SELECT count(*) FROM body") ?? 0)
     }
 
     private static func meta(_ db: Connection) throws -> [String: String] {

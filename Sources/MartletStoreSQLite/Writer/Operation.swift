@@ -63,6 +63,8 @@ struct Group {
     var drops: [LaneKey: UInt64] = [:]
     /// Inboxes that grew.
     var touched: Set<Int64> = []
+    /// Idempotency keys added and deleted, by app.
+    var keys: [AppID: Int] = [:]
     var flushed: [DeviceKey: DeviceState] = [:]
     /// What to put back into memory if the commit fails: records, and the updates taken since.
     var undo: [(DeviceKey, DeviceState?)] = []
@@ -71,6 +73,9 @@ struct Group {
     var indexedUpTo: UInt64?
     var expiryDrained = false
     var sweepPosition: Int64?
+    /// For the metrics: messages cleared at their expiry, and pushed out of full inboxes.
+    var expired = 0
+    var dropped = 0
     var completions: [Completion] = []
     /// The answer to an opening that could not be written but can do without.
     var spare: DeviceRecord?

@@ -17,7 +17,11 @@ extension Writer {
     }
 
     private func append(_ request: AppendRequest, _ group: inout Group) throws -> AppendOutcome {
-        if let idempotency = request.idempotency, let known = try self.known(idempotency, request.app) { return known }
+        var replacesKey = false
+        if let idempotency = request.idempotency, let known = try self.known(idempotency, request.app) {
+            if known.expires > self.now { return known.outcome }
+            replacesKey = true
+        }
         try self.begin(&group)
         let offset = self.nextOffset
         self.nextOffset += 1
@@ -38,29 +42,11 @@ extension Writer {
             if !message.liveOnly { try self.grow(inbox, by: message.weight, &group) }
         }
         if let idempotency = request.idempotency {
-            let insert = self.sql.insertKey
-            insert.bind(1, Int64(request.app.rawValue))
-            insert.bind(2, idempotency.key)
-            insert.bind(3, idempotency.digest)
-            insert.bind(4, id.high)
-            insert.bind(5, id.low)
-            insert.bind(6, self.now + Int64(self.configuration.limits.idempotencySeconds) * 1_000)
-            try insert.run()
+            try self.remember(idempotency, request.app, as: id, replaces: replacesKey, &group)
         }
         group.items.append(Indexer.Item(message: message, inboxes: inboxes))
         group.commits.append(.stored(message, targets: request.targets, superseded: superseded))
         return .stored(id, repeated: false)
-    }
-
-    private func known(_ idempotency: AppendRequest.Idempotency, _ app: AppID) throws -> AppendOutcome? {
-        let select = self.sql.selectKey
-        defer { select.reset() }
-        select.bind(1, Int64(app.rawValue))
-        select.bind(2, idempotency.key)
-        select.bind(3, self.now)
-        guard try select.step() else { return nil }
-        guard select.bytes(0) == idempotency.digest else { return .conflict }
-        return .stored(MessageID(high: select.unsigned(1), low: select.unsigned(2)), repeated: true)
     }
 
     private func insert(_ message: StoredMessage, app: AppID, inboxes: [Int64]) throws {

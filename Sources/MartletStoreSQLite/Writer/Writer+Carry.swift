@@ -143,7 +143,7 @@ extension Writer {
             self.sql.deleteExpiry.bind(2, expiry.offset)
             try self.sql.deleteExpiry.run()
             if expiry.stage == 0 {
-                try self.clear(expiry.offset)
+                if try self.clear(expiry.offset) { group.expired += 1 }
                 try self.schedule(Indexer.Expiry(at: expiry.at + self.reportMs, offset: expiry.offset, stage: 1))
             } else if expiry.offset >= newest {
                 // The newest row says where offsets and ids go on.
@@ -157,13 +157,15 @@ extension Writer {
         }
     }
 
-    private func clear(_ offset: UInt64) throws {
+    /// - Returns: whether there was anything to send.
+    private func clear(_ offset: UInt64) throws -> Bool {
         self.sql.deleteBody.bind(1, offset)
         try self.sql.deleteBody.run()
+        let isBody = self.sql.deleteBody.changes > 0
         let select = self.sql.messageTargets
         defer { select.reset() }
         select.bind(1, offset)
-        guard try select.step() else { return }
+        guard try select.step() else { return isBody }
         let size = Int(select.integer(1))
         let delete = self.sql.deleteEntry
         for inbox in Codec.inboxes(select.bytes(2)) {
@@ -173,14 +175,16 @@ extension Writer {
             try delete.run()
             if delete.changes > 0 { self.shrink(inbox, by: size) }
         }
+        return isBody
     }
 
     /// Deletes what is past its time, and devices that never came back.
     private func sweep(_ group: inout Group) throws {
         try self.begin(&group)
         var isBehind = false
+        if try self.sweepKeys(&group) { isBehind = true }
         for (statement, time) in [
-            (self.sql.sweepKeys, self.now), (self.sql.sweepCollapse, self.now - self.reportMs),
+            (self.sql.sweepCollapse, self.now - self.reportMs),
             (self.sql.sweepTrim, self.now - self.reportMs),
         ] {
             statement.bind(1, time)
@@ -221,7 +225,8 @@ extension Writer {
         return try self.sql.firstMessage.step() ? self.sql.firstMessage.unsigned(0) : 0
     }
 
-    /// Keeps a sample of the server's clock, at most once a second, with a commit that happens anyway.
+    /// Keeps a sample of the server's clock and the number of messages, at most once a second, with a commit that
+    /// happens anyway.
     private func keepClock(_ group: inout Group, _ clock: Int64) throws {
         guard group.inTransaction, clock - self.lastClockMs >= 1_000, let sample = self.environment.clockSample?()
         else { return }
@@ -229,6 +234,7 @@ extension Writer {
         self.sql.setMeta.bind(1, "clock")
         self.sql.setMeta.bind(2, "\(sample.serverMs) \(sample.bootMs) \(sample.bootID)")
         try self.sql.setMeta.run()
+        try self.setMeta("messages", Int64(self.shared.messages.load(ordering: .relaxed)))
     }
 
     func boundCaches() {
@@ -263,6 +269,7 @@ extension Writer {
         try self.db.execute("PRAGMA synchronous = FULL")
         let isOptional = self.configuration.durability != .memory
         try self.db.emptyLog(isOptional: isOptional)
+        try self.setMeta("messages", Int64(self.shared.messages.load(ordering: .relaxed)))
         try self.setMeta("clean", 1)
         try self.db.emptyLog(isOptional: isOptional)
     }

@@ -24,7 +24,7 @@ extension Writer {
         let limits = self.configuration.limits
         let before = try self.device(request.device)
         let end = self.end(group)
-        let userChanged = before.map { $0.user != request.user } ?? false
+        let userChanged = before.map { !isSameName($0.user, request.user) } ?? false
         if let user = request.user, before == nil || userChanged,
             try self.count(user, request.device.app) >= limits.devicesPerUser
         {
@@ -118,7 +118,7 @@ extension Writer {
         var sent = update.sent
         var journal = update.journal
         var marks = update.marks ?? values.marks
-        if values.user != update.user {
+        if !isSameName(values.user, update.user) {
             acked.set(.user, to: 0)
             sent.set(.user, to: 0)
             journal.removeAll { $0.lane.scope == .user }

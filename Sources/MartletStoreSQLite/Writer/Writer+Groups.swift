@@ -48,8 +48,9 @@ extension Writer {
     func publish(_ group: Group) {
         if !self.healthy, group.wrote {
             self.healthy = true
-            self.logger.notice("The store can write again.")
+            self.logger.notice("store available again")
         }
+        self.count(group)
         for item in group.items { self.indexer.add(item) }
         let observer = self.queue.withLock { $0.observer }
         let batch = self.indexer.batch
@@ -69,12 +70,18 @@ extension Writer {
         if group.indexedUpTo != nil { self.indexer.finish() }
         for (lane, offset) in group.drops { self.indexer.left(lane, upTo: offset) }
         self.forgetFlushed(group.flushed)
+        for (app, change) in group.keys { self.keyCounts[app, default: 0] += change }
         if let position = group.sweepPosition { self.sweepPosition = position }
         if !group.items.isEmpty { self.lastAppendMs = monotonicMs() }
         if !group.commits.isEmpty { observer?(group.commits) }
         self.complete(group.completions)
         self.boundCaches()
         self.boundLog()
+    }
+
+    private func count(_ group: Group) {
+        let change = group.items.count { !$0.message.liveOnly } - group.expired
+        if change != 0 { self.shared.messages.wrappingAdd(change, ordering: .relaxed) }
     }
 
     func complete(_ completions: [Group.Completion]) {
@@ -91,9 +98,10 @@ extension Writer {
 
     /// Undoes a group that could not be committed, and tells its callers.
     func rescue(_ group: Group, _ failure: SQLiteError) {
+        self.metrics.failed()
         if self.healthy {
             self.healthy = false
-            self.logger.error("The store cannot write: \(failure.description)")
+            self.logger.error("store unavailable", metadata: ["error": "\(failure.description)"])
         }
         if !self.db.isAutocommit { try? self.sql.rollback.run() }
         // What was computed from rows of the group may be wrong now.

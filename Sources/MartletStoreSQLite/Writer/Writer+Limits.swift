@@ -71,6 +71,7 @@ extension Writer {
                 continue
             }
             lostUpTo = victim.offset
+            group.dropped += 1
             until = max(until, victim.expires)
         }
         guard upTo > 0 else { return false }

@@ -32,6 +32,7 @@ final class Writer: @unchecked Sendable {
     let environment: SQLiteStoreEnvironment
     let checkpointer: Checkpointer
     let logger: Logger
+    let metrics: StoreMetrics
     let reportMs: Int64
 
     var ids: IDGenerator
@@ -39,6 +40,8 @@ final class Writer: @unchecked Sendable {
     var indexer = Indexer()
     var inboxes: [InboxKey: Int64] = [:]
     var stats: [Int64: InboxStats] = [:]
+    /// Idempotency keys of each app that has any.
+    var keyCounts: [AppID: Int]
     /// The clocks as of the current group.
     var now: Int64 = 0
     var wall: Int64 = 0
@@ -68,7 +71,7 @@ final class Writer: @unchecked Sendable {
 
     init(
         shared: Shared, db: Connection, configuration: SQLiteStoreConfiguration, environment: SQLiteStoreEnvironment,
-        checkpointer: Checkpointer, logger: Logger, lastID: MessageID?, unindexed: [Indexer.Item]
+        checkpointer: Checkpointer, logger: Logger, metrics: StoreMetrics, lastID: MessageID?, unindexed: [Indexer.Item]
     ) throws {
         self.shared = shared
         self.db = db
@@ -77,8 +80,10 @@ final class Writer: @unchecked Sendable {
         self.environment = environment
         self.checkpointer = checkpointer
         self.logger = logger
+        self.metrics = metrics
         self.logBound = configuration.logBytes
         self.reportMs = Int64(configuration.limits.reportSeconds) * 1_000
+        self.keyCounts = try Self.countKeys(db)
         self.ids = IDGenerator(after: lastID)
         self.nextOffset = shared.memtable.withLock { $0.end } + 1
         for item in unindexed { self.indexer.add(item) }
@@ -190,7 +195,9 @@ final class Writer: @unchecked Sendable {
     func commit(_ group: inout Group) throws(SQLiteError) {
         guard group.inTransaction else { return }
         group.committing = true
+        let start = monotonicNs()
         try self.sql.commit.run()
+        self.metrics.committed(group, nanoseconds: monotonicNs() - start)
         group.wrote = sqlite3_total_changes(self.db.handle) != group.changesBefore
     }
 }

@@ -8,7 +8,7 @@ struct WriterStatements {
     let laneHead, deleteLane, laneStats, upsertTrim, expiredEntries, deleteEntry: Statement
     let dueExpiries, deleteExpiry, messageTargets, deleteBody, deleteMessage: Statement
     let selectDevice, countDevices, insertDevice, updateDevice, insertJournal, deleteUserJournal: Statement
-    let sweepKeys, sweepCollapse, sweepTrim, sweepDevices, deleteDevice, deleteJournal, trimJournal,
+    let sweepKeys, dropKeys, sweepCollapse, sweepTrim, sweepDevices, deleteDevice, deleteJournal, trimJournal,
         firstMessage: Statement
 
     init(_ db: Connection) throws {
@@ -26,7 +26,7 @@ struct WriterStatements {
         self.selectInbox = try db.prepare("SELECT id FROM inbox WHERE app = ? AND scope = ? AND name = ?")
         self.selectStats = try db.prepare("SELECT count(*), sum(size) FROM entry WHERE inbox = ? AND offset <= ?")
         self.selectKey = try db.prepare(
-            "SELECT digest, high, low FROM idempotency WHERE app = ? AND key = ? AND expires > ?")
+            "SELECT digest, high, low, expires FROM idempotency WHERE app = ? AND key = ?")
         self.insertKey = try db.prepare(
             "INSERT OR REPLACE INTO idempotency (app, key, digest, high, low, expires) VALUES (?,?,?,?,?,?)")
         self.selectCollapse = try db.prepare("SELECT offset, until FROM collapse WHERE inbox = ? AND key = ?")
@@ -91,7 +91,12 @@ struct WriterStatements {
         self.sweepKeys = try db.prepare(
             """
             DELETE FROM idempotency WHERE (app, key) IN (
-            SELECT app, key FROM idempotency WHERE expires <= ? ORDER BY expires LIMIT 200)
+            SELECT app, key FROM idempotency WHERE app = ? AND expires <= ? ORDER BY expires LIMIT ?)
+            """)
+        self.dropKeys = try db.prepare(
+            """
+            DELETE FROM idempotency WHERE (app, key) IN (
+            SELECT app, key FROM idempotency WHERE app = ? AND key IS NOT ? ORDER BY expires LIMIT ?)
             """)
         self.sweepCollapse = try db.prepare(
             """

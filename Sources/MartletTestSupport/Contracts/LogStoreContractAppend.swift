@@ -121,6 +121,16 @@ extension LogStoreContract {
 }
 
 extension LogStoreContract.Fixture {
+    /// Publishes under an idempotency key; returns the id, whether it is new or known.
+    func publishKeyed(_ key: String, app: AppID = .dev) async throws -> MessageID {
+        let request = AppendRequest(
+            app: app, targets: [.user("alice", in: app)], idempotency: .init(key: key, digest: [1]),
+            members: Self.members(key))
+        let outcomes = await self.store.append([request])
+        guard case .stored(let id, _)? = outcomes.first else { throw LogStoreContract.Violation("append said \(outcomes)") }
+        return id
+    }
+
     func keyed(_ text: String, key: String, digest: [UInt8]) -> AppendRequest {
         AppendRequest(
             app: .dev, targets: [.user("alice", in: .dev)], idempotency: .init(key: key, digest: digest),

@@ -76,6 +76,24 @@ extension LogStoreContract {
             try await fixture.open("e", user: nil)
         },
         Case(
+            name: "an app's oldest idempotency keys give way to its newest",
+            limits: limits { $0.idempotencyEntries = 3 }
+        ) { fixture in
+            let bob = try await fixture.publishKeyed("k0", app: AppID(2))
+            var ids: [MessageID] = []
+            for number in 0..<5 {
+                fixture.clock.advance(milliseconds: 1)
+                ids.append(try await fixture.publishKeyed("k\(number)"))
+            }
+            for number in 2..<5 {
+                try expectEqual(try await fixture.publishKeyed("k\(number)"), ids[number], "k\(number) is known")
+            }
+            try expectEqual(try await fixture.publishKeyed("k0", app: AppID(2)), bob, "another app's is its own")
+            fixture.clock.advance(milliseconds: 1)
+            try expect(try await fixture.publishKeyed("k1") != ids[1], "k1 was forgotten")
+            try expect(try await fixture.publishKeyed("k2") != ids[2], "k2 gave way to k1")
+        },
+        Case(
             name: "a device inbox does not fill up with what the device has acked",
             limits: limits { $0.inboxMessages = 2 }
         ) { fixture in

@@ -24,6 +24,14 @@ extension LogStoreContract {
             try expectEqual(result.more, [false, false, false], "nothing more")
             try expectEqual(result.gaps, [], "no gaps")
         },
+        Case(name: "names that Unicode calls equivalent are two names") { fixture in
+            let (one, two) = ("caf\u{e9}", "cafe\u{301}")
+            try await fixture.publish("one", to: [.user(one, in: .dev)])
+            try await fixture.publish("two", to: [.user(two, in: .dev)])
+            let read = { (user: String) in Fixture.texts(try await fixture.store.read(fixture.request(user: user))) }
+            try expectEqual(try await read(one), ["one"], "the one's")
+            try expectEqual(try await read(two), ["two"], "the other's")
+        },
         Case(name: "inboxes of another app, and of a scope with the same name, are others") { fixture in
             let two = AppID(2)
             let request = AppendRequest(app: two, targets: [.user("alice", in: two)], members: Fixture.members("two"))

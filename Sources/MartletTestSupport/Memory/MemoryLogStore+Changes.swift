@@ -25,6 +25,7 @@ extension MemoryLogStore {
             let name = MemoryTables.KeyName(app: request.app, key: idempotency.key)
             self.disk.tables.keys[name] = .init(
                 digest: idempotency.digest, id: id, expiresAt: now + Int64(self.limits.idempotencySeconds) * 1_000)
+            self.disk.tables.dropOldestKeys(of: request.app, limit: self.limits.idempotencyEntries, but: name)
         }
         let superseded = request.targets.map {
             self.disk.tables.insert(message, into: $0, limits: self.limits, now: now, wall: wall)
@@ -59,7 +60,7 @@ extension MemoryLogStore {
                 DeviceRecord(isNew: true, acked: row.acked, suspect: Positions(), end: tables.end, seqEnd: row.seqEnd))
         }
         row.catchUp(tables)
-        let userChanged = row.user != request.user
+        let userChanged = !isSameName(row.user, request.user)
         if userChanged {
             if case .failure(let error) = self.canStore { return .failure(error) }
             guard self.hasRoom(for: request) else { return .failure(StoreError(.tooManyDevices)) }
@@ -79,7 +80,7 @@ extension MemoryLogStore {
 
     private func hasRoom(for request: DeviceOpening) -> Bool {
         guard let user = request.user else { return true }
-        let others = self.devices.count { $0.key.app == request.device.app && $0.value.user == user }
+        let others = self.devices.count { $0.key.app == request.device.app && isSameName($0.value.user, user) }
         return others < self.limits.devicesPerUser
     }
 

@@ -23,8 +23,8 @@ extension MemoryTables {
 
     private static func addresses(_ target: InboxKey, _ device: DeviceKey, _ row: DeviceRow) -> Bool {
         switch target.scope {
-        case .user: row.user == target.name
-        case .device: device.name == target.name
+        case .user: isSameName(row.user, target.name)
+        case .device: isSameName(device.name, target.name)
         case .app: true
         }
     }

@@ -40,6 +40,14 @@ struct MemoryTables {
         var expiresAt: Int64
     }
 
+    /// Forgets the oldest idempotency keys of an app above the limit, but not the one that was just added.
+    mutating func dropOldestKeys(of app: AppID, limit: Int, but added: KeyName) {
+        guard self.keys.count > limit else { return }
+        let own = self.keys.filter { $0.key.app == app }
+        let oldest = own.filter { $0.key != added }.sorted { $0.value.expiresAt < $1.value.expiresAt }
+        for (name, _) in oldest.prefix(max(0, own.count - limit)) { self.keys[name] = nil }
+    }
+
     /// The next id; they grow whatever the wall clock does.
     mutating func nextID(wall: Int64) -> MessageID {
         if wall > self.lastID.milliseconds {
@@ -102,7 +110,7 @@ struct DeviceRow {
 
     mutating func take(_ update: DeviceUpdate, _ tables: MemoryTables) {
         self.catchUp(tables)
-        let isSameUser = update.user == self.user
+        let isSameUser = isSameName(update.user, self.user)
         for lane in Lane.all where isSameUser || lane.scope != .user {
             self.acked.advance(lane, to: update.acked[lane])
             self.sent.advance(lane, to: update.sent[lane])

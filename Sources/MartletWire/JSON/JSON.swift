@@ -75,6 +75,7 @@ extension WireError {
         output.append(contentsOf: #"","message":"#.utf8)
         JSON.append(self.message, to: &output)
         if let limit = self.limit { output.append(contentsOf: #","limit":\#(limit)"#.utf8) }
+        if let retry = self.retryAfterMs { output.append(contentsOf: #","retryAfterMs":\#(retry)"#.utf8) }
         output.append(contentsOf: "}}".utf8)
         return output
     }

@@ -67,7 +67,18 @@ struct JSONScanner {
             try self.word("null")
             return .null
         default:
-            throw self.error("a value should start")
+            throw self.error(self.foreign ?? "a value should start")
+        }
+    }
+
+    /// What the text is instead of JSON, when its first bytes tell.
+    private var foreign: String? {
+        guard self.index == 0, self.end >= 2 else { return nil }
+        return switch (self.bytes[0], self.bytes[1]) {
+        case (0xef, 0xbb): "a byte order mark, which JSON does not have: send it without,"
+        case (0xfe, 0xff), (0xff, 0xfe): "it is UTF-16, send UTF-8,"
+        case (0x1f, 0x8b): "it is compressed with gzip, send it as it is,"
+        default: nil
         }
     }
 

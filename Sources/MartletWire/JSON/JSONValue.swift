@@ -35,11 +35,14 @@ public struct JSONValue {
         return true
     }
 
-    /// The value of a number without fraction and exponent; nil if it is none, negative, or above `UInt64.max`.
+    /// The value of a whole number without exponent (7 and 7.0 are the same one); nil if it is none, negative, or above `UInt64.max`.
     public var unsigned: UInt64? {
         guard self.kind == .number else { return nil }
         var value: UInt64 = 0
-        for byte in self.raw {
+        for (index, byte) in self.raw.enumerated() {
+            if byte == UInt8(ascii: ".") {
+                return self.raw[(index + 1)...].allSatisfy { $0 == UInt8(ascii: "0") } ? value : nil
+            }
             guard isDigit(byte) else { return nil }
             let (shifted, overflow) = value.multipliedReportingOverflow(by: 10)
             let (sum, carry) = shifted.addingReportingOverflow(UInt64(byte - UInt8(ascii: "0")))

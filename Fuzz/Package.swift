@@ -1,0 +1,37 @@
+// swift-tools-version: 6.2
+// Fuzz targets for what takes bytes from strangers. A package of its own: everything in it is built with libFuzzer's instrumentation.
+// The sources are symbolic links into ../Sources.
+import PackageDescription
+
+/// Symbolic links to the sources of the package above, with the coverage counters that guide the fuzzer.
+func instrumented(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings + [.unsafeFlags(["-sanitize=fuzzer"])])
+}
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+    name: "martlet-fuzz",
+    platforms: [.macOS(.v15)],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2")
+    ],
+    targets: [
+        .target(name: "CFuzzer"),
+        instrumented("MartletWire"),
+        instrumented("MartletCore", ["MartletWire"]),
+        instrumented("MartletHTTP", ["MartletCore", "MartletWire", .product(name: "NIOCore", package: "swift-nio")]),
+        .executableTarget(
+            name: "Fuzz",
+            dependencies: ["CFuzzer", "MartletCore", "MartletHTTP", "MartletWire", .product(name: "NIOCore", package: "swift-nio")],
+            swiftSettings: settings,
+            // GNU gold, the default, fails on the debug information of this.
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]
+        ),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,62 @@
+import MartletCore
+import MartletWire
+
+/// A client's frame: what is understood means the same when it is written again.
+enum FrameTarget {
+    static func run(_ bytes: UnsafeRawBufferPointer) {
+        do throws(WireError) {
+            let frame = try ClientFrame(parsing: bytes)
+            let again = Self.text(frame)
+            let parsed = again.withUnsafeBytes { try? ClientFrame(parsing: $0) }
+            check(parsed == frame, "\(String(decoding: again, as: UTF8.self)) means something else")
+        } catch {
+            check([.badRequest, .invalidJSON, .invalidCursor].contains(error.code), "refused as \(error.code)")
+            checkAnswer(error)
+        }
+    }
+
+    private static func text(_ frame: ClientFrame) -> [UInt8] {
+        switch frame {
+        case .ack(let ack): Array(#"{"ack":\#(text(ack))}"#.utf8)
+        case .ackCursor(let cursor): Array(#"{"ack":"\#(cursor)"}"#.utf8)
+        case .ping(let json): Array(#"{"ping":"#.utf8) + json + Array("}".utf8)
+        case .empty: Array("{}".utf8)
+        }
+    }
+
+    static func text(_ ack: SeqAck) -> String {
+        switch ack {
+        case .upTo(let seq): "\(seq)"
+        case .each(let seqs): "[" + seqs.map { "\($0)" }.joined(separator: ",") + "]"
+        }
+    }
+}
+
+/// The body of `POST /v1/ack`.
+enum AckTarget {
+    static func run(_ bytes: UnsafeRawBufferPointer) {
+        do throws(WireError) {
+            let body = try AckBody(parsing: bytes)
+            var text: [UInt8] = []
+            switch body {
+            case .cursor(let cursor): text = Array(#"{"cursor":"\#(cursor)"}"#.utf8)
+            case .seqs(let ack, let session):
+                text = Array(#"{"ack":\#(FrameTarget.text(ack)),"session":"#.utf8)
+                JSON.append(session, to: &text)
+                text.append(UInt8(ascii: "}"))
+            }
+            let parsed = text.withUnsafeBytes { try? AckBody(parsing: $0) }
+            check(parsed == body, "\(String(decoding: text, as: UTF8.self)) means something else")
+        } catch {
+            check([.badRequest, .invalidJSON, .invalidCursor].contains(error.code), "refused as \(error.code)")
+            checkAnswer(error)
+        }
+    }
+}
+
+/// An error answer is JSON and no longer than an answer should be, whatever the asker sent.
+func checkAnswer(_ error: WireError) {
+    let json = error.json
+    check(json.count < 2_000, "an error of \(json.count) bytes")
+    check(json.withUnsafeBytes { (try? JSON.object(in: $0, maxDepth: 3)) != nil }, "an error that is not JSON")
+}

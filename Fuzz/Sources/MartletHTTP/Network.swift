@@ -1,0 +1,1 @@
+../../../Sources/MartletHTTP/Edge/Network.swift

@@ -1,0 +1,94 @@
+package import MartletWire
+package import Metrics
+
+/// What the listener counts.
+package struct HTTPMetrics: Sendable {
+    private let refusals: [ErrorCode: Counter]
+    private let refusedPublishes: Counter
+    /// By route, then by class of status.
+    private let requests: [[Counter]]
+    private let connections: Meter
+
+    /// - Parameters:
+    ///   - factory: default keeps nothing.
+    ///   - isTLS: whether the listener's connections are encrypted.
+    package init(factory: any MetricsFactory = NOOPMetricsHandler.instance, isTLS: Bool = false) {
+        self.refusals = Dictionary(
+            uniqueKeysWithValues: ErrorCode.allCases.map { code in
+                (code, Counter(label: "martlet_refused_total", dimensions: [("reason", code.rawValue)], factory: factory))
+            })
+        self.refusedPublishes = Counter(
+            label: "martlet_publishes_total", dimensions: [("result", "refused")], factory: factory)
+        self.requests = Route.allCases.map { route in
+            Self.classes.map { status in
+                Counter(
+                    label: "martlet_http_requests_total", dimensions: [("path", route.name), ("status", status)],
+                    factory: factory)
+            }
+        }
+        self.connections = Meter(
+            label: "martlet_connections", dimensions: [("security", isTLS ? "tls" : "plain")], factory: factory)
+    }
+
+    /// The meaning of each metric, by name.
+    package static let help: [(name: String, help: String)] = [
+        ("martlet_refused_total", "Requests, handshakes and sessions that were refused, by error code."),
+        ("martlet_http_requests_total", "Answered requests, by path and class of status; a stream is counted at its begin."),
+        ("martlet_connections", "Open connections."),
+    ]
+
+    private static let classes = ["2xx", "3xx", "4xx", "5xx"]
+
+    /// An error answer is written.
+    package func refused(_ reason: ErrorCode) { self.refusals[reason]?.increment() }
+
+    /// Messages of a publish were refused before they came to the store.
+    func refusedPublishes(_ count: Int = 1) { self.refusedPublishes.increment(by: count) }
+
+    func answered(_ route: Route, status: Int) {
+        let index = status < 300 ? 0 : min(status / 100 - 2, 3)
+        self.requests[route.rawValue][index].increment()
+    }
+
+    func connections(_ change: Int) { self.connections.increment(by: Double(change)) }
+}
+
+/// A path, without what differs between requests.
+enum Route: Int, CaseIterable {
+    case publish, message, sse, webSocket, poll, ack, ramen, ramenAck, health, ready, metrics, openAPI, other
+
+    init(path: Substring) {
+        switch path {
+        case "/v1/messages": self = .publish
+        case "/v1/sse": self = .sse
+        case "/v1/ws": self = .webSocket
+        case "/v1/poll": self = .poll
+        case "/v1/ack": self = .ack
+        case "/ramen/receive": self = .ramen
+        case "/ramen/ack": self = .ramenAck
+        case "/healthz": self = .health
+        case "/readyz": self = .ready
+        case "/metrics": self = .metrics
+        case "/openapi.yaml": self = .openAPI
+        default: self = path.hasPrefix("/v1/messages/") ? .message : .other
+        }
+    }
+
+    var name: String {
+        switch self {
+        case .publish: "/v1/messages"
+        case .message: "/v1/messages/{id}"
+        case .sse: "/v1/sse"
+        case .webSocket: "/v1/ws"
+        case .poll: "/v1/poll"
+        case .ack: "/v1/ack"
+        case .ramen: "/ramen/receive"
+        case .ramenAck: "/ramen/ack"
+        case .health: "/healthz"
+        case .ready: "/readyz"
+        case .metrics: "/metrics"
+        case .openAPI: "/openapi.yaml"
+        case .other: "other"
+        }
+    }
+}

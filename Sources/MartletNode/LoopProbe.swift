@@ -1,0 +1,18 @@
+import NIOCore
+
+extension Node {
+    private static let probeInterval = TimeAmount.milliseconds(500)
+
+    /// From now on measures on each event loop how late timers run, twice a second.
+    package func startProbes() {
+        for shard in self.shards { self.probe(shard, due: .now() + Self.probeInterval) }
+    }
+
+    private func probe(_ shard: Shard, due: NIODeadline) {
+        shard.loop.scheduleTask(deadline: due) { [metrics] in
+            let now = NIODeadline.now()
+            metrics.loopWasLate(now - due)
+            self.probe(shard, due: now + Self.probeInterval)
+        }
+    }
+}

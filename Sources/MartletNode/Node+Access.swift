@@ -1,0 +1,58 @@
+package import MartletCore
+package import MartletWire
+import NIOCore
+import Synchronization
+
+/// What tokens and the back end do to live sessions.
+extension Node {
+    package func renew(
+        session id: String, app: AppID, user: String, device: String?, expiresAtMs: Int64?,
+        done: @escaping @Sendable (WireError?) -> Void
+    ) {
+        let count = Count()
+        let counter = PassCounter(last: self.shards.count) {
+            done(count.value > 0 ? nil : WireError(.sessionUnknown, "No such session is live here: connect with the new token."))
+        }
+        for shard in self.shards {
+            shard.loop.execute {
+                for session in shard.sessions(of: .user(user, in: app))
+                where session.id == id && (device == nil || device == session.session.device) {
+                    session.renew(expiresAtMs: expiresAtMs)
+                    count.add(1)
+                }
+                counter.pass()
+            }
+        }
+    }
+
+    package func disconnect(app: AppID, user: String, device: String?, done: @escaping @Sendable (Int) -> Void) {
+        self.endSessions(of: user, device, app) { first in
+            // A client that was let in just before may be on its way through its loop: it is there by the second round.
+            self.endSessions(of: user, device, app) { second in done(first + second) }
+        }
+    }
+
+    private func endSessions(
+        of user: String, _ device: String?, _ app: AppID, done: @escaping @Sendable (Int) -> Void
+    ) {
+        let count = Count()
+        let counter = PassCounter(last: self.shards.count) { done(count.value) }
+        for shard in self.shards {
+            shard.loop.execute {
+                let sessions = shard.sessions(of: .user(user, in: app)).filter {
+                    device == nil || device == $0.session.device
+                }
+                for session in sessions { session.close(.disconnected, retryAfterMs: nil) }
+                count.add(sessions.count)
+                counter.pass()
+            }
+        }
+    }
+}
+
+/// Counts across loops.
+private final class Count: Sendable {
+    private let count = Atomic<Int>(0)
+    var value: Int { self.count.load(ordering: .acquiring) }
+    func add(_ number: Int) { self.count.wrappingAdd(number, ordering: .acquiringAndReleasing) }
+}

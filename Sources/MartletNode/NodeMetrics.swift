@@ -1,0 +1,136 @@
+import MartletCore
+import MartletWire
+package import Metrics
+import NIOCore
+
+/// What the node counts. Sessions of any number share it; what happens per message is added up per turn of a loop first.
+package struct NodeMetrics: Sendable {
+    private let sessions: [Meter]
+    private let opened: [Counter]
+    private let closed: [CloseCode: Counter]
+    private let left: Counter
+    private let stored, repeated, conflict, failed: Counter
+    private let deliveries: [Counter]
+    private let redeliveries: Counter
+    private let gaps: [GapNotice.Reason: Counter]
+    private let acks: Counter
+    private let publishToDeliver: Timer
+    private let publishToAck: Timer
+    private let loopLag: Timer
+
+    /// Codes with which the node ends sessions.
+    private static let codes: [CloseCode] = [
+        .heartbeatTimeout, .storeUnavailable, .tokenExpired, .takenOver, .disconnected, .serviceRestart,
+    ]
+
+    /// - Parameter factory: default keeps nothing.
+    package init(factory: any MetricsFactory = NOOPMetricsHandler.instance) {
+        func counter(_ name: String, _ label: String, _ value: String) -> Counter {
+            Counter(label: name, dimensions: [(label, value)], factory: factory)
+        }
+        let transports = TransportKind.allCases.map(\.name)
+        self.sessions = transports.map {
+            Meter(label: "martlet_sessions", dimensions: [("transport", $0)], factory: factory)
+        }
+        self.opened = transports.map { counter("martlet_sessions_opened_total", "transport", $0) }
+        self.closed = Dictionary(
+            uniqueKeysWithValues: Self.codes.map { code in
+                let reason = String(code.reason.map { $0 == " " ? "_" : $0 })
+                return (code, counter("martlet_sessions_closed_total", "reason", reason))
+            })
+        self.left = counter("martlet_sessions_closed_total", "reason", "client")
+        self.stored = counter("martlet_publishes_total", "result", "stored")
+        self.repeated = counter("martlet_publishes_total", "result", "repeated")
+        self.conflict = counter("martlet_publishes_total", "result", "conflict")
+        self.failed = counter("martlet_publishes_total", "result", "failed")
+        self.deliveries = transports.map { counter("martlet_deliveries_total", "transport", $0) }
+        self.redeliveries = Counter(label: "martlet_redeliveries_total", factory: factory)
+        self.gaps = Dictionary(
+            uniqueKeysWithValues: [GapNotice.Reason.inboxFull, .owner, .epoch, .beyondEnd].map {
+                ($0, counter("martlet_gaps_total", "reason", $0.rawValue))
+            })
+        self.acks = Counter(label: "martlet_acks_total", factory: factory)
+        self.publishToDeliver = Timer(label: "martlet_publish_to_deliver_seconds", factory: factory)
+        self.publishToAck = Timer(label: "martlet_publish_to_ack_seconds", factory: factory)
+        self.loopLag = Timer(label: "martlet_event_loop_lag_seconds", factory: factory)
+    }
+
+    /// The meaning of each metric, by name.
+    package static let help: [(name: String, help: String)] = [
+        ("martlet_sessions", "Live sessions."),
+        ("martlet_sessions_opened_total", "Sessions that were opened; each poll opens one."),
+        ("martlet_sessions_closed_total", "Sessions that ended: client (it left), or the close code's name."),
+        (
+            "martlet_publishes_total",
+            "Messages that were published: stored, repeated (known idempotency key), conflict (the key is another message's), failed (the store could not), refused (not valid or not allowed)."
+        ),
+        ("martlet_deliveries_total", "Messages handed to connections, one for each device, redeliveries included."),
+        ("martlet_redeliveries_total", "Deliveries of messages that may have been sent to the device before."),
+        ("martlet_gaps_total", "Notices to clients that messages are missing or a cursor cannot be used."),
+        ("martlet_acks_total", "Acks taken by frame or request; one may cover many messages."),
+        (
+            "martlet_publish_to_deliver_seconds",
+            "From a commit until the last live receiver on an event loop was handed it: one value for each commit and loop with receivers."
+        ),
+        (
+            "martlet_publish_to_ack_seconds",
+            "From a commit to the ack of a message sent live: at most one message of a session is measured at a time."
+        ),
+        ("martlet_event_loop_lag_seconds", "How late a timer ran on an event loop, measured twice a second on each."),
+    ]
+
+    func opened(_ transport: TransportKind) {
+        self.opened[Int(transport.rawValue)].increment()
+        self.sessions[Int(transport.rawValue)].increment(by: 1.0)
+    }
+
+    func closed(_ transport: TransportKind, _ code: CloseCode?) {
+        self.sessions[Int(transport.rawValue)].decrement(by: 1.0)
+        (code.flatMap { self.closed[$0] } ?? self.left).increment()
+    }
+
+    func gap(_ reason: GapNotice.Reason) { self.gaps[reason]?.increment() }
+
+    func acked() { self.acks.increment() }
+
+    func acked(after time: TimeAmount) { self.publishToAck.recordNanoseconds(time.nanoseconds) }
+
+    func delivered(after time: TimeAmount) { self.publishToDeliver.recordNanoseconds(time.nanoseconds) }
+
+    func loopWasLate(_ time: TimeAmount) { self.loopLag.recordNanoseconds(max(0, time.nanoseconds)) }
+
+    func published(_ outcomes: [AppendOutcome]) {
+        var new = 0
+        for outcome in outcomes {
+            switch outcome {
+            case .stored(_, repeated: false): new += 1
+            case .stored(_, repeated: true): self.repeated.increment()
+            case .conflict: self.conflict.increment()
+            case .failed: self.failed.increment()
+            }
+        }
+        if new > 0 { self.stored.increment(by: new) }
+    }
+
+    /// Adds what one turn of a loop has sent.
+    func add(_ tally: TurnTally) {
+        for index in self.deliveries.indices where tally.deliveries[index] > 0 {
+            self.deliveries[index].increment(by: tally.deliveries[index])
+        }
+        if tally.redeliveries > 0 { self.redeliveries.increment(by: tally.redeliveries) }
+    }
+}
+
+/// What one turn of a loop has sent: plain numbers, so that a message costs next to nothing.
+struct TurnTally {
+    /// By transport.
+    var deliveries: InlineArray<4, Int> = .init(repeating: 0)
+    var redeliveries = 0
+    var isEmpty = true
+
+    mutating func sent(_ delivery: borrowing Delivery, on transport: TransportKind) {
+        self.deliveries[Int(transport.rawValue)] += 1
+        if delivery.redelivered { self.redeliveries += 1 }
+        self.isEmpty = false
+    }
+}

@@ -1,0 +1,187 @@
+package import Logging
+package import MartletCore
+import Synchronization
+
+/// The ``KeyDirectory`` in `directory.db`: a copy in memory, brought up to date when another process has written the file.
+package final class SQLiteDirectory: KeyDirectory {
+    /// How often the file is looked at, in milliseconds.
+    private static let lookMs: Int64 = 200
+    /// How often it is looked at because of an unknown key, at most, in milliseconds.
+    private static let unknownLookMs: Int64 = 20
+
+    private struct Tables {
+        var apps: [String: AppID] = [:]
+        var keys: [String: KeyRecord] = [:]
+        var revocations: [DirectoryFile.Revocation: Int64] = [:]
+    }
+
+    private struct Job {
+        var revocation: DirectoryFile.Revocation
+        var beforeMs: Int64
+        var done: @Sendable (StoreError?) -> Void
+    }
+
+    private struct Jobs {
+        var waiting: [Job] = []
+        var isStopped = false
+    }
+
+    /// The connection that reads, and what was seen last.
+    private final class Reading {
+        let file: DirectoryFile
+        var version: Int64?
+        var lookedAtMs: Int64 = 0
+        /// Whether the last look failed; told once.
+        var isFailing = false
+        init(_ file: consuming DirectoryFile) { self.file = file }
+    }
+
+    private let tables = Mutex(Tables())
+    private let reading: Mutex<Reading>
+    private let jobs = Monitor(Jobs())
+    private let thread = Mutex<Worker?>(nil)
+    private let logger: Logger
+
+    /// Opens the file and begins to watch it.
+    ///
+    /// - Parameter apps: names that must be there.
+    /// - Throws: one sentence for the operator.
+    package init(folder: String, apps: [String], nowMs: Int64, logger: Logger) throws(StoreStartError) {
+        let file = try DirectoryFile(folder: folder)
+        for app in apps { _ = try file.createApp(app, atMs: nowMs) }
+        let revocations = try file.revocations()
+        self.tables.withLock { $0.revocations = revocations }
+        self.reading = Mutex(Reading(file))
+        self.logger = logger
+        guard self.look() else { throw StoreStartError("The keys in \(folder) cannot be read.") }
+        let writing = try DirectoryFile(folder: folder)
+        let box = Mutex<DirectoryFile?>(writing)
+        let worker = try Worker { [self] in
+            // Taken out, so that it is closed when the thread ends.
+            if let file = box.withLock({ $0.take() }) { self.work(file) }
+        }
+        self.thread.withLock { $0 = worker }
+    }
+
+    /// Ends the watching. What waits is written first.
+    package func stop() {
+        self.jobs.change { jobs in
+            jobs.isStopped = true
+            return ((), wake: true)
+        }
+        let worker = self.thread.withLock { thread in
+            defer { thread = nil }
+            return thread
+        }
+        worker?.join()
+    }
+
+    // MARK: KeyDirectory
+
+    package func key(_ id: String) -> KeyRecord? {
+        if let key = self.tables.withLock({ $0.keys[id] }) { return key }
+        // Created a moment ago, perhaps.
+        guard self.look(notBeforeMs: Self.unknownLookMs) else { return nil }
+        return self.tables.withLock { $0.keys[id] }
+    }
+
+    /// Whether there is any key, even one that is revoked.
+    package var hasKeys: Bool { self.tables.withLock { !$0.keys.isEmpty } }
+
+    package func app(_ name: String) -> AppID? { self.tables.withLock { $0.apps[name] } }
+
+    package func revokedBefore(app: AppID, user: String, device: String?) -> Int64? {
+        self.tables.withLock { tables in
+            guard !tables.revocations.isEmpty else { return nil }
+            let all = tables.revocations[.init(app: app, user: user, device: "")]
+            guard let device, let one = tables.revocations[.init(app: app, user: user, device: device)] else { return all }
+            return max(one, all ?? one)
+        }
+    }
+
+    package func revoke(
+        app: AppID, user: String, device: String?, beforeMs: Int64, done: @escaping @Sendable (StoreError?) -> Void
+    ) {
+        let job = Job(revocation: .init(app: app, user: user, device: device ?? ""), beforeMs: beforeMs, done: done)
+        let isStopped = self.jobs.change { jobs in
+            if !jobs.isStopped { jobs.waiting.append(job) }
+            return (jobs.isStopped, wake: !jobs.isStopped)
+        }
+        if isStopped { done(StoreError(.stopped)) }
+    }
+
+    // MARK: Work
+
+    /// Runs on a thread of its own: writes revocations, and looks at the file in between.
+    private func work(_ file: borrowing DirectoryFile) {
+        while true {
+            let next = self.jobs.wait(timeoutMs: Self.lookMs) { jobs -> Jobs? in
+                guard !jobs.waiting.isEmpty || jobs.isStopped else { return nil }
+                defer { jobs.waiting = [] }
+                return jobs
+            }
+            for job in next?.waiting ?? [] { self.write(job, file) }
+            if next?.isStopped == true { return }
+            self.look()
+        }
+    }
+
+    private func write(_ job: Job, _ file: borrowing DirectoryFile) {
+        do throws(StoreStartError) {
+            try file.revoke(job.revocation, beforeMs: job.beforeMs)
+        } catch {
+            self.logger.error("a revocation could not be stored", metadata: ["error": "\(error)"])
+            return job.done(StoreError(.unavailable, "\(error)"))
+        }
+        self.tables.withLock { tables in
+            let before = tables.revocations[job.revocation] ?? .min
+            tables.revocations[job.revocation] = max(before, job.beforeMs)
+        }
+        job.done(nil)
+    }
+
+    /// Reads the apps and keys again if the file has changed.
+    ///
+    /// - Parameter notBeforeMs: do nothing if it was looked at less than this long ago.
+    /// - Returns: whether they were read.
+    @discardableResult
+    private func look(notBeforeMs: Int64 = 0) -> Bool {
+        self.reading.withLock { reading in
+            let now = monotonicMs()
+            guard now - reading.lookedAtMs >= notBeforeMs else { return false }
+            reading.lookedAtMs = now
+            guard let version = reading.file.version(), version != reading.version else { return false }
+            do throws(StoreStartError) {
+                let apps = try reading.file.apps()
+                let keys = try reading.file.keys()
+                let isFirst = reading.version == nil
+                reading.version = version
+                reading.isFailing = false
+                if !isFirst { self.note(keys, before: self.tables.withLock { $0.keys }) }
+                self.tables.withLock { tables in
+                    tables.apps = Dictionary(uniqueKeysWithValues: apps.map { ($0.name, $0.id) })
+                    tables.keys = Dictionary(uniqueKeysWithValues: keys.map { ($0.id, $0) })
+                }
+                return true
+            } catch {
+                // What is known stays in force; the next look tries again.
+                if !reading.isFailing { self.logger.error("the keys could not be read", metadata: ["error": "\(error)"]) }
+                reading.isFailing = true
+                return false
+            }
+        }
+    }
+
+    /// Logs what has changed.
+    private func note(_ keys: [KeyRecord], before: [String: KeyRecord]) {
+        for key in keys {
+            let metadata: Logger.Metadata = [
+                "key": "\(key.id)", "name": "\(key.name)", "scopes": "\(key.scopes.names.joined(separator: ","))",
+            ]
+            if before[key.id] == nil { self.logger.notice("key created", metadata: metadata) }
+            if key.revokedAtMs != nil, before[key.id]?.revokedAtMs == nil {
+                self.logger.notice("key revoked", metadata: metadata)
+            }
+        }
+    }
+}

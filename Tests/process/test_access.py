@@ -1,0 +1,168 @@
+"""API keys and apps from the command line, seen by a running server; the command line's own credentials."""
+
+import json
+import os
+import sqlite3
+import stat
+import subprocess
+import time
+
+import pytest
+
+from access import SECRET, Guarded, martlet, token
+from server import binary, clean_environment, wait_until
+
+MESSAGE = {"json": {"to": {"user": "alice"}, "data": 1}}
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    server = Guarded(tmp_path / "data", "--drain-seconds", "2").start()
+    yield server
+    server.stop()
+
+
+def publishes(server, key: str) -> int:
+    return server.request("POST", "/v1/messages", key, **MESSAGE).status_code
+
+
+def test_a_key_works_at_once_and_is_refused_within_a_second_of_its_revocation(guarded):
+    for _ in range(5):
+        key = guarded.key()
+        assert publishes(guarded, key) == 202  # the first request already
+        guarded.revoke(key)
+        begin = time.monotonic()
+        wait_until(lambda: publishes(guarded, key) == 401, 2)
+        assert time.monotonic() - begin < 1
+
+
+def test_a_key_expires(guarded):
+    key = guarded.key("--expires", "1s")
+    assert publishes(guarded, key) == 202
+    wait_until(lambda: publishes(guarded, key) == 401, 3)
+    assert "time is over" in guarded.request("POST", "/v1/messages", key, **MESSAGE).json()["error"]["message"]
+
+
+def test_keys_survive_a_crash_and_are_kept_as_hashes_only(guarded):
+    key = guarded.key("--name", "billing")
+    assert publishes(guarded, key) == 202
+    guarded.kill9()
+    guarded.restart()
+    assert publishes(guarded, key) == 202
+    secret = key.split("_", 2)[2].encode()
+    for file in guarded.data.iterdir():
+        assert secret not in file.read_bytes(), file
+        assert key.encode() not in file.read_bytes(), file
+    assert stat.S_IMODE(os.stat(guarded.data / "directory.db").st_mode) == 0o600
+    # The log does not know it either.
+    publishes(guarded, key[:-1])
+    guarded.request("GET", "/v1/poll", token(secret="x" * 32))
+    assert secret not in guarded.log.read_bytes() and b"eyJ" not in guarded.log.read_bytes()
+
+
+def test_the_list_shows_everything_but_the_secrets(tmp_path):
+    data = ("--data", str(tmp_path / "data"))
+    assert martlet("app", "create", "acme", *data).returncode == 0
+    first = martlet("key", "create", "--name", "billing", *data).stdout.strip()
+    second = martlet("key", "create", "--app", "acme", "--scope", "admin", "--expires", "90d", *data).stdout.strip()
+    assert martlet("key", "revoke", first, *data).returncode == 0  # the whole key does as well as its id
+    rows = [json.loads(line) for line in martlet("key", "list", "--json", *data).stdout.splitlines()]
+    assert [row["id"] for row in rows] == [first.split("_")[1], second.split("_")[1]]
+    assert (rows[0]["state"], rows[0]["name"], rows[0]["scopes"]) == ("revoked", "billing", ["publish", "read"])
+    assert (rows[1]["state"], rows[1]["app"], rows[1]["scopes"]) == ("good", "acme", ["admin"])
+    assert rows[1]["expiresAt"] - rows[1]["createdAt"] == 90 * 86_400_000
+    table = martlet("key", "list", *data).stdout
+    assert table.splitlines()[0].split() == ["ID", "APP", "NAME", "SCOPES", "STATE", "CREATED", "EXPIRES"]
+    for key in (first, second):
+        assert key.split("_", 2)[2] not in table
+    apps = [line.split() for line in martlet("app", "list", *data).stdout.splitlines()]
+    assert [row[:2] for row in apps] == [["NAME", "KEYS"], ["default", "0"], ["acme", "1"]]
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (("key", "create", "--app", "nobody"), "martlet app create nobody"),
+    (("key", "create", "--scope", "everything"), "publish, read and admin"),
+    (("key", "create", "--expires", "soon"), "--expires"),
+    (("key", "revoke", "nosuch"), "martlet key list"),
+    (("app", "create", "default"), "already"),
+    (("app", "create", "a b"), "letters"),
+])
+def test_mistakes_are_told(tmp_path, arguments, says):
+    result = martlet(*arguments, "--data", str(tmp_path / "data"))
+    assert result.returncode != 0 and result.stdout == ""
+    assert says in result.stderr
+
+
+def test_many_at_once(guarded):
+    processes = [
+        subprocess.Popen([binary(), "key", "create", "--data", str(guarded.data)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for _ in range(12)
+    ]
+    keys = [process.communicate(timeout=30)[0].strip() for process in processes]
+    assert len(set(keys)) == 12
+    assert [publishes(guarded, key) for key in keys] == [202] * 12
+
+
+def test_a_file_that_is_none(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "directory.db").write_bytes(b"not a database, but long enough to be looked at" * 100)
+    for result in (martlet("key", "list", "--data", str(data)), martlet("serve", "--listen", "127.0.0.1:0", "--data", str(data))):
+        assert result.returncode == 1
+        assert "damaged" in result.stderr and "directory.db" in result.stderr
+
+
+def test_a_file_of_a_newer_version(tmp_path):
+    data = str(tmp_path / "data")
+    assert martlet("key", "list", "--data", data).returncode == 0
+    with sqlite3.connect(tmp_path / "data" / "directory.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    result = martlet("key", "list", "--data", data)
+    assert result.returncode == 1 and "newer" in result.stderr
+
+
+def test_publish_and_subscribe_show_what_they_are_given(guarded, tmp_path):
+    key = guarded.key()
+    (tmp_path / "key").write_text(key + "\n")
+    (tmp_path / "secret").write_text(SECRET)
+    url = ("--url", guarded.url)
+    shown = martlet("token", "--user", "alice", "--device", "a1", "--secret-file", str(tmp_path / "secret")).stdout.strip()
+    assert martlet("publish", *url, "--user", "alice", "1", "--key", key).returncode == 0
+    assert martlet("publish", *url, "--user", "alice", "2", "--key-file", str(tmp_path / "key")).returncode == 0
+    assert martlet("publish", *url, "--user", "alice", "3", MARTLET_KEY=key).returncode == 0
+    refused = martlet("publish", *url, "--user", "alice", "4")
+    assert refused.returncode == 1 and "API key" in refused.stderr
+    missing = martlet("publish", *url, "--user", "alice", "4", "--key-file", str(tmp_path / "nosuch"))
+    assert missing.returncode == 1 and "nosuch" in missing.stderr
+
+    received = martlet("subscribe", *url, "--count", "2", "--raw", "--token", shown)
+    assert (received.returncode, received.stdout.split()) == (0, ["1", "2"]), received.stderr
+    # It acked: the rest comes next.
+    received = martlet("subscribe", *url, "--count", "1", "--raw", MARTLET_TOKEN=shown)
+    assert (received.returncode, received.stdout.split()) == (0, ["3"]), received.stderr
+    refused = martlet("subscribe", *url, "--count", "1", "--token", token(exp=time.time() - 5))
+    assert refused.returncode == 1 and "new one" in refused.stderr
+
+
+def test_dev_mode_asks_for_nothing_and_checks_what_it_is_shown(hub):
+    assert hub.post({"to": {"user": "alice"}}).status_code == 202
+    for headers in ({"Authorization": "Bearer mk_x_y"}, {"X-API-Key": "x"}, {"Authorization": "Basic eDp5"}):
+        assert hub.http.post(hub.url + "/v1/messages", json={"to": {"user": "alice"}}, headers=headers).status_code == 401
+    assert hub.get("/v1/poll?user=alice").status_code == 200
+    assert hub.get("/v1/poll?user=alice&token=eyJ").status_code == 401
+    assert hub.get("/v1/poll?user=alice", headers={"Authorization": "Bearer " + token()}).status_code == 401
+
+
+def test_the_dev_page_is_dev_only(guarded):
+    assert guarded.get("/").status_code == 404
+    assert guarded.get("/dev/echo").status_code == 404
+    for path in ("/healthz", "/readyz", "/openapi.yaml"):
+        assert guarded.get(path).status_code == 200
+
+
+def test_metrics_can_be_open(tmp_path):
+    server = Guarded(tmp_path / "data", "--metrics-open").start()
+    try:
+        assert server.get("/metrics").status_code == 200
+    finally:
+        server.stop()

@@ -1,0 +1,114 @@
+"""api/openapi.yaml: valid, served as it stands, complete, and true of the running server."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import openapi_spec_validator
+import pytest
+import yaml
+
+from server import ROOT, Server
+
+FILE = ROOT / "api" / "openapi.yaml"
+DOCUMENT = yaml.safe_load(FILE.read_text())
+METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+OPERATIONS = [
+    (method, path, operation) for path, item in DOCUMENT["paths"].items() for method, operation in item.items() if method in METHODS
+]
+# Parameters that a path cannot do without.
+NEEDED = {"user": "alice", "device": "a1", "seq": "0"}
+
+
+def test_the_document_is_valid():
+    openapi_spec_validator.validate(DOCUMENT)
+
+
+def test_it_is_served_as_it_stands(hub):
+    answer = hub.get("/openapi.yaml")
+    assert answer.status_code == 200
+    assert answer.content == FILE.read_bytes()
+    assert answer.headers["content-type"] == "application/yaml"
+    assert "max-age" in answer.headers["cache-control"]
+    tag = answer.headers["etag"]
+    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = hub.get("/openapi.yaml", headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag), known
+    assert hub.get("/openapi.yaml", headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_the_codes_are_those_of_the_protocol():
+    protocol = (ROOT / "docs" / "protocol.md").read_text()
+    schemas = DOCUMENT["components"]["schemas"]
+    table = protocol.split("## Error codes")[1].split("\n## ")[0]
+    assert sorted(schemas["ErrorCode"]["enum"]) == sorted(re.findall(r"^\| `(\w+)` \|", table, re.M))
+    table = protocol.split("## Close codes")[1].split("\n## ")[0]
+    assert schemas["Close"]["properties"]["code"]["enum"] == [int(code) for code in re.findall(r"^\| (\d{4}) \|", table, re.M)]
+
+
+def test_every_path_of_the_protocol_is_there():
+    protocol = (ROOT / "docs" / "protocol.md").read_text()
+    named = set(re.findall(r"`(?:GET|POST|DELETE|PUT) (/[^`?]*)", protocol)) - {"/", "/dev/echo"}
+    assert named <= set(DOCUMENT["paths"]), named - set(DOCUMENT["paths"])
+
+
+def test_every_path_of_the_server_is_there():
+    code = "\n".join(file.read_text() for file in (ROOT / "Sources" / "MartletHTTP").rglob("*.swift"))
+    routed = re.findall(r'router\.(get|post|put|delete|patch)\("(/[^"]*)"', code)
+    routed += [(method.lower(), path) for path, method in re.findall(r'case \("(/[^"]+)", \.(GET|POST|PUT|DELETE|PATCH)\)', code)]
+    assert len(routed) >= 12
+    # What only dev mode has.
+    routed = {(method, path) for method, path in routed if path not in ("/", "/dev/echo")}
+    assert routed == {(method, path) for method, path, _ in OPERATIONS}
+
+
+@pytest.mark.parametrize("method, path, operation", OPERATIONS, ids=[operation["operationId"] for _, _, operation in OPERATIONS])
+def test_an_unknown_or_repeated_parameter_is_refused(hub, method, path, operation):
+    """OpenAPI cannot say it, and schemathesis does not try it."""
+    if operation["tags"] == ["server"]:
+        pytest.skip("probes add what they like")
+    names = [ref["$ref"].rsplit("/", 1)[1] if "$ref" in ref else ref["name"] for ref in operation.get("parameters", [])]
+    shared = DOCUMENT["components"]["parameters"]
+    names = [shared[name]["name"] if name in shared else name for name in names]
+    query = {name: value for name, value in NEEDED.items() if name in names}
+    url = hub.url + path.replace("{id}", hub.publish("openapi"))
+    websocket = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    headers = websocket if path == "/v1/ws" else {}
+    body = {"json": {"to": {"user": "openapi"}}} if method == "post" else {}
+
+    answer = hub.http.request(method, url, params=query | {"devise": "x"}, headers=headers, **body)
+    assert answer.status_code == 400
+    message = answer.json()["error"]["message"]
+    assert '"devise"' in message
+    if "device" in names:
+        assert 'perhaps "device" is meant' in message
+    for name, value in query.items():
+        answer = hub.http.request(method, url, params=list(query.items()) + [(name, value)], headers=headers, **body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request"), name
+        assert f'"{name}" is given twice' in answer.json()["error"]["message"]
+
+
+@pytest.mark.timeout(4000)
+def test_the_server_answers_as_the_document_says(tmp_path):
+    """Examples, edges of every schema, random requests good and bad, and sequences along the links."""
+    seconds = os.environ.get("MARTLET_OPENAPI_SECONDS", "40")
+    here = Path(__file__).parent / "openapi"
+    server = Server(tmp_path / "data").start()
+    try:
+        command = [
+            str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(here / "schemathesis.toml"), "run", str(FILE),
+            "--url", server.url, "--max-time", seconds, "--no-color",
+        ]
+        if seed := os.environ.get("MARTLET_SEED"):
+            command += ["--seed", seed]
+        environment = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(here), "PYTHONDONTWRITEBYTECODE": "1"}
+        run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        print(run.stdout[-20_000:], run.stderr[-2_000:])
+        assert run.returncode == 0, "schemathesis found a difference, see above"
+        assert "No issues found" in run.stdout
+        assert server.process.poll() is None, server.tail()
+        assert server.get("/healthz").status_code == 200
+    finally:
+        server.stop()

@@ -1,0 +1,118 @@
+"""Pages of other origins: who may open a WebSocket, who may read answers (CORS)."""
+
+import pytest
+
+from access import Guarded, bearer, token
+
+LISTED = "https://app.example"
+FOREIGN = "https://evil.example"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Guarded(tmp_path_factory.mktemp("origins") / "data", "--origins", f"{LISTED},http://other.example:8443").start()
+    server.good_key = server.key()
+    yield server
+    server.stop()
+
+
+def browser(hub) -> Guarded:
+    """The helpers of `Guarded` for the shared server of dev mode."""
+    guarded = Guarded.__new__(Guarded)
+    guarded.port = hub.port
+    return guarded
+
+
+def cors(fields) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if name.lower().startswith("access-control-")}
+
+
+@pytest.mark.parametrize("origin, may", [
+    (None, True), (LISTED, True), ("HTTPS://APP.example", True), ("https://app.example:443", True), ("http://other.example:8443", True),
+    ("http://127.0.0.1:{port}", True), ("http://127.0.0.1:1", False), (FOREIGN, False), ("null", False), ("http://app.example", False),
+    ("https://app.example.evil.example", False), ("https://evilapp.example", False), ("https://app.example:444", False), ("", False),
+])
+def test_who_may_open_a_websocket(server, origin, may):
+    origin = origin and origin.format(port=server.port)
+    got = server.websocket_status("?device=a1", bearer(token()) | ({} if origin is None else {"Origin": origin}))
+    assert got[:2] == ((101, None) if may else (403, "forbidden"))
+
+
+@pytest.mark.parametrize("method, path, status", [
+    ("POST", "/v1/messages", 202), ("GET", "/v1/messages/nosuch", 404), ("GET", "/v1/sse", 200), ("GET", "/ramen/receive?seq=0&device=r", 200),
+    ("GET", "/v1/poll", 200), ("GET", "/nosuch", 404), ("GET", "/v1/messages", 405), ("GET", "/v1/sse?window=x", 400), ("GET", "/v1/ws", 426),
+])
+def test_listed_pages_may_read_every_answer(server, method, path, status):
+    shown = bearer(server.good_key if "messages" in path else token())
+    options = {"json": {"to": {"user": "alice"}}} if method == "POST" else {}
+    with server.http.stream(method, server.url + path, headers=shown | {"Origin": LISTED}, **options) as answer:
+        assert answer.status_code == status
+        assert cors(answer.headers) == {
+            "access-control-allow-origin": LISTED, "access-control-allow-credentials": "true",
+            "access-control-expose-headers": "ETag, Idempotent-Replayed, Retry-After",
+        }
+        assert answer.headers["vary"] == "Origin"
+    with server.http.stream(method, server.url + path, headers=shown | {"Origin": FOREIGN}, **options) as answer:
+        assert (answer.status_code, cors(answer.headers)) == (status, {})
+        assert answer.headers["vary"] == "Origin"
+
+
+def test_a_refusal_can_be_read_too(server):
+    answer = server.get("/v1/sse", headers={"Origin": LISTED})
+    assert answer.status_code == 401
+    assert answer.headers["access-control-allow-origin"] == LISTED
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/ack", "/v1/poll", "/v1/sse", "/v1/users/a/disconnect", "/v1/sessions/x/token"])
+def test_preflight(server, path):
+    ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    answer = server.http.options(server.url + path, headers=ask | {"Origin": LISTED})
+    assert (answer.status_code, answer.content) == (204, b"")
+    fields = cors(answer.headers)
+    assert fields["access-control-allow-origin"] == LISTED and fields["access-control-max-age"] == "7200"
+    assert "POST" in fields["access-control-allow-methods"] and "DELETE" in fields["access-control-allow-methods"]
+    allowed = fields["access-control-allow-headers"].lower().split(", ")
+    assert {"authorization", "content-type", "idempotency-key", "last-event-id", "x-api-key"} <= set(allowed)
+    answer = server.http.options(server.url + path, headers=ask | {"Origin": FOREIGN})
+    assert (answer.status_code, cors(answer.headers)) == (403, {})
+
+
+def test_the_cookie_is_for_own_and_listed_pages(server):
+    cookie = {"Cookie": f"martlet_token={token()}"}
+    for origin, may in ((None, True), (LISTED, True), (server.url, True), (FOREIGN, False)):
+        headers = cookie | ({} if origin is None else {"Origin": origin})
+        assert server.get("/v1/poll", headers=headers).status_code == (200 if may else 403), origin
+        assert server.websocket_status("", headers)[0] == (101 if may else 403), origin
+
+
+def test_everybody(tmp_path):
+    """`*` opens all but the cookie, which the browser would send for any page."""
+    server = Guarded(tmp_path / "data", "--origins", "*").start()
+    try:
+        answer = server.get("/v1/poll", headers=bearer(token()) | {"Origin": FOREIGN})
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
+        assert server.websocket_status("", bearer(token()), FOREIGN)[0] == 101
+        cookie = {"Cookie": f"martlet_token={token()}", "Origin": FOREIGN}
+        assert server.get("/v1/poll", headers=cookie).status_code == 403
+        assert server.websocket_status("", cookie)[0] == 403
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("origin, may", [
+    ("http://localhost:3000", True), ("http://127.0.0.1:5173", True), ("http://[::1]:3000", True), ("https://app.localhost", True),
+    (FOREIGN, False), ("null", False), ("http://localhost.evil.example", False), ("http://127.0.0.1.evil.example", False),
+    ("http://rebound.example:{port}", False),
+])
+def test_dev_mode_is_for_pages_of_this_machine(hub, origin, may):
+    origin = origin.format(port=hub.port)
+    # A name of somebody's own that points here does not make it this machine's page.
+    headers = {"Origin": origin, "Host": origin.split("//")[-1]}
+    body = {"to": {"user": "origins"}}
+    assert hub.http.post(hub.url + "/v1/messages", json=body, headers=headers).status_code == (202 if may else 403)
+    answer = hub.get("/v1/poll?user=origins", headers=headers)
+    assert answer.status_code == (200 if may else 403)
+    assert ("access-control-allow-origin" in answer.headers) == may
+    assert browser(hub).websocket_status("?user=origins", {"Origin": origin})[0] == (101 if may else 403)

@@ -1,0 +1,235 @@
+"""The examples of deploy/nginx, deploy/haproxy and deploy/caddy, run by the real programs before the real server.
+
+Only ports, paths and the host's name are replaced in the files.
+"""
+
+import contextlib
+import json
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+import websockets.sync.client
+
+from server import ROOT, Server, unique, wait_until
+
+DEPLOY = ROOT / "deploy"
+NAME = "push.example.com"
+# Where Debian puts them is not in everybody's path.
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def replaced(text: str, *pairs: tuple[str, str]) -> str:
+    for before, after in pairs:
+        assert before in text, f"the example no longer holds {before!r}"
+        text = text.replace(before, after)
+    return text
+
+
+def nginx(folder: Path, port: int, upstream: int, names: dict) -> list[str]:
+    site = replaced(
+        (DEPLOY / "nginx" / "martlet.conf").read_text(), ("127.0.0.1:8080", f"127.0.0.1:{upstream}"),
+        ("listen 443", f"listen 127.0.0.1:{port}"), ("/etc/ssl/martlet/fullchain.pem", names["certificate"]),
+        ("/etc/ssl/martlet/key.pem", names["key"]), ("/var/log/nginx", str(folder)))
+    (folder / "site.conf").write_text(site)
+    temporary = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    (folder / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/proxy.log;\n"
+        f"events {{ worker_connections 1024; }}\nhttp {{ {temporary} include {folder}/site.conf; }}\n")
+    return ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+
+
+def haproxy(folder: Path, port: int, upstream: int, names: dict, proxy_protocol: bool = False) -> list[str]:
+    config = replaced(
+        (DEPLOY / "haproxy" / "haproxy.cfg").read_text(), ("127.0.0.1:8080 check", f"127.0.0.1:{upstream} check"),
+        ("bind :443", f"bind 127.0.0.1:{port}"), ("/etc/ssl/martlet/both.pem", names["both"]),
+        ("maxconn 100000", "maxconn 1000"))
+    if proxy_protocol:
+        config = replaced(config, ("    server one", "    http-reuse never\n    server one"), ("check\n", "check send-proxy-v2\n"))
+        config = config.replace("    http-request set-header X-Forwarded-For %[src]\n", "")
+    (folder / "haproxy.cfg").write_text(config)
+    return ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
+
+
+def haproxy_with_proxy_protocol(folder: Path, port: int, upstream: int, names: dict) -> list[str]:
+    return haproxy(folder, port, upstream, names, proxy_protocol=True)
+
+
+def caddy(folder: Path, port: int, upstream: int, names: dict) -> list[str]:
+    # The certificate that it would fetch is handed to it, and its administration and its port 80 are off.
+    site = replaced(
+        (DEPLOY / "caddy" / "Caddyfile").read_text(), ("127.0.0.1:8080", f"127.0.0.1:{upstream}"),
+        (NAME + " {", f"https://{NAME}:{port} {{\n\tbind 127.0.0.1\n\ttls {names['certificate']} {names['key']}"))
+    (folder / "Caddyfile").write_text(replaced(site, ("\tgrace", "\tadmin off\n\tauto_https disable_redirects\n\tgrace")))
+    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
+
+
+PROXIES = {
+    "nginx": (nginx, []), "haproxy": (haproxy, []), "haproxy-proxy-protocol": (haproxy_with_proxy_protocol, ["--proxy-protocol"]),
+    "caddy": (caddy, []),
+}
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("certificate")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", f"/CN={NAME}", "-addext", f"subjectAltName=DNS:{NAME}", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True, timeout=30)
+    (folder / "both.pem").write_text(certificate.read_text() + key.read_text())
+    return {"certificate": str(certificate), "key": str(key), "both": str(folder / "both.pem")}
+
+
+class Proxied:
+    """A server behind a proxy. Clients call it by its name, from an address of their own."""
+
+    def __init__(self, port: int, server: Server, certificate: str):
+        self.port, self.server = port, server
+        self.tls = ssl.create_default_context(cafile=certificate)
+
+    def connect(self, source: str = "127.0.0.1") -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", self.port), 10, source_address=(source, 0))
+        return self.tls.wrap_socket(plain, server_hostname=NAME)
+
+    def request(self, target: str, source: str = "127.0.0.1", body: bytes | None = None, **headers: str):
+        """One request on a connection of its own; returns the open connection and a reader at its head."""
+        connection = self.connect(source)
+        head = f"{'GET' if body is None else 'POST'} {target} HTTP/1.1\r\nHost: {NAME}\r\n"
+        for name, value in headers.items():
+            head += f"{name.replace('_', '-')}: {value}\r\n"
+        if body is not None:
+            head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        connection.sendall(head.encode() + b"\r\n" + (body or b""))
+        return connection, connection.makefile("rb")
+
+    def status(self, *arguments, **options) -> int:
+        connection, reader = self.request(*arguments, **options)
+        with connection, reader:
+            return int(reader.readline().split()[1])
+
+
+@pytest.fixture(params=PROXIES)
+def proxied(request, tmp_path, names):
+    make, options = PROXIES[request.param]
+    program = request.param.split("-")[0]
+    if not shutil.which(program, path=PATH):
+        pytest.skip(f"{program} is not installed")
+    server = Server(
+        tmp_path / "data", "--trusted-proxies", "127.0.0.1", "--limits-connections-per-address", "1",
+        "--drain-seconds", "1", *(option for option in options if option != "--proxy-protocol"))
+    port = free_port()
+    folder = tmp_path / "proxy"
+    folder.mkdir()
+    # The tests themselves speak to the server directly only where it does not expect a PROXY header.
+    if options:
+        server.options += tuple(options)
+    server.start()
+    log = open(folder / "output.log", "wb")
+    process = subprocess.Popen(
+        [shutil.which(program, path=PATH), *make(folder, port, server.port, names)[1:]], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+        env={"HOME": str(folder), "PATH": PATH})
+    try:
+        result = Proxied(port, server, names["certificate"])
+
+        def answers() -> bool:
+            assert process.poll() is None, (folder / "output.log").read_text()
+            try:
+                return result.status("/healthz", Connection="close") == 200
+            except OSError:
+                return False
+
+        wait_until(answers, 15, f"{request.param} answers")
+        yield result
+    finally:
+        process.kill()
+        process.wait()
+        server.stop()
+
+
+def publish(proxied: Proxied, user: str, data, source: str) -> None:
+    body = json.dumps({"to": {"user": user}, "data": data}).encode()
+    assert proxied.status("/v1/messages", source=source, body=body, Connection="close") == 202
+
+
+def read_until(reader, pattern: bytes) -> bytes:
+    text = b""
+    while not re.search(pattern, text):
+        piece = reader.read1(65_536)
+        assert piece, text
+        text += piece
+    return text
+
+
+def test_messages_arrive_at_once(proxied, user):
+    """SSE is not held back: each message comes before the next is published."""
+    connection, reader = proxied.request(f"/v1/sse?user={user}&device=d", source="127.0.0.2", Accept="text/event-stream")
+    with connection, reader:
+        connection.settimeout(5)
+        assert b" 200" in reader.readline()
+        slowest = 0.0
+        for number in range(20):
+            publish(proxied, user, f"message-{number}", source="127.0.0.3")
+            start = time.monotonic()
+            read_until(reader, b"message-%d\"" % number)
+            slowest = max(slowest, time.monotonic() - start)
+    assert slowest < 1, slowest
+
+
+def test_websocket_works(proxied, user):
+    plain = socket.create_connection(("127.0.0.1", proxied.port), 10, source_address=("127.0.0.2", 0))
+    uri = f"wss://{NAME}/v1/ws?user={user}&device=d&ack=explicit"
+    with websockets.sync.client.connect(uri, sock=plain, ssl=proxied.tls, server_hostname=NAME, proxy=None) as socket_:
+        assert "welcome" in json.loads(socket_.recv(5))
+        publish(proxied, user, "hello", source="127.0.0.3")
+        assert json.loads(socket_.recv(5))["message"]["data"] == "hello"
+
+
+def test_a_batch_of_the_largest_size_passes(proxied, user):
+    line = json.dumps({"to": {"user": user}, "ttl": 0, "data": "x" * 60_000}).encode() + b"\n"
+    body = line * (8_388_608 // len(line))
+    context = proxied.tls
+    with httpx.Client(verify=context, trust_env=False, timeout=30) as client:
+        answer = client.post(
+            f"https://127.0.0.1:{proxied.port}/v1/messages", content=body,
+            headers={"Host": NAME, "Content-Type": "application/x-ndjson"}, extensions={"sni_hostname": NAME})
+    assert answer.status_code == 200 or answer.status_code == 202, answer.text[:300]
+
+
+def test_the_client_s_address_is_the_one_that_counts(proxied, user):
+    """One connection of an address is allowed: the proxy's own is not counted, and no claim of the client is believed."""
+    with contextlib.ExitStack() as streams:
+
+        def open_stream(source: str, device: str, **headers) -> tuple[int, contextlib.ExitStack]:
+            stream = streams.enter_context(contextlib.ExitStack())
+            connection, reader = proxied.request(f"/v1/sse?user={user}&device={device}", source=source, **headers)
+            stream.enter_context(connection)
+            stream.enter_context(reader)
+            return int(reader.readline().split()[1]), stream
+
+        status, first = open_stream("127.0.0.2", "a")
+        assert status == 200
+        assert open_stream("127.0.0.3", "b")[0] == 200, "another address is another client"
+        for claim in ({}, {"X_Forwarded_For": "198.51.100.7"}):
+            assert open_stream("127.0.0.2", "c", **claim)[0] in (429, 503), "a second stream of the first address"
+        first.close()
+
+        def is_free() -> bool:
+            status, stream = open_stream("127.0.0.2", "d")
+            stream.close()
+            return status == 200
+
+        wait_until(is_free, 10, "the address is free again")
