@@ -45,6 +45,8 @@ class Device:
     def __init__(self, port: int, user: str, name: str, rng: random.Random):
         self.port, self.user, self.name, self.rng = port, user, name, rng
         self.up = asyncio.Event()
+        #: Ends the session that is under way, if it is set while `up` is not.
+        self.leave = asyncio.Event()
         self.position: str | None = None
         self.seen: dict[str, int] = {}
         self.unacked = 0
@@ -69,9 +71,22 @@ class Device:
             self.unacked = 0
             self.sessions += 1
             try:
-                await self.session()
+                await self.stay()
             except LOST:
                 await asyncio.sleep(0.02)
+
+    async def stay(self) -> None:
+        """One session, until it ends or the device is to leave."""
+        session, leave = asyncio.ensure_future(self.session()), asyncio.ensure_future(self.leave.wait())
+        try:
+            await asyncio.wait([session, leave], return_when=asyncio.FIRST_COMPLETED)
+            if session.done():
+                session.result()
+        finally:
+            session.cancel()
+            leave.cancel()
+            self.leave.clear()
+            await asyncio.gather(session, leave, return_exceptions=True)
 
     async def session(self) -> None:
         raise NotImplementedError

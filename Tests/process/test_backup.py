@@ -118,10 +118,10 @@ def test_a_backup_under_load_has_all_that_was_acknowledged_before(server, tmp_pa
 
 def test_a_backup_does_not_stop_publishes_receivers_or_restarts(server, tmp_path):
     """A slow one: the server is stopped and started while it reads, and stays the same history."""
-    for n in range(40):
+    for n in range(200):
         server.publish("alice", data={"n": n, "pad": "x" * 60_000}, ttl=86400)
     with RawSSE(server, "alice", "d1") as client:
-        position = client.take(40)[-1]["_position"]
+        position = client.take(200, 30)[-1]["_position"]
     slow = subprocess.Popen(
         [binary(), "backup", "--data", str(server.data), "--to", str(tmp_path / "slow.backup"), "--max-rate", "1"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -644,21 +644,20 @@ paths:
     get:
       operationId: metrics
       tags: [server]
-      summary: Numbers for Prometheus
+      summary: The server's numbers as Prometheus text
       description: |
-        The text format 0.0.4; docs/metrics.md lists every metric. Open in dev mode and with `metrics.open`; otherwise it
-        wants a key with the scope `read`. Any query is ignored.
+        The text format 0.0.4; docs/metrics.md lists every metric. Open in dev mode and with `metrics.open`; otherwise for a
+        key with the scope `read`. Any query is ignored.
       security: [{apiKey: []}, {apiKeyHeader: []}]
       responses:
         '200':
-          description: The numbers as they are now.
+          description: The numbers.
           content:
             text/plain:
               schema: {type: string}
               example: |
-                # HELP martlet_store_writable 1 if the last commit went well, 0 if publishes are refused.
-                # TYPE martlet_store_writable gauge
-                martlet_store_writable 1
+                # TYPE martlet_publishes_total counter
+                martlet_publishes_total 42
         '401': {$ref: '#/components/responses/Unauthorized'}
         '403': {$ref: '#/components/responses/Forbidden'}
 
@@ -1122,8 +1121,8 @@ components:
         user: {type: string}
         device: {type: string}
         expiresAt:
-          description: When the session ends unless its token is renewed; with a token that ends.
-          type: integer
+          description: When the token's time is over.
+          $ref: '#/components/schemas/Time'
         cursor:
           description: On a WebSocket, which has no other place for it.
           type: string
