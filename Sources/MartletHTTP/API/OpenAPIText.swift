@@ -646,8 +646,8 @@ paths:
       tags: [server]
       summary: Numbers for Prometheus
       description: |
-        The text format 0.0.4; docs/metrics.md lists every metric. Open in dev mode and with `metrics.open`; otherwise it
-        wants a key with the scope `read`. Any query is ignored.
+        The text format 0.0.4; docs/metrics.md lists every metric. Open in dev mode and with `metrics.open`; otherwise for a
+        key with the scope `read`. Any query is ignored.
       security: [{apiKey: []}, {apiKeyHeader: []}]
       responses:
         '200':
@@ -1122,8 +1122,8 @@ components:
         user: {type: string}
         device: {type: string}
         expiresAt:
-          description: When the session ends unless its token is renewed; with a token that ends.
-          type: integer
+          description: When the token's time is over.
+          $ref: '#/components/schemas/Time'
         cursor:
           description: On a WebSocket, which has no other place for it.
           type: string
