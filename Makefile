@@ -1,5 +1,5 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench soak tsan asan openapi fuzz dist deb deb-test testssl slowhttp
+.PHONY: menu run test check fmt conformance simulate crash bench openapi fuzz soak tsan asan dist deb deb-test testssl slowhttp
 
 SEEDS ?= 200000
 ROUNDS ?= 500
@@ -33,15 +33,6 @@ crash: ## a longer kill -9 run: make crash ROUNDS=500
 bench: ## the figures of docs/performance.md
 	@scripts/bench/run
 
-soak: ## half an hour of churn, kills and slow clients: make soak SOAK_MINUTES=30
-	@scripts/soak $(SOAK_MINUTES)
-
-tsan: ## tests under Thread Sanitizer, in .build-tsan
-	@scripts/sanitize thread
-
-asan: ## tests under Address Sanitizer, leaks included, in .build-asan
-	@scripts/sanitize address
-
 dist: ## a binary that needs no Swift, as dist/martlet-….tar.gz
 	@scripts/dist
 
@@ -62,3 +53,12 @@ slowhttp: ## slowhttptest's three modes, with bystanders timed: make slowhttp SE
 
 fuzz: ## libFuzzer on every decoder, FUZZ_SECONDS=60 each
 	@scripts/fuzz
+
+soak: ## half an hour of churn, kills and slow clients: make soak SOAK_MINUTES=30
+	@scripts/soak $(SOAK_MINUTES)
+
+tsan: ## tests under Thread Sanitizer, in .build-tsan
+	@scripts/sanitize thread
+
+asan: ## tests under Address Sanitizer, leaks included, in .build-asan
+	@scripts/sanitize address

@@ -4,8 +4,8 @@
 import PackageDescription
 
 /// Symbolic links to the sources of the package above, with the coverage counters that guide the fuzzer.
-func instrumented(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: settings + [.unsafeFlags(["-sanitize=fuzzer"])])
+func instrumented(_ name: String, _ dependencies: [Target.Dependency] = [], _ flags: [String] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings + [.unsafeFlags(["-sanitize=fuzzer"] + flags)])
 }
 
 let settings: [SwiftSetting] = [
@@ -25,9 +25,11 @@ let package = Package(
         instrumented("MartletWire"),
         instrumented("MartletCore", ["MartletWire"]),
         instrumented("MartletHTTP", ["MartletCore", "MartletWire", .product(name: "NIOCore", package: "swift-nio")]),
+        // As if it were tested: what is fuzzed here is internal.
+        instrumented("MartletAccess", ["MartletCore", "MartletWire"], ["-enable-testing"]),
         .executableTarget(
             name: "Fuzz",
-            dependencies: ["CFuzzer", "MartletCore", "MartletHTTP", "MartletWire", .product(name: "NIOCore", package: "swift-nio")],
+            dependencies: ["CFuzzer", "MartletAccess", "MartletCore", "MartletHTTP", "MartletWire", .product(name: "NIOCore", package: "swift-nio")],
             swiftSettings: settings,
             // GNU gold, the default, fails on the debug information of this.
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]

@@ -56,7 +56,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     var deviceKey: DeviceKey? { self.session.device.map { DeviceKey(app: self.app, name: $0) } }
 
     /// Whether a client that says it is this user may speak for it; nil (dev mode) says nothing.
-    func isOf(_ user: String?) -> Bool { user == nil || user == self.session.user }
+    func isOf(_ user: String?) -> Bool { user == nil || isSameName(user, self.session.user) }
 
     /// The inboxes that it reads.
     var inboxes: [InboxKey] {
@@ -291,7 +291,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     }
 
     func renew(app: AppID, user: String?, device: String?, expiresAtMs: Int64?) throws(WireError) {
-        guard app == self.app, user == self.session.user, device == nil || device == self.session.device else {
+        guard app == self.app, isSameName(user, self.session.user), device == nil || isSameName(device, self.session.device) else {
             throw WireError(.forbidden, "This token is not for the user and device of the session.")
         }
         self.renew(expiresAtMs: expiresAtMs)

@@ -16,7 +16,7 @@ extension Node {
         for shard in self.shards {
             shard.loop.execute {
                 for session in shard.sessions(of: .user(user, in: app))
-                where session.id == id && (device == nil || device == session.session.device) {
+                where session.id == id && (device == nil || isSameName(device, session.session.device)) {
                     session.renew(expiresAtMs: expiresAtMs)
                     count.add(1)
                 }
@@ -40,7 +40,7 @@ extension Node {
         for shard in self.shards {
             shard.loop.execute {
                 let sessions = shard.sessions(of: .user(user, in: app)).filter {
-                    device == nil || device == $0.session.device
+                    device == nil || isSameName(device, $0.session.device)
                 }
                 for session in sessions { session.close(.disconnected, retryAfterMs: nil) }
                 count.add(sessions.count)

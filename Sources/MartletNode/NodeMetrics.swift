@@ -126,11 +126,11 @@ struct TurnTally {
     /// By transport.
     var deliveries: InlineArray<4, Int> = .init(repeating: 0)
     var redeliveries = 0
-    var isEmpty = true
+
+    var isEmpty: Bool { self.deliveries[0] + self.deliveries[1] + self.deliveries[2] + self.deliveries[3] == 0 }
 
     mutating func sent(_ delivery: borrowing Delivery, on transport: TransportKind) {
         self.deliveries[Int(transport.rawValue)] += 1
         if delivery.redelivered { self.redeliveries += 1 }
-        self.isEmpty = false
     }
 }

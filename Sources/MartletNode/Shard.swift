@@ -17,7 +17,7 @@ final class Shard: @unchecked Sendable {
     private var dirty: [LiveSession] = []
     private var isUpdateScheduled = false
     /// What happened in this turn, for the metrics.
-    var tally = TurnTally()
+    @exclusivity(unchecked) var tally = TurnTally()
     /// When what is being handed out was committed.
     private(set) var committedAt = NIODeadline.uptimeNanoseconds(0)
 

@@ -15,8 +15,8 @@ struct Backup: ParsableCommand {
             martlet restore makes a data folder of it.
             """)
 
-    @Option(help: ArgumentHelp("The server's data folder.", valueName: "folder"))
-    var data = "martlet-data"
+    @Option(help: ArgumentHelp("The server's data folder. (default: the configured one, else martlet-data)", valueName: "folder"))
+    var data: String?
 
     @Option(help: ArgumentHelp("The file to make, or a folder to make one in that is named by the time.", valueName: "file or folder"))
     var to: String
@@ -29,9 +29,10 @@ struct Backup: ParsableCommand {
     }
 
     func run() throws {
+        let folder = try DataFolder.chosen(self.data)
         let line = ProgressLine(stops: true)
         do {
-            let report = try Keeper.backup(folder: self.data, to: self.to, megabytesPerSecond: self.maxRate) { progress in
+            let report = try Keeper.backup(folder: folder, to: self.to, megabytesPerSecond: self.maxRate) { progress in
                 line.show(progress)
             }
             line.clear()

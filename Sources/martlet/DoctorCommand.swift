@@ -13,8 +13,8 @@ struct DoctorCommand: ParsableCommand {
             warnings, 2 if there are problems.
             """)
 
-    @Option(help: ArgumentHelp("The data folder.", valueName: "folder"))
-    var data = "martlet-data"
+    @Option(help: ArgumentHelp("The data folder. (default: the configured one, else martlet-data)", valueName: "folder"))
+    var data: String?
 
     @Flag(help: "Read the store through with all its indexes, which takes longer.")
     var full = false
@@ -23,7 +23,7 @@ struct DoctorCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        var doctor = Doctor(folder: self.data)
+        var doctor = Doctor(folder: try DataFolder.chosen(self.data))
         doctor.isFull = self.full
         let line = ProgressLine(stops: false)
         let diagnosis = doctor.examine { progress in line.show(progress) }

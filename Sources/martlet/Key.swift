@@ -5,13 +5,18 @@ import MartletWire
 
 /// The option that commands about a data folder have.
 struct FolderOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The server's data folder; created if there is none.", valueName: "folder"))
-    var data = "martlet-data"
+    @Option(
+        help: ArgumentHelp(
+            "The server's data folder; created if there is none. (default: the configured one, else martlet-data)",
+            valueName: "folder"))
+    var data: String?
 
     /// Runs with the folder's keys; a failure is told and ends the command.
     func withDesk(_ body: (borrowing KeyDesk) throws -> Void) throws {
+        let folder = try DataFolder.chosen(self.data)
+        DataFolder.actAsOwner(of: folder)
         do {
-            try body(try KeyDesk(folder: self.data))
+            try body(try KeyDesk(folder: folder))
         } catch {
             Output.status("\(error)")
             throw ExitCode.failure

@@ -110,6 +110,7 @@ def test_sessions_on_a_full_disk_get_what_is_stored(on_small_disk, small_disk):
     for kind, name, options in kinds:
         with kind(server, "alice", name, **options) as client:  # known from now on
             client.next()
+    server.get("/v1/poll?user=alice&device=poll")  # a client would ack with its next poll
     open_before = RawSSE(server, "alice", "open", resume=None)
     assert open_before.data(5) == list(range(5))
     fill(small_disk)

@@ -3,9 +3,11 @@
 import os
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
+import httpx
 import pytest
 
 from clients import LongPoll, Ramen, RawSSE, WebSocket
@@ -246,6 +248,23 @@ def test_tells_systemd_when_it_is_ready_and_when_it_stops(tmp_path, name):
             assert listener.recv(100) == b"READY=1"
             process.terminate()
             assert listener.recv(100) == b"STOPPING=1"
+        finally:
+            process.terminate()
+            assert process.wait(15) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_serves_without_any_privilege(user):
+    """As a user of its own, as the unit runs it: what only root may do must not be needed for a connection."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, 65534, 65534)
+        process = subprocess.Popen(
+            [binary(), "serve", "--dev", "--listen", "127.0.0.1:0", "--data", folder + "/data"], stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True, env=clean_environment(), user=65534, group=65534, extra_groups=[], cwd=folder)
+        try:
+            url = process.stdout.readline().removeprefix("listening on ").strip()
+            message = {"to": {"user": user}, "data": 1}
+            assert httpx.post(url + "/v1/messages", json=message, trust_env=False).status_code == 202
         finally:
             process.terminate()
             assert process.wait(15) == 0

@@ -114,6 +114,16 @@ def test_sessions_are_counted_by_their_transport(server, user, client, name):
             assert now[f'martlet_sessions{{transport="{name}"}}'] == 1
 
 
+def test_ends_are_counted_by_their_reason(server, user):
+    with RawSSE(server, user, f"{user}-1") as first, WebSocket(server, user, f"{user}-2") as second:
+        assert server.http.post(f"{server.url}/v1/users/{user}/disconnect").status_code < 300
+        first.wait_ended()
+        second.wait_ended()
+    now = metrics.settled(server, 'martlet_sessions_closed_total{reason="disconnected"}', 2)
+    assert now['martlet_sessions_closed_total{reason="client"}'] == 0
+    assert sum(value for name, value in now.items() if name.startswith("martlet_sessions{")) == 0
+
+
 def test_each_poll_is_a_session(server, user):
     server.publish(user, data=1)
     for _ in range(3):

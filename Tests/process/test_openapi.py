@@ -1,15 +1,19 @@
 """api/openapi.yaml: valid, served as it stands, complete, and true of the running server."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import openapi_spec_validator
 import pytest
 import yaml
 
+from access import Guarded, token
+from clients import RawSSE, WebSocket
 from server import ROOT, Server
 
 FILE = ROOT / "api" / "openapi.yaml"
@@ -24,6 +28,16 @@ NEEDED = {"user": "alice", "device": "a1", "seq": "0"}
 
 def test_the_document_is_valid():
     openapi_spec_validator.validate(DOCUMENT)
+
+    class Loader(yaml.SafeLoader):
+        """Says when a key stands twice, of which the last would win in silence."""
+
+        def construct_mapping(self, node, deep=False):
+            names = [key.value for key, _ in node.value]
+            assert len(names) == len(set(names)), f"a key stands twice at {node.start_mark}: {names}"
+            return super().construct_mapping(node, deep)
+
+    yaml.load(FILE.read_text(), Loader)
 
 
 def test_it_is_served_as_it_stands(hub):
@@ -58,7 +72,10 @@ def test_every_path_of_the_server_is_there():
     code = "\n".join(file.read_text() for file in (ROOT / "Sources" / "MartletHTTP").rglob("*.swift"))
     routed = re.findall(r'router\.(get|post|put|delete|patch)\("(/[^"]*)"', code)
     routed += [(method.lower(), path) for path, method in re.findall(r'case \("(/[^"]+)", \.(GET|POST|PUT|DELETE|PATCH)\)', code)]
+    routed += [(method.lower(), path) for path, method in re.findall(r'route = \(path: "(/[^"]+)", method: "([A-Z]+)"\)', code)]
     assert len(routed) >= 12
+    # Matched by its parts.
+    routed += [("post", "/v1/sessions/{id}/token")]
     # What only dev mode has.
     routed = {(method, path) for method, path in routed if path not in ("/", "/dev/echo")}
     assert routed == {(method, path) for method, path, _ in OPERATIONS}
@@ -90,25 +107,77 @@ def test_an_unknown_or_repeated_parameter_is_refused(hub, method, path, operatio
         assert f'"{name}" is given twice' in answer.json()["error"]["message"]
 
 
+def strictly(name: str) -> jsonschema.Draft202012Validator:
+    """A schema of the document, without room for members that it does not name."""
+    schemas = DOCUMENT["components"]["schemas"]
+    closed = {**schemas, name: {**schemas[name], "additionalProperties": False}}
+    return jsonschema.Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": {"schemas": closed}})
+
+
+def test_what_streams_say_is_as_the_document_says(hub, user):
+    """Inside an event or a frame schemathesis does not look."""
+    of_the_test = ("_id", "_retry")
+    with RawSSE(hub, user, f"{user}-1", ack="explicit", hb="visible") as sse, WebSocket(hub, user, f"{user}-2") as websocket:
+        hub.publish(user, data={"a": 1}, notification={"title": "t"}, collapseKey="k")
+        for client in (sse, websocket):
+            welcome = {name: value for name, value in client.welcome.items() if name not in of_the_test}
+            strictly("Welcome").validate(welcome)
+            message = json.loads(client.next()["_raw"])
+            message.pop("cursor", None)
+            strictly("Received").validate(message)
+    with RawSSE(hub, f"{user}-other", f"{user}-1", resume=sse.position) as moved:
+        strictly("Gap").validate(moved.notice("gap"))
+        with RawSSE(hub, f"{user}-other", f"{user}-1"):
+            strictly("Close").validate(moved.notice("close"))
+
+
+def differences(server: Server, folder: Path, config: str, **variables: str) -> None:
+    """Examples, edges of every schema, random requests good and bad, and sequences along the links."""
+    here = Path(__file__).parent / "openapi"
+    file = folder / "schemathesis.toml"
+    file.write_text(config)
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(file), "run", str(FILE), "--url", server.url,
+        "--max-time", os.environ.get("MARTLET_OPENAPI_SECONDS", "25"), "--no-color",
+    ]
+    if seed := os.environ.get("MARTLET_SEED"):
+        command += ["--seed", seed]
+    environment = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(here), "PYTHONDONTWRITEBYTECODE": "1"} | variables
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    print(run.stdout[-20_000:], run.stderr[-2_000:])
+    assert run.returncode == 0, "schemathesis found a difference, see above"
+    assert "No issues found" in run.stdout
+    assert server.process.poll() is None, server.tail()
+    assert server.get("/healthz").status_code == 200
+
+
+CONFIG = (Path(__file__).parent / "openapi" / "schemathesis.toml").read_text()
+
+
 @pytest.mark.timeout(4000)
 def test_the_server_answers_as_the_document_says(tmp_path):
-    """Examples, edges of every schema, random requests good and bad, and sequences along the links."""
-    seconds = os.environ.get("MARTLET_OPENAPI_SECONDS", "40")
-    here = Path(__file__).parent / "openapi"
     server = Server(tmp_path / "data").start()
     try:
-        command = [
-            str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(here / "schemathesis.toml"), "run", str(FILE),
-            "--url", server.url, "--max-time", seconds, "--no-color",
-        ]
-        if seed := os.environ.get("MARTLET_SEED"):
-            command += ["--seed", seed]
-        environment = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(here), "PYTHONDONTWRITEBYTECODE": "1"}
-        run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        print(run.stdout[-20_000:], run.stderr[-2_000:])
-        assert run.returncode == 0, "schemathesis found a difference, see above"
-        assert "No issues found" in run.stdout
-        assert server.process.poll() is None, server.tail()
-        assert server.get("/healthz").status_code == 200
+        differences(server, tmp_path, CONFIG)
+    finally:
+        server.stop()
+
+
+@pytest.mark.timeout(4000)
+def test_the_server_asks_for_keys_and_tokens_as_the_document_says(tmp_path):
+    """The same with a key and a token, and without them where they are needed."""
+    server = Guarded(tmp_path / "data").start()
+    try:
+        key = server.key("--scope", "publish,read,admin")
+        ignored = "ignored_auth.enabled = false\n"
+        assert ignored in CONFIG
+        shown = "".join(
+            f'\n[auth.openapi.{name}]\n{member} = "{value}"\n'
+            for name, member, value in (
+                ("apiKey", "bearer", key), ("apiKeyHeader", "api_key", key),
+                ("token", "bearer", token("alice", exp=2_000_000_000)),
+            )
+        )
+        differences(server, tmp_path, CONFIG.replace(ignored, "") + shown, MARTLET_TOKEN_USER="alice")
     finally:
         server.stop()

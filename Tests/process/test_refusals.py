@@ -69,6 +69,11 @@ def test_a_batch_with_the_header_of_a_single_message(hub):
     assert "in its lines" in message
 
 
+def test_a_header_that_is_not_ascii(hub):
+    answer = hub.http.post(f"{hub.url}/v1/messages", json={"to": {"user": "a"}}, headers={b"Idempotency-Key": "é".encode()})
+    assert "ASCII only" in refusal(answer)
+
+
 def test_an_ack_by_seq_where_there_is_none(hub, user):
     with RawSSE(hub, user, "d") as client:
         hub.publish(user, data=1)

@@ -201,6 +201,26 @@ def test_a_pipe_gets_a_line_per_interval(server):
         running.kill()
 
 
+def test_a_server_with_keys_wants_one(tmp_path):
+    class Production(Server):
+        mode = ()
+
+    server = Production(tmp_path / "data").start()
+    try:
+        done = once(server)
+        assert done.returncode == 1 and "API key" in done.stderr
+        made = subprocess.run(
+            [binary(), "key", "create", "--data", str(server.data), "--scope", "read"], capture_output=True, text=True)
+        key = re.search(r"mk_\S+", made.stdout)[0]
+        assert once(server, "--interval", "0.2", "--key", key).returncode == 0
+        other = subprocess.run(
+            [binary(), "key", "create", "--data", str(server.data), "--scope", "publish"], capture_output=True, text=True)
+        done = once(server, "--key", re.search(r"mk_\S+", other.stdout)[0])
+        assert done.returncode == 1 and "scope read" in done.stderr
+    finally:
+        server.stop()
+
+
 def test_without_a_server_once_fails(server):
     server.stop()
     done = once(server)

@@ -20,8 +20,15 @@ enum FrameTarget {
         case .ack(let ack): Array(#"{"ack":\#(text(ack))}"#.utf8)
         case .ackCursor(let cursor): Array(#"{"ack":"\#(cursor)"}"#.utf8)
         case .ping(let json): Array(#"{"ping":"#.utf8) + json + Array("}".utf8)
+        case .token(let token): Self.named("token", token)
         case .empty: Array("{}".utf8)
         }
+    }
+
+    private static func named(_ name: String, _ text: String) -> [UInt8] {
+        var output = Array("{\"\(name)\":".utf8)
+        JSON.append(text, to: &output)
+        return output + [UInt8(ascii: "}")]
     }
 
     static func text(_ ack: SeqAck) -> String {

@@ -13,6 +13,7 @@ enum Fuzz {
         ("publish", { Guarded.lend($0, $1, PublishTarget.run) }),
         ("batch", { Guarded.lend($0, $1, BatchTarget.run) }),
         ("query", { Guarded.lend($0, $1, QueryTarget.run) }),
+        ("token", { Guarded.lend($0, $1, TokenTarget.run) }),
         ("proxy", { Guarded.lend($0, $1, ProxyTarget.run) }),
         ("forwarded", { Guarded.lend($0, $1, ForwardedTarget.run) }),
     ]

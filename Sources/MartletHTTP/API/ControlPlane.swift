@@ -22,7 +22,7 @@ struct ControlPlane: Sendable {
         MetricsRoute(services: services).add(to: router)
         OpenAPIRoutes().add(to: router)
         if services.isDev { DevRoutes().add(to: router) }
-        self.paths = KnownPaths(router.routes.map { ($0.path.description, $0.method.rawValue) })
+        self.paths = KnownPaths(router.routes.map { ($0.path.description, $0.method.rawValue) } + [SessionTokenAPI.route])
         self.responder = router.buildResponder()
     }
 

@@ -13,7 +13,9 @@ info:
   summary: Push messages to people and devices, with an inbox, acks and a status for each message.
   description: |
     One server, one port. Back ends publish with an API key; clients receive over SSE, WebSocket, long poll or RAMEN with a token.
-    In dev mode (`--dev`, loopback only) no key is needed, and the query parameters `user` and `device` stand for a token.
+    In dev mode (`--dev`, loopback only) no key is needed, and the query parameters `user` and `device` stand for a token; otherwise every
+    operation needs what its security says. Keys have scopes: `publish` for publishing and recalling, `read` for statuses and `/metrics`,
+    `admin` for disconnecting. Pages of other origins are answered as the configuration's `origins` says (CORS); preflights are answered.
 
     docs/protocol.md tells the same with examples and the reasons. Times named `…At`, `at` and `serverTime` are Unix times in
     milliseconds; `ttl`, `wait` and `heartbeat` are seconds. An unknown query parameter or member is refused with `400`, and the
@@ -43,14 +45,14 @@ paths:
       description: |
         One message as JSON, or with `Content-Type: application/x-ndjson` one a line: at most 10,000 lines and 8 MiB, each stored or
         refused by itself. No answer means: unknown. Publish again with the same idempotency key.
-      security: [{}, {apiKey: []}, {apiKeyHeader: []}]
+      security: [{apiKey: []}, {apiKeyHeader: []}]
       parameters:
         - name: Idempotency-Key
           in: header
           description: |
             Makes a repeat harmless for 24 hours. For a single message; must not differ from the body's `idempotencyKey`. A batch has
             its keys in its lines, and is refused with this header. ASCII only here.
-          schema: {type: string, pattern: '^[\x21-\x7e]{1,256}$'}
+          schema: {type: string, maxLength: 256, pattern: '^[ -~]*[!-~][ -~]*$'}
           example: order-42-shipped
       requestBody:
         required: true
@@ -158,7 +160,7 @@ paths:
       description: |
         With `wait` and an `If-None-Match` that still matches (or none), the answer is held until the next change. A tag that no longer
         matches is answered at once, so a loop that sends the last tag misses nothing. A recalled message keeps its status.
-      security: [{}, {apiKey: []}, {apiKeyHeader: []}]
+      security: [{apiKey: []}, {apiKeyHeader: []}]
       parameters:
         - name: wait
           in: query
@@ -217,7 +219,7 @@ paths:
       tags: [messages]
       summary: Recall a message
       description: It is never sent again, not even to a device that had it before. What it had collapsed stays gone. May be repeated.
-      security: [{}, {apiKey: []}, {apiKeyHeader: []}]
+      security: [{apiKey: []}, {apiKeyHeader: []}]
       responses:
         '200':
           description: Recalled, or expired before.
@@ -247,7 +249,7 @@ paths:
       description: |
         Events after WHATWG HTML §9.2: `welcome` first, then a message each without a name, `gap`, `hb` (with `hb=visible`, otherwise the
         comment `:`), `drain`, `close`. `id:` is the cursor after the message. The answer ends with the connection.
-      security: [{}, {token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      security: [{token: []}, {tokenCookie: []}, {tokenQuery: []}]
       parameters:
         - $ref: '#/components/parameters/User'
         - $ref: '#/components/parameters/Device'
@@ -308,7 +310,7 @@ paths:
         Client to server: `{"ack":7}`, `{"ack":[5,7]}`, `{"ack":"<cursor>"}`, `{"ping":…}`, `{}`.
         Close codes: 4000 heartbeat timeout, 4001 store unavailable, 4002 token expired, 4500 taken over, 4501 refused, 4502 disconnected;
         below 4500 connect again, from 4500 on do not.
-      security: [{}, {token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      security: [{token: []}, {tokenCookie: []}, {tokenQuery: []}]
       parameters:
         - $ref: '#/components/parameters/User'
         - $ref: '#/components/parameters/Device'
@@ -353,7 +355,7 @@ paths:
         With `wait=0` what there is now; beside a live session of the device only its cursor is taken (`"live":true`). With `wait` the answer
         is held until there is a message, and the poll takes over the device's session. One that is taken over answers `"takenOver":true`:
         do not poll again by yourself. Presenting the last cursor acks what that answer held.
-      security: [{}, {token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      security: [{token: []}, {tokenCookie: []}, {tokenQuery: []}]
       parameters:
         - $ref: '#/components/parameters/User'
         - $ref: '#/components/parameters/Device'
@@ -411,7 +413,7 @@ paths:
       summary: Ack over HTTP
       description: |
         By cursor, with or without a live session; or by the `seq` numbers of a live session in mode `explicit`. Recorded within a second.
-      security: [{}, {token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      security: [{token: []}, {tokenCookie: []}, {tokenQuery: []}]
       parameters:
         - $ref: '#/components/parameters/User'
         - $ref: '#/components/parameters/RequiredDevice'
@@ -436,12 +438,86 @@ paths:
               schema: {$ref: '#/components/schemas/Error'}
               example: {error: {code: session_unknown, message: This session is not live.}}
         '408': {$ref: '#/components/responses/RequestTimeout'}
-        '413':
-          description: The body is over 64 KiB.
+        '413': {$ref: '#/components/responses/TooLarge'}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+
+  /v1/sessions/{id}/token:
+    post:
+      operationId: renewToken
+      tags: [sessions]
+      summary: Go on with a newer token
+      description: |
+        For a live session over SSE or RAMEN, whose connection only goes one way: the token of this request takes the place of the one that
+        the session was opened with, so that it does not end with close code 4002. It must be for the same app, user and device. Over a WebSocket send `{"token":"…"}` instead.
+      security: [{token: []}, {tokenCookie: []}]
+      parameters:
+        - name: id
+          in: path
+          required: true
+          description: The session of the welcome.
+          schema: {type: string, pattern: '^[A-Za-z0-9]{1,64}$'}
+          example: 5f1c0a2b
+        - $ref: '#/components/parameters/User'
+        - $ref: '#/components/parameters/Device'
+      responses:
+        '204': {description: Taken.}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '404':
+          description: The session is not live, or is another user's or device's.
           content:
             application/json:
               schema: {$ref: '#/components/schemas/Error'}
-              example: {error: {code: message_too_large, message: A message may have 65536 bytes of JSON., limit: 65536}}
+              example: {error: {code: session_unknown, message: This session is not live.}}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '413': {$ref: '#/components/responses/TooLarge'}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+
+  /v1/users/{id}/disconnect:
+    post:
+      operationId: disconnect
+      tags: [messages]
+      summary: End a user's sessions, and take back tokens
+      description: |
+        Needs a key with the scope `admin`. Ends the live sessions with close code 4502, after which clients do not come back by themselves.
+        With `revokeBefore` no token of the user's that was issued earlier (`iat`), or does not say when, is taken any more; that is on disk
+        before the answer. Without it they may connect again.
+      security: [{apiKey: []}, {apiKeyHeader: []}]
+      parameters:
+        - name: id
+          in: path
+          required: true
+          description: The user.
+          schema: {$ref: '#/components/schemas/Name'}
+          example: alice
+      requestBody:
+        required: false
+        content:
+          application/json:
+            schema: {$ref: '#/components/schemas/Disconnect'}
+            examples:
+              sessions: {value: {}}
+              everything: {value: {revokeBefore: now}}
+              device: {value: {revokeBefore: 1763690947, device: a1}}
+      responses:
+        '200':
+          description: Done.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Disconnected'}
+              example: {sessions: 2}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '413': {$ref: '#/components/responses/TooLarge'}
         '429': {$ref: '#/components/responses/TooMany'}
         '431': {$ref: '#/components/responses/HeaderTooLarge'}
         '500': {$ref: '#/components/responses/InternalError'}
@@ -455,7 +531,7 @@ paths:
       description: |
         Like `/v1/sse`, with `id:` a number that rises and belongs to the device. Connecting with the largest number seen acks everything up to
         it and resends the rest under new numbers. Heartbeat every 4 s.
-      security: [{}, {token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      security: [{token: []}, {tokenCookie: []}, {tokenQuery: []}]
       parameters:
         - $ref: '#/components/parameters/User'
         - $ref: '#/components/parameters/RequiredDevice'
@@ -502,7 +578,7 @@ paths:
       tags: [ramen]
       summary: Ack as RAMEN
       description: Acks everything up to the number. Works without a live session. Clients call it when they like, usually every 30 s.
-      security: [{}, {token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      security: [{token: []}, {tokenCookie: []}, {tokenQuery: []}]
       parameters:
         - $ref: '#/components/parameters/User'
         - $ref: '#/components/parameters/RequiredDevice'
@@ -572,7 +648,7 @@ paths:
       description: |
         The text format 0.0.4; docs/metrics.md lists every metric. Open in dev mode and with `metrics.open`; otherwise it
         wants a key with the scope `read`. Any query is ignored.
-      security: [{}, {apiKey: []}, {apiKeyHeader: []}]
+      security: [{apiKey: []}, {apiKeyHeader: []}]
       responses:
         '200':
           description: The numbers as they are now.
@@ -640,7 +716,7 @@ components:
     User:
       name: user
       in: query
-      description: Who connects. In dev mode it stands for a token; otherwise the token says it.
+      description: Who connects. In dev mode it stands for a token; otherwise the token says it, and a different name is refused with `403`.
       schema: {$ref: '#/components/schemas/Name'}
       example: alice
     Device:
@@ -769,6 +845,12 @@ components:
         application/json:
           schema: {$ref: '#/components/schemas/Error'}
           example: {error: {code: rate_limited, message: This key may publish 1000 messages a second., limit: 1000}}
+    TooLarge:
+      description: The body is over 64 KiB.
+      content:
+        application/json:
+          schema: {$ref: '#/components/schemas/Error'}
+          example: {error: {code: message_too_large, message: A message may have 65536 bytes of JSON., limit: 65536}}
     HeaderTooLarge:
       description: The header is larger than is allowed.
       content:
@@ -1039,6 +1121,9 @@ components:
         serverTime: {$ref: '#/components/schemas/Time'}
         user: {type: string}
         device: {type: string}
+        expiresAt:
+          description: When the session ends unless its token is renewed; with a token that ends.
+          type: integer
         cursor:
           description: On a WebSocket, which has no other place for it.
           type: string
@@ -1085,6 +1170,26 @@ components:
                 - type: array
                   maxItems: 1024
                   items: {type: integer, minimum: 0, maximum: 18446744073709551615}
+    Disconnect:
+      type: object
+      additionalProperties: false
+      properties:
+        revokeBefore:
+          description: Unix time in seconds; `now` takes back all that exist.
+          oneOf:
+            - {type: integer, minimum: 0, maximum: 99999999999}
+            - {const: now}
+        device:
+          description: Only this device of the user's.
+          $ref: '#/components/schemas/Name'
+    Disconnected:
+      type: object
+      required: [sessions]
+      properties:
+        sessions:
+          description: How many were ended.
+          type: integer
+          minimum: 0
     Error:
       type: object
       required: [error]

@@ -25,7 +25,7 @@ enum PublishAPI {
             return
         }
         if let coding = request.head.headers.first(name: "content-encoding"), coding.lowercased() != "identity" {
-            front.respond(WireError(.unsupportedMediaType, "Send the body as it is: Content-Encoding is not supported."))
+            Self.refuse(WireError(.unsupportedMediaType, "Send the body as it is: Content-Encoding is not supported."), front)
             return
         }
         let parser = PublishParser(app: grant.app, limits: services.limits) { Array(SHA256.hash(data: $0)) }
@@ -63,6 +63,10 @@ enum PublishAPI {
         do throws(WireError) {
             try request.query.allow([])
             let key = request.head.headers.first(name: "idempotency-key")
+            // What else a header holds is read in different ways on the way here.
+            guard key?.utf8.allSatisfy({ $0 < 0x80 }) ?? true else {
+                throw WireError(.badRequest, "The header Idempotency-Key takes ASCII only: put the key into \"idempotencyKey\".")
+            }
             append = try request.body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in
                 try parser.parse(bytes, idempotencyKey: key)
             }

@@ -132,11 +132,11 @@ struct ClientAccess {
     /// The client that a token speaks for, with the device that the query names if the token leaves that open.
     private func caller(_ grant: TokenGrant) throws(WireError) -> Caller {
         var grant = grant
-        if let user = try self.name("user"), user != grant.user {
+        if let user = try self.name("user"), !isSameName(user, grant.user) {
             throw WireError(.forbidden, "The token is another user's than the query names.")
         }
         if let device = try self.name("device") {
-            guard grant.device == nil || grant.device == device else {
+            guard grant.device == nil || isSameName(grant.device, device) else {
                 throw WireError(.forbidden, "The token is for another device than the query names.")
             }
             grant.device = device

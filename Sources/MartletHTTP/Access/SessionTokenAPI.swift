@@ -5,6 +5,8 @@ import NIOHTTP1
 
 /// `POST /v1/sessions/{id}/token`: a newer token for a live session whose connection only goes one way.
 enum SessionTokenAPI {
+    static let route = (path: "/v1/sessions/{id}/token", method: "POST")
+
     /// The session that a path names; nil for any other path.
     static func session(_ path: Substring) -> String? {
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
@@ -21,7 +23,7 @@ enum SessionTokenAPI {
                 let caller = try result.get()
                 try request.query.allow(["user", "device"])
                 guard let user = caller.user else {
-                    throw WireError(.badRequest, "Name the user of the session: add ?user=NAME.")
+                    throw WireError(.unauthorized, "Say whose session it is: add ?user=NAME.")
                 }
                 front.services.gateway.renew(
                     session: session, app: caller.app, user: user, device: caller.device, expiresAtMs: caller.expiresAtMs

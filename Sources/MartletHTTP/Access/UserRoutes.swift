@@ -36,7 +36,7 @@ struct UserRoutes {
         }
         return Response(
             status: .ok, headers: [.contentType: "application/json"],
-            body: .init(byteBuffer: ByteBuffer(string: #"{"sessions":\#(count)}"#)))
+            body: .init(byteBuffer: ByteBuffer(string: #"{"sessions":\#(count)}"# + "\n")))
     }
 }
 

@@ -199,6 +199,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
         case ("/ramen/ack", .GET): AckAPI.ramenAck(request, front: self)
         case (_, .POST) where SessionTokenAPI.session(request.path) != nil: SessionTokenAPI.renew(request, front: self)
         case ("/v1/messages", _), ("/v1/ack", _): self.methodNotAllowed("POST")
+        case _ where SessionTokenAPI.session(request.path) != nil: self.methodNotAllowed("POST")
         case ("/v1/sse", _), ("/v1/ws", _), ("/v1/poll", _), ("/ramen/receive", _), ("/ramen/ack", _):
             self.methodNotAllowed("GET")
         default: self.control.answer(request, front: self)

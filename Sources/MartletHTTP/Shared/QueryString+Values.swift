@@ -60,7 +60,7 @@ extension QueryString {
     /// - Parameter own: in milliseconds, when the parameter is left out.
     package func seconds(_ name: String, default own: Int64, _ range: ClosedRange<Int64>) throws(WireError) -> Int64 {
         guard let text = self[name] else { return own }
-        guard text.utf8.allSatisfy({ isDigit($0) || $0 == UInt8(ascii: ".") }), let seconds = Double(text), seconds > 0, seconds <= 1e6
+        guard text.utf8.allSatisfy({ isDigit($0) || $0 == UInt8(ascii: ".") }), let seconds = Double(text), seconds > 0, seconds <= 1e5
         else { throw WireError(.badRequest, "'\(name)' must be a number of seconds such as 25 or 2.5.") }
         return min(max(Int64(seconds * 1_000), range.lowerBound), range.upperBound)
     }

@@ -64,7 +64,7 @@ enum ConfigChecks {
     }
 
     private static func withoutLineEnd(_ text: String) -> String {
-        text.hasSuffix("\r\n") || text.hasSuffix("\n") ? String(text.dropLast()) : text
+        String(text.reversed().drop { $0.isNewline }.reversed())
     }
 
     private static func limits(_ loaded: inout LoadedConfiguration) {

@@ -54,7 +54,7 @@ enum BackupFile {
 
     /// A whole database as bytes, as it is at one moment.
     static func image(of path: String) throws(SQLiteError) -> [UInt8] {
-        let source = try Connection(path: path, readOnly: true)
+        let source = try Connection(path: path, readOnly: true, isFrozen: !Files.exists(path + "-wal"))
         defer { source.close() }
         let memory = try Connection(path: ":memory:")
         defer { memory.close() }

@@ -30,6 +30,7 @@ package final class SQLiteDirectory: KeyDirectory {
     private final class Reading {
         let file: DirectoryFile
         var version: Int64?
+        var isClosed = false
         var lookedAtMs: Int64 = 0
         /// Whether the last look failed; told once.
         var isFailing = false
@@ -74,6 +75,11 @@ package final class SQLiteDirectory: KeyDirectory {
             return thread
         }
         worker?.join()
+        // The last connection to close takes the log into the file.
+        self.reading.withLock { reading in
+            reading.isClosed = true
+            reading.file.db.close()
+        }
     }
 
     // MARK: KeyDirectory
@@ -150,7 +156,7 @@ package final class SQLiteDirectory: KeyDirectory {
             let now = monotonicMs()
             guard now - reading.lookedAtMs >= notBeforeMs else { return false }
             reading.lookedAtMs = now
-            guard let version = reading.file.version(), version != reading.version else { return false }
+            guard !reading.isClosed, let version = reading.file.version(), version != reading.version else { return false }
             do throws(StoreStartError) {
                 let apps = try reading.file.apps()
                 let keys = try reading.file.keys()

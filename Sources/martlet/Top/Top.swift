@@ -1,9 +1,7 @@
 import ArgumentParser
 import AsyncHTTPClient
 import Dispatch
-import Foundation
 import NIOCore
-import NIOHTTP1
 
 /// `martlet top`: live numbers in the terminal.
 struct Top: AsyncParsableCommand {
@@ -13,17 +11,15 @@ struct Top: AsyncParsableCommand {
             Reads /metrics and shows the changes: sessions, rates, latency, the store, the process, refusals.
 
               martlet top
-              martlet top --url https://push.example.com --key mk_…
+              MARTLET_KEY=mk_… martlet top --url https://push.example.com
               martlet top --once --json | jq .publishesPerSecond
 
             q or Ctrl-C ends it. Without a terminal it prints a line per interval. Outside dev mode the server wants a \
-            key with the scope read, unless its metrics are open; MARTLET_KEY holds it as well as --key.
+            key with the scope read, unless its metrics are open.
             """)
 
     @OptionGroup var server: ServerOptions
-
-    @Option(help: ArgumentHelp("An API key with the scope read.", valueName: "key"))
-    var key: String?
+    @OptionGroup var credentials: KeyOptions
 
     @Option(help: ArgumentHelp("Time between two readings.", valueName: "seconds"))
     var interval = 2.0
@@ -42,8 +38,8 @@ struct Top: AsyncParsableCommand {
 
     func run() async throws {
         Output.ignoreBrokenPipes()
-        let key = self.key ?? ProcessInfo.processInfo.environment["MARTLET_KEY"]
-        let source = MetricsSource(self.server.url, key: key)
+        let credentials = self.credentials
+        let source = MetricsSource(client: Client(self.server.url, silence: .seconds(5)) { try credentials.credential() })
         let isLive = Terminal.isUsable && !self.once && !self.json
         let run = TopRun(
             source: source, url: self.server.url.description, interval: self.interval,
@@ -59,17 +55,10 @@ struct Top: AsyncParsableCommand {
 
 /// Fetches `/metrics`.
 struct MetricsSource: Sendable {
-    private let client: Client
-    private let key: String?
-
-    init(_ server: Endpoint, key: String?) {
-        self.client = Client(server, silence: .seconds(5))
-        self.key = key
-    }
+    let client: Client
 
     func read() async -> Result<MetricsText, ClientError> {
-        var request = HTTPClientRequest(url: self.client.server.url("/metrics"))
-        if let key = self.key { request.headers.add(name: "Authorization", value: "Bearer \(key)") }
+        let request = HTTPClientRequest(url: self.client.server.url("/metrics"))
         do {
             let body = try await self.client.execute(request).body.collect(upTo: 16 << 20)
             return .success(MetricsText(String(buffer: body)))
