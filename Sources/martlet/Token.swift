@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import MartletServer
 
 /// `martlet token`.
@@ -7,7 +8,8 @@ struct Token: AsyncParsableCommand {
         abstract: "Make a client token (JWT), for trying.",
         discussion: """
             A back end makes tokens with a JWT library of its own; this one is for the terminal. HS256 with a secret, ES256 \
-            with a private key.
+            with a private key. With neither it takes the secret, issuer and audience of the server's configuration, found \
+            as `martlet serve` finds it.
 
             Examples:
               openssl rand -hex 32 > secret
@@ -33,6 +35,9 @@ struct Token: AsyncParsableCommand {
     @Option(help: ArgumentHelp("A private key in PEM, on the curve P-256.", valueName: "file"))
     var keyFile: String?
 
+    @Option(help: ArgumentHelp("The server's configuration.", valueName: "file"))
+    var config: String?
+
     @Option(help: ArgumentHelp("The `iss` to write.", valueName: "text"))
     var issuer: String?
 
@@ -54,13 +59,25 @@ struct Token: AsyncParsableCommand {
         order.seconds = self.expires?.seconds ?? 3_600
         order.secretFile = self.secretFile
         order.keyFile = self.keyFile
-        order.options.issuer = self.issuer
-        order.options.audience = self.audience
+        if self.secretFile == nil, self.keyFile == nil || self.config != nil { order.options = try self.configured() }
+        if let issuer = self.issuer { order.options.issuer = issuer }
+        if let audience = self.audience { order.options.audience = audience }
         do {
             try Output.line(try await TokenDesk.token(order).utf8)
         } catch {
             Output.status("\(error)")
             throw ExitCode.failure
         }
+    }
+
+    /// How the configured server checks the app's tokens.
+    private func configured() throws -> ServerConfiguration.TokenOptions {
+        let flags = ConfigFlags(self.config.map { ["--config", $0] } ?? [])
+        let loaded = LoadedConfiguration.load(.init(flags: flags, environment: ProcessInfo.processInfo.environment))
+        guard loaded.problems.isEmpty else {
+            for problem in loaded.problems { Output.status(problem.description) }
+            throw ExitCode.failure
+        }
+        return loaded.configuration.apps[self.app]?.tokens ?? .init()
     }
 }

@@ -225,24 +225,24 @@ def test_a_backup_that_is_put_there_by_hand_begins_a_new_history_too(server, tmp
 
 
 def test_keys_are_in_the_backup(server, tmp_path):
-    """Whatever the directory of keys holds comes back, as it was at the backup."""
+    """They come back as they were at the backup."""
     server.publish("alice", data=1)
-    path = server.data / "directory.db"
-    if path.exists():
-        pytest.skip("the server keeps a directory of its own: test_keys covers it")
-    keys = sqlite3.connect(path)
-    keys.executescript("PRAGMA journal_mode = WAL; CREATE TABLE key (id TEXT); INSERT INTO key VALUES ('k1')")
-    keys.commit()
+    first = martlet("key", "create", "--name", "first", "--data", server.data).stdout.split()
+    secret = next(word for word in first if word.startswith("mk_"))
     assert "keys and apps included" in backup(server, tmp_path / "a.backup").stdout
-    keys.execute("INSERT INTO key VALUES ('k2')")
-    keys.commit()
-    keys.close()
-    restore(tmp_path / "a.backup", tmp_path / "again")
-    restored = sqlite3.connect(tmp_path / "again" / "directory.db")
-    assert restored.execute("SELECT id FROM key").fetchall() == [("k1",)]
+    assert martlet("key", "create", "--name", "second", "--data", server.data).returncode == 0
+    result = restore(tmp_path / "a.backup", tmp_path / "again")
+    assert "martlet key list" in result.stdout
+    listed = martlet("key", "list", "--data", tmp_path / "again").stdout
+    assert "first" in listed and "second" not in listed
     assert os.stat(tmp_path / "again" / "directory.db").st_mode & 0o777 == 0o600
     assert sqlite3.connect(tmp_path / "again" / "martlet.sqlite").execute(
         "SELECT count(*) FROM sqlite_schema WHERE name = 'martlet_backup'").fetchone() == (0,)
+    copy = Server(tmp_path / "again").start()
+    try:
+        assert copy.post({"to": {"user": "alice"}, "data": 2}, Authorization=f"Bearer {secret}").status_code == 202
+    finally:
+        copy.stop()
 
 
 def test_a_folder_as_target_gets_a_file_named_by_the_time(server, tmp_path):

@@ -1,6 +1,8 @@
 """Connections, sessions, heads, bodies and rates over their limits: the documented answer, and nobody else is hurt."""
 
 import json
+import os
+import resource
 import socket
 import time
 
@@ -116,6 +118,30 @@ def test_descriptors_run_short(limited):
     assert cpu_ticks(server) - ticks < 30
     for wire in held:
         wire.close()
+
+
+def test_no_descriptor_is_left(limited):
+    """What the gate cannot foresee: accepting pauses instead of spinning, open connections go on, and later all is well."""
+    server = limited()
+    with Wire(server) as stream:
+        stream.send(request("GET", "/v1/sse?user=fd"))
+        stream.until(b"event: welcome")
+        server.publish("fd", data="before")
+        stream.until(b'"before"')
+        count = len(os.listdir(f"/proc/{server.pid}/fd")) + 20
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (count, count))
+        held = [server.connect() for _ in range(60)]
+        wait_until(lambda: "cannot be accepted" in server.log.read_text(), 5, "the line about it")
+        ticks = cpu_ticks(server)
+        time.sleep(1)  # the time over which CPU is measured
+        assert cpu_ticks(server) - ticks < 30
+        server.publish("fd", data="meanwhile")  # on the connection that the first publish opened
+        stream.until(b'"meanwhile"')
+        for client in held:
+            client.close()
+        with Wire(server) as again:
+            again.send(request("GET", "/healthz"))
+            assert again.answer()[0] == 200
 
 
 def cpu_ticks(server: Server) -> int:

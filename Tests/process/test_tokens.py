@@ -363,3 +363,31 @@ def test_disconnect_refuses_what_it_does_not_understand(guarded):
     stream = RawSSE(guarded, "a/b c", "d", token=token("a/b c"))
     assert guarded.request("POST", "/v1/users/a%2Fb%20c/disconnect", admin).json() == {"sessions": 1}
     stream.wait_ended()
+
+
+def test_martlet_token_knows_what_the_configured_server_wants(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    config = tmp_path / "martlet.yaml"
+    config.write_text(f"data: {tmp_path / 'data'}\ntokens:\n  secretFile: {secret}\n  issuer: https://id.example\n  audience: push\n")
+    made = martlet("token", "--user", "alice", "--config", str(config))
+    assert made.returncode == 0, made.stderr
+    claims = jwt.decode(made.stdout.strip(), SECRET, algorithms=["HS256"], audience="push", issuer="https://id.example")
+    assert claims["sub"] == "alice"
+    failed = martlet("token", "--user", "alice", "--config", str(tmp_path / "nosuch.yaml"))
+    assert failed.returncode == 1 and "nosuch" in failed.stderr
+
+
+def test_who_has_not_said_its_name_does_not_hold_up_a_restart(tmp_path):
+    server = Guarded(tmp_path / "data", "--drain-seconds", "8", "--limits-head-seconds", "60").start()
+    with server.websocket() as socket:
+        socket.send(json.dumps({"ping": 1}))
+        assert json.loads(socket.recv(5)) == {"pong": 1}
+        begin = time.monotonic()
+        server.terminate()
+        assert json.loads(socket.recv(5))["error"]["code"] == "draining"
+        with pytest.raises(websockets.exceptions.ConnectionClosed):
+            socket.recv(5)
+        assert socket.close_code == 1012
+    assert server.wait(10) == 0
+    assert time.monotonic() - begin < 5

@@ -644,20 +644,21 @@ paths:
     get:
       operationId: metrics
       tags: [server]
-      summary: The server's numbers as Prometheus text
+      summary: Numbers for Prometheus
       description: |
-        The text format 0.0.4; docs/metrics.md lists every metric. Open in dev mode and with `metrics.open`; otherwise for a
-        key with the scope `read`. Any query is ignored.
+        The text format 0.0.4; docs/metrics.md lists every metric. Open in dev mode and with `metrics.open`; otherwise it
+        wants a key with the scope `read`. Any query is ignored.
       security: [{apiKey: []}, {apiKeyHeader: []}]
       responses:
         '200':
-          description: The numbers.
+          description: The numbers as they are now.
           content:
             text/plain:
               schema: {type: string}
               example: |
-                # TYPE martlet_publishes_total counter
-                martlet_publishes_total 42
+                # HELP martlet_store_writable 1 if the last commit went well, 0 if publishes are refused.
+                # TYPE martlet_store_writable gauge
+                martlet_store_writable 1
         '401': {$ref: '#/components/responses/Unauthorized'}
         '403': {$ref: '#/components/responses/Forbidden'}
 
@@ -1121,8 +1122,8 @@ components:
         user: {type: string}
         device: {type: string}
         expiresAt:
-          description: When the token's time is over.
-          $ref: '#/components/schemas/Time'
+          description: When the session ends unless its token is renewed; with a token that ends.
+          type: integer
         cursor:
           description: On a WebSocket, which has no other place for it.
           type: string

@@ -81,6 +81,7 @@ extension WebSocketConnection {
         let code: CloseCode =
             switch error.code {
             case .tokenExpired: .tokenExpired
+            case .draining: .serviceRestart
             case .unauthorized, .forbidden, .requestTimeout, .tooManyDevices: .refused
             case _ where error.code.isTemporary: .storeUnavailable
             default: .policyViolation

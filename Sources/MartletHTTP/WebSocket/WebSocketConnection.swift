@@ -289,7 +289,8 @@ final class WebSocketConnection: StreamConnection {
     // MARK: Connection
 
     func quiesce() {
-        // The node tells each session to go; an echo has nobody to tell it.
+        // The node tells each session to go; an echo, and who has not said its name, have nobody to tell them.
+        if self.unsigned != nil { self.refuseFrame(WireError(.draining, "The server is shutting down: connect again in a moment.")) }
         if case .echo = self.role { self.close(CloseCode.goingAway.rawValue, reason: CloseCode.goingAway.reason) }
     }
 }

@@ -140,7 +140,7 @@ package struct Doctor: Sendable {
     }
 
     private func directory(_ seen: FolderInspection) -> [Finding] {
-        guard let damage = DirectoryInspection(folder: self.folder).damage else {
+        guard let damage = DirectoryInspection(folder: self.folder, isInUse: seen.holder != .nobody).damage else {
             return [Finding("directory", .ok, "No keys were made in this folder (no directory.db).")]
         }
         guard let first = damage.first else { return [Finding("directory", .ok, "directory.db (keys and apps) is whole.")] }

@@ -72,7 +72,7 @@ extension ConfigCatalog {
             "Where the key set (JWKS) of ES256 and RS256 tokens is fetched. It is kept while its server is away.",
             check: { NetworkText.isURL($0) ? nil : "must begin with https:// (or http://) and a host" }),
         .appText("tokens.issuer", "text", \.tokens.issuer, "The `iss` that a token must have; any if not set."),
-        .appText("tokens.audience", "text", \.tokens.audience, "The `aud` that a token must have; any if not set."),
+        .appText("tokens.audience", "text", \.tokens.audience, "The `aud` that a token must have; if not set, tokens that have one are refused."),
         .appNumber(
             .tokens, "tokens.leewaySeconds", \.tokens.leewaySeconds, .seconds, 0...600,
             "Difference of clocks that is forgiven in `exp`, `nbf` and `iat`."),

@@ -66,7 +66,7 @@ package struct StoreInspection: Sendable {
         }
     }
 
-    private static func open(_ path: String, isInUse: Bool) throws(SQLiteError) -> Connection {
+    fileprivate static func open(_ path: String, isInUse: Bool) throws(SQLiteError) -> Connection {
         let hasLog = Files.bytes(path + "-wal") > 0
         // Without a server and a log nobody writes: then nothing is made beside the file either.
         let frozen = !isInUse && !hasLog
@@ -136,12 +136,11 @@ package struct DirectoryInspection: Sendable {
     /// What is wrong with it; empty if nothing is, nil if there is none.
     package var damage: [String]?
 
-    package init(folder: String) {
+    package init(folder: String, isInUse: Bool) {
         let path = folder + "/" + BackupFile.directoryName
         guard Files.exists(path) else { return }
         do {
-            // Without a log beside it nobody has it open, and reading leaves no files behind.
-            let db = try Connection(path: path, readOnly: true, isFrozen: !Files.exists(path + "-wal"))
+            let db = try StoreInspection.open(path, isInUse: isInUse)
             defer { db.close() }
             self.damage = try PageCopy.check(db) { _ in true }
         } catch {
