@@ -1205,6 +1205,9 @@ components:
             limit:
               description: The limit that was passed.
               type: integer
+            retryAfterMs:
+              description: When to try again, more exactly than `Retry-After` says it.
+              type: integer
     ErrorCode:
       description: For programs; stays. docs/protocol.md says when to try again.
       type: string
