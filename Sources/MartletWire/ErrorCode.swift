@@ -42,6 +42,8 @@ public enum ErrorCode: String, CaseIterable, Sendable {
     case internalError = "internal_error"
     /// The store cannot write now (disk full, read-only). The publish was not stored: try again.
     case storeUnavailable = "store_unavailable"
+    /// The keys that check tokens could not be fetched yet: try again in a moment.
+    case keysUnavailable = "keys_unavailable"
     /// The server is shutting down: try again, another process will answer.
     case draining
 
@@ -61,14 +63,15 @@ public enum ErrorCode: String, CaseIterable, Sendable {
         case .tooManySessions, .rateLimited: 429
         case .headerTooLarge: 431
         case .internalError: 500
-        case .storeUnavailable, .draining, .tooManyConnections: 503
+        case .storeUnavailable, .keysUnavailable, .draining, .tooManyConnections: 503
         }
     }
 
     /// Whether the same request may succeed later.
     public var isTemporary: Bool {
         switch self {
-        case .internalError, .storeUnavailable, .draining, .requestTimeout, .rateLimited, .tooManyConnections, .tooManySessions: true
+        case .internalError, .storeUnavailable, .keysUnavailable, .draining, .requestTimeout, .rateLimited, .tooManyConnections, .tooManySessions:
+            true
         default: false
         }
     }

@@ -222,7 +222,7 @@ def test_without_a_key_set_yet_the_answer_says_to_come_back(tmp_path, key_sets):
     shown = token(secret=private(EC), algorithm="ES256", headers={"kid": "one"})
     try:
         answer = server.request("GET", "/v1/poll", shown)
-        assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "keys_unavailable")
         assert "retry-after" in answer.headers
         key_sets.start()
         wait_until(lambda: may(server, shown), 15, "the key set")

@@ -38,7 +38,7 @@ package final class TokenVerifier: Sendable {
         guard let fetched = self.fetched, token.algorithm != .hs256 else { return done(.failure(Self.badSignature)) }
         fetched.withKeys(for: token) { keys in
             guard let keys else {
-                done(.failure(WireError(.internalError, "The keys that check tokens could not be fetched yet: try again in a moment.")))
+                done(.failure(WireError(.keysUnavailable, "The keys that check tokens could not be fetched yet: try again in a moment.")))
                 return
             }
             if keys.contains(where: { $0.verifies(token) }) { finish() } else { done(.failure(Self.badSignature)) }

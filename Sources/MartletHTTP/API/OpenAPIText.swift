@@ -1234,6 +1234,7 @@ components:
         - rate_limited
         - request_timeout
         - internal_error
+        - keys_unavailable
         - store_unavailable
         - draining
 

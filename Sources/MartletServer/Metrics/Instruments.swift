@@ -39,13 +39,13 @@ struct Instruments: Sendable {
     /// From now on the text tells how the store stands and how many connections there may be.
     func watch(_ store: SQLiteStore, connections gate: ConnectionGate) {
         self.prometheus.ask("martlet_connections_limit", "Connections that may be open.") { Double(gate.limit) }
-        self.prometheus.ask("martlet_store_queue", "Calls that wait for the store's writer.") { Double(store.gauges.queue) }
-        self.prometheus.ask("martlet_store_messages", "Messages in the store that have not expired; an estimate after a crash.") {
-            Double(store.gauges.messages)
+        // Weakly: the store holds its instruments, and they the registry.
+        func tell(_ name: String, _ help: String, _ value: @escaping @Sendable (StoreGauges) -> Double) {
+            self.prometheus.ask(name, help) { [weak store] in store.map { value($0.gauges) } ?? 0 }
         }
-        self.prometheus.ask("martlet_store_bytes", "Bytes of the store's files.") { Double(store.gauges.bytes) }
-        self.prometheus.ask("martlet_store_writable", "1 if the last commit went well, 0 if publishes are refused.") {
-            store.gauges.isWritable ? 1 : 0
-        }
+        tell("martlet_store_queue", "Calls that wait for the store's writer.") { Double($0.queue) }
+        tell("martlet_store_messages", "Messages in the store that have not expired; an estimate after a crash.") { Double($0.messages) }
+        tell("martlet_store_bytes", "Bytes of the store's files.") { Double($0.bytes) }
+        tell("martlet_store_writable", "1 if the last commit went well, 0 if publishes are refused.") { $0.isWritable ? 1 : 0 }
     }
 }
