@@ -98,7 +98,7 @@ extension LoadedConfiguration {
         guard !path.isEmpty else { return nil }
         do throws(ConfigProblem) {
             let text = try TextFile.read(path)
-            if isSecret, TextFile.isOpenToAll(path) {
+            if isSecret, FileStatus.isOpenToAll(path) {
                 self.warnings.append("\(path) (\(key)) can be read by every user of this machine: chmod o-r \(path)")
             }
             return text

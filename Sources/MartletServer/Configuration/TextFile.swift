@@ -30,12 +30,6 @@ enum TextFile {
         return text
     }
 
-    /// Whether every user of the machine may read it.
-    static func isOpenToAll(_ path: String) -> Bool {
-        var status = stat()
-        return stat(path, &status) == 0 && status.st_mode & S_IROTH != 0
-    }
-
     private static func sentence(_ number: Int32) -> String {
         switch number {
         case ENOENT: "there is no such file."

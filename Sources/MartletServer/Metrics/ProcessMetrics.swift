@@ -42,8 +42,7 @@ enum ProcessMetrics {
 
     /// Entries of `/proc/self/fd`, less the one that reads them. Linux 6.2 says it as the folder's size.
     private static var openFiles: Double? {
-        var status = stat()
-        if stat("/proc/self/fd", &status) == 0, status.st_size > 0 { return Double(status.st_size) }
+        if let count = FileStatus.size("/proc/self/fd"), count > 0 { return Double(count) }
         guard let folder = opendir("/proc/self/fd") else { return nil }
         defer { closedir(folder) }
         var count = -1
