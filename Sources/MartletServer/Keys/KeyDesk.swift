@@ -87,6 +87,7 @@ package struct KeyDesk: ~Copyable {
             throw StartError(
                 "There is no app \(name): there are \(apps.map(\.name).joined(separator: ", ")). Create it with martlet app create \(name).")
         }
+        if !label.isEmpty, let problem = nameProblem(label, limit: 256) { throw StartError("The key's name \(problem).") }
         let key = APIKey()
         try self.file.insert(
             KeyRecord(
