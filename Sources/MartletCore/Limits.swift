@@ -79,5 +79,16 @@ package struct Limits: Sendable {
     /// Idempotency keys remembered for one app; the oldest go first. Default 1,000,000.
     package var idempotencyEntries = 1_000_000
 
+    /// Bytes of a topic's name or filter. Default 256.
+    package var topicBytes = 256
+    /// Levels of a topic's name or filter. Default 32.
+    package var topicLevels = 32
+    /// Topics and filters that one session may subscribe to. Default 512.
+    package var topicsPerSession = 512
+    /// Bytes of history and retained values kept in memory, all topics together; the oldest go first. Default 256 MiB.
+    package var topicMemoryBytes = 268_435_456
+    /// Members named in one event of who came and went. Default 100.
+    package var presenceListed = 100
+
     package init() {}
 }

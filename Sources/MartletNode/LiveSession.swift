@@ -290,7 +290,12 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         self.pump()
     }
 
-    func renew(app: AppID, user: String?, device: String?, expiresAtMs: Int64?) throws(WireError) {
+    // TEMPORARY until the node has topics.
+    func subscribe(_ wishes: [SubscribeWish]) throws(WireError) {}
+    func unsubscribe(_ filters: [TopicFilter]) {}
+    func publish(_ request: AppendRequest, done: @escaping @Sendable (AppendOutcome) -> Void) throws(WireError) {}
+
+    func renew(app: AppID, user: String?, device: String?, expiresAtMs: Int64?, rights: TopicRights) throws(WireError) {
         guard app == self.app, isSameName(user, self.session.user), device == nil || isSameName(device, self.session.device) else {
             throw WireError(.forbidden, "This token is not for the user and device of the session.")
         }

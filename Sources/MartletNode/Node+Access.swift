@@ -6,7 +6,7 @@ import Synchronization
 /// What tokens and the back end do to live sessions.
 extension Node {
     package func renew(
-        session id: String, app: AppID, user: String, device: String?, expiresAtMs: Int64?,
+        session id: String, app: AppID, user: String, device: String?, expiresAtMs: Int64?, rights: TopicRights,
         done: @escaping @Sendable (WireError?) -> Void
     ) {
         let count = Count()

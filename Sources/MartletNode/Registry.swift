@@ -46,6 +46,7 @@ final class Registry: Sendable {
                 switch commit {
                 case .stored(_, let targets, _), .recalled(_, let targets):
                     for target in targets { mask |= state.masks[target] ?? 0 }
+                case .published: break
                 }
                 while mask != 0 {
                     let shard = mask.trailingZeroBitCount

@@ -95,6 +95,7 @@ final class Shard: @unchecked Sendable {
                         $0.committed(message, scope: target.scope, superseded: superseded[index], now: now, at: at)
                     }
                 }
+            case .published: break
             case .recalled(let offset, let targets):
                 for target in targets {
                     guard let list = self.readers[target] else { continue }

@@ -31,6 +31,8 @@ public enum ErrorCode: String, CaseIterable, Sendable {
     /// A WebSocket upgrade that asks for another version than 13.
     case upgradeRequired = "upgrade_required"
     case tooManyDevices = "too_many_devices"
+    /// The session has as many subscriptions as one may have.
+    case tooManyTopics = "too_many_topics"
     /// The user has as many live sessions as one user may have.
     case tooManySessions = "too_many_sessions"
     /// The server, or the asker's address or app, has as many connections as it may have.
@@ -52,7 +54,7 @@ public enum ErrorCode: String, CaseIterable, Sendable {
         switch self {
         case .badRequest, .invalidJSON, .invalidCursor, .seqUnknown: 400
         case .unauthorized, .tokenExpired: 401
-        case .forbidden, .tooManyDevices: 403
+        case .forbidden, .tooManyDevices, .tooManyTopics: 403
         case .notFound, .sessionUnknown: 404
         case .methodNotAllowed: 405
         case .requestTimeout: 408

@@ -19,18 +19,21 @@ package struct Cursor: Hashable, Sendable {
     /// 0 when the device was ephemeral.
     package var deviceHash: UInt32
     package var positions: Positions
+    /// nil for a session without topics.
+    package var topics: TopicPlace?
 
     /// Longest text that is looked at, in bytes.
     package static let maxLength = 512
     private static let version: UInt8 = 1
 
-    package init(tag: UInt32, epoch: UInt32, appHash: UInt32, userHash: UInt32, deviceHash: UInt32, positions: Positions) {
+    package init(tag: UInt32, epoch: UInt32, appHash: UInt32, userHash: UInt32, deviceHash: UInt32, positions: Positions, topics: TopicPlace? = nil) {
         self.tag = tag
         self.epoch = epoch
         self.appHash = appHash
         self.userHash = userHash
         self.deviceHash = deviceHash
         self.positions = positions
+        self.topics = topics
     }
 
     /// The hash of an owner's name as it stands in a cursor; never 0 for a name.

@@ -60,20 +60,23 @@ package final class StoredMessage: Sendable {
 /// A message on its way into the store: checked, and encoded as far as it can be before it has an id.
 package struct AppendRequest: Sendable {
     package var app: AppID
-    /// The inboxes it goes to: at least one, no two the same.
+    /// The inboxes it goes to: at least one, no two the same; none if it goes to a topic.
     package var targets: [InboxKey]
     package var priority: Priority
     /// Time to live in seconds; 0 means "whoever is connected now".
     package var ttl: Int
     package var collapseKey: String?
     package var idempotency: Idempotency?
+    /// What makes it a message of a topic; ``targets`` is empty then.
+    package var topic: TopicAppend?
     /// Members of the JSON object that devices see, without `id` and `at`: `"type":"…","data":…,"priority":"…"`.
     package var members: [UInt8]
 
     package init(
         app: AppID, targets: [InboxKey], priority: Priority = .medium, ttl: Int = 1_800,
-        collapseKey: String? = nil, idempotency: Idempotency? = nil, members: [UInt8]
+        collapseKey: String? = nil, idempotency: Idempotency? = nil, topic: TopicAppend? = nil, members: [UInt8]
     ) {
+        self.topic = topic
         self.app = app
         self.targets = targets
         self.priority = priority
@@ -93,5 +96,36 @@ package struct AppendRequest: Sendable {
             self.key = key
             self.digest = digest
         }
+    }
+}
+
+/// What a publish to a topic says beyond a message.
+package struct TopicAppend: Hashable, Sendable {
+    /// What becomes of the topic's retained value.
+    package enum Retain: UInt8, Sendable {
+        case leave, set, clear
+    }
+
+    package var name: String
+    package var retain: Retain
+    /// How much of the topic is kept; set by the node from the topic's options.
+    package var keep: Keep
+
+    package struct Keep: Hashable, Sendable {
+        package var messages: Int
+        package var seconds: Int
+        package var bytes: Int
+
+        package init(messages: Int = 0, seconds: Int = 0, bytes: Int = 0) {
+            self.messages = messages
+            self.seconds = seconds
+            self.bytes = bytes
+        }
+    }
+
+    package init(name: String, retain: Retain = .leave, keep: Keep = Keep()) {
+        self.name = name
+        self.retain = retain
+        self.keep = keep
     }
 }

@@ -56,8 +56,13 @@ package struct TokenGrant: Equatable, Sendable {
     package var issuedAtMs: Int64?
     /// Until when it is taken, leeway included; Unix time in milliseconds.
     package var expiresAtMs: Int64?
+    /// What it says of topics.
+    package var rights: TopicRights
 
-    package init(app: AppID, user: String, device: String?, issuedAtMs: Int64?, expiresAtMs: Int64?) {
+    package init(
+        app: AppID, user: String, device: String?, issuedAtMs: Int64?, expiresAtMs: Int64?, rights: TopicRights = .unsaid
+    ) {
+        self.rights = rights
         self.app = app
         self.user = user
         self.device = device

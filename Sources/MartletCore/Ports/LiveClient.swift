@@ -15,6 +15,21 @@ package protocol LiveClient: AnyObject {
     /// Some messages are gone, or a presented position could not be used.
     func gap(_ gap: GapNotice)
 
+    /// A message of a topic. Queues bytes, as the other `send` does.
+    func send(_ delivery: borrowing TopicDelivery)
+
+    /// Some messages of a topic are gone, or a presented position could not be used.
+    func gap(_ gap: TopicGap)
+
+    /// What was asked for on a live session stands. Not called for what came with the hello: that is in the ``Welcome``.
+    func subscribed(_ notices: [SubscribedNotice])
+
+    /// A subscription ended.
+    func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason)
+
+    /// Who came to a topic and who left it.
+    func presence(_ event: PresenceEvent)
+
     /// Everything that can be sent now has been: what a short poll waits for. May come more than once.
     func settled()
 
@@ -50,6 +65,8 @@ package struct Welcome: Sendable {
     package var device: String?
     /// When it ends unless it is renewed; Unix time in milliseconds, nil for never.
     package var expiresAtMs: Int64?
+    /// What came with the hello and stands.
+    package var topics: [SubscribedNotice] = []
     /// A short poll beside a live session of its device: it acks, and has nothing to send.
     package var isBeside = false
 
@@ -115,4 +132,13 @@ package struct GapNotice: Equatable, Sendable {
         self.from = from
         self.to = to
     }
+}
+
+// TEMPORARY until the transports have topics.
+extension LiveClient {
+    package func send(_ delivery: borrowing TopicDelivery) {}
+    package func gap(_ gap: TopicGap) {}
+    package func subscribed(_ notices: [SubscribedNotice]) {}
+    package func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason) {}
+    package func presence(_ event: PresenceEvent) {}
 }

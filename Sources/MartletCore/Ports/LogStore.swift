@@ -71,6 +71,24 @@ package protocol LogStore: AnyObject, Sendable {
     /// - Parameter done: see ``ReadResult``; one consistent snapshot.
     func read(_ request: ReadRequest, done: @escaping @Sendable (Result<ReadResult, StoreError>) -> Void)
 
+    /// Reads the messages of a topic, or of all topics that match a filter, in the order of their offsets.
+    ///
+    /// A request with ``AppendRequest/topic`` is a message of that topic, in one order with all others. A topic keeps as many messages, as
+    /// old and as many bytes as its newest append says (``TopicAppend/Keep``); what went for it is told as a gap to who asks for what comes
+    /// after an older offset, for as long as cursors live. What expired by its own TTL, or was recalled, is left out without one.
+    func readTopic(_ request: TopicReadRequest, done: @escaping @Sendable (Result<TopicSlice, StoreError>) -> Void)
+
+    /// The retained values of all topics that match a filter, at most `limit`, by topic. Kept until replaced or cleared by a later append,
+    /// or expired.
+    ///
+    /// - Parameter now: the server's clock, in milliseconds.
+    func retained(
+        _ filter: TopicFilter, app: AppID, limit: Int, now: Int64,
+        done: @escaping @Sendable (Result<[TopicSlice.Entry], StoreError>) -> Void)
+
+    /// What is kept of a topic.
+    func topicInfo(_ topic: TopicKey, now: Int64, done: @escaping @Sendable (Result<TopicLogInfo, StoreError>) -> Void)
+
     /// What became of a message on each device that it addresses.
     ///
     /// - Parameter done: nil if the app has no such message.
@@ -121,6 +139,22 @@ package enum Commit: Sendable {
     /// `targets` as in the request. `superseded` holds, for each target by its index, the offset of the message that had the
     /// collapse key in that inbox before, if any.
     case stored(StoredMessage, targets: [InboxKey], superseded: [UInt64?])
-    /// The message with this offset is not to be sent any more.
+    /// A message of a topic.
+    case published(StoredMessage, topic: TopicKey)
+    /// The message with this offset is not to be sent any more; no targets if it is a topic's.
     case recalled(offset: UInt64, targets: [InboxKey])
+}
+
+// TEMPORARY until the stores have topics.
+extension LogStore {
+    package func readTopic(_ request: TopicReadRequest, done: @escaping @Sendable (Result<TopicSlice, StoreError>) -> Void) {
+        done(.failure(StoreError(.stopped)))
+    }
+    package func retained(
+        _ filter: TopicFilter, app: AppID, limit: Int, now: Int64,
+        done: @escaping @Sendable (Result<[TopicSlice.Entry], StoreError>) -> Void
+    ) { done(.success([])) }
+    package func topicInfo(_ topic: TopicKey, now: Int64, done: @escaping @Sendable (Result<TopicLogInfo, StoreError>) -> Void) {
+        done(.failure(StoreError(.stopped)))
+    }
 }

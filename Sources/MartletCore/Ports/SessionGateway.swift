@@ -42,6 +42,10 @@ package struct Hello: Sendable {
     /// A short poll: never takes over a live session.
     package var beside: Bool
     package var transport = TransportKind.sse
+    /// Topics to subscribe to from the start; each must be allowed by ``rights``, or the session is refused.
+    package var topics: [SubscribeWish] = []
+    /// What its token allows.
+    package var rights = TopicRights.unsaid
 
     package init(app: AppID, user: String?, device: String?, ackMode: AckMode, limits: Limits) {
         self.app = app
@@ -77,13 +81,13 @@ package protocol SessionGateway: Sendable {
         _ ack: SeqAck, session: String, app: AppID, user: String?, device: String?,
         done: @escaping @Sendable (WireError?) -> Void)
 
-    /// Lets a live session of any shard go on until another time; see ``SessionHandle/renew(app:user:device:expiresAtMs:)``.
+    /// Lets a live session of any shard go on until another time; see ``SessionHandle/renew(app:user:device:expiresAtMs:rights:)``.
     ///
     /// - Parameters:
     ///   - device: nil for any.
     ///   - done: called on any thread; `session_unknown` if the session is not live, or is another user's or device's.
     func renew(
-        session: String, app: AppID, user: String, device: String?, expiresAtMs: Int64?,
+        session: String, app: AppID, user: String, device: String?, expiresAtMs: Int64?, rights: TopicRights,
         done: @escaping @Sendable (WireError?) -> Void)
 
     /// Ends the live sessions of a user, or of one device of it, with ``CloseCode/disconnected``.
@@ -111,13 +115,27 @@ package protocol SessionHandle: AnyObject {
     /// - Throws: `invalid_cursor` if it is another's.
     func ack(_ cursor: Cursor) throws(WireError)
 
-    /// From now on the session ends at another time.
+    /// From now on the session ends at another time, and may what the newer token says: subscriptions beyond that end.
     ///
     /// - Parameters:
     ///   - device: nil for any.
     ///   - expiresAtMs: Unix time in milliseconds, nil for never.
     /// - Throws: `forbidden` if it is another user's or device's session.
-    func renew(app: AppID, user: String?, device: String?, expiresAtMs: Int64?) throws(WireError)
+    func renew(app: AppID, user: String?, device: String?, expiresAtMs: Int64?, rights: TopicRights) throws(WireError)
+
+    /// Subscribes to topics; those that are subscribed to already change nothing. Answered with ``LiveClient/subscribed(_:)``.
+    ///
+    /// - Throws: `forbidden` if one of them is not allowed, `too_many_topics`; then none of them is subscribed to.
+    func subscribe(_ wishes: [SubscribeWish]) throws(WireError)
+
+    /// Ends subscriptions; what is not subscribed to is left out. Answered with ``LiveClient/unsubscribed(_:_:)``.
+    func unsubscribe(_ filters: [TopicFilter])
+
+    /// Publishes to a topic for the client.
+    ///
+    /// - Parameter done: called on any thread.
+    /// - Throws: `forbidden` if its rights do not allow it.
+    func publish(_ request: AppendRequest, done: @escaping @Sendable (AppendOutcome) -> Void) throws(WireError)
 
     /// Everything that was flushed is in the kernel's hands.
     func socketTook()

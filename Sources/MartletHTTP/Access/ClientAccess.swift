@@ -11,6 +11,8 @@ struct Caller: Equatable, Sendable {
     var device: String?
     /// Until when its token is good; Unix time in milliseconds, nil without an end.
     var expiresAtMs: Int64?
+    /// What it may do with topics.
+    var rights: TopicRights
 
     /// Says in a hello who connects.
     func sign(_ hello: inout Hello) {
@@ -18,6 +20,7 @@ struct Caller: Equatable, Sendable {
         hello.user = self.user
         hello.device = self.device
         hello.expiresAtMs = self.expiresAtMs
+        hello.rights = self.rights
     }
 }
 
@@ -144,7 +147,7 @@ struct ClientAccess {
         guard !self.services.gatekeeper.isRevoked(grant) else {
             throw WireError(.unauthorized, "The token was taken back: get a new one.")
         }
-        return Caller(app: grant.app, user: grant.user, device: grant.device, expiresAtMs: grant.expiresAtMs)
+        return Caller(app: grant.app, user: grant.user, device: grant.device, expiresAtMs: grant.expiresAtMs, rights: grant.rights)
     }
 
     /// Who the query names, in dev mode.
@@ -154,7 +157,7 @@ struct ClientAccess {
         guard self.services.isDev else { throw Self.nobody }
         try Bearer.refuseForeign(
             self.headers.first(name: "origin"), host: self.headers.first(name: "host"), self.services, isCookie: false)
-        let caller = Caller(app: .dev, user: try self.name("user"), device: try self.name("device"), expiresAtMs: nil)
+        let caller = Caller(app: .dev, user: try self.name("user"), device: try self.name("device"), expiresAtMs: nil, rights: .everything)
         return caller
     }
 

@@ -26,7 +26,8 @@ enum SessionTokenAPI {
                     throw WireError(.unauthorized, "Say whose session it is: add ?user=NAME.")
                 }
                 front.services.gateway.renew(
-                    session: session, app: caller.app, user: user, device: caller.device, expiresAtMs: caller.expiresAtMs
+                    session: session, app: caller.app, user: user, device: caller.device, expiresAtMs: caller.expiresAtMs,
+                    rights: caller.rights
                 ) { error in
                     loop.execute {
                         if let error {

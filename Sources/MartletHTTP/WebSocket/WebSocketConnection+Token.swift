@@ -63,7 +63,7 @@ extension WebSocketConnection {
     private func renew(_ caller: Caller) {
         guard let handle = self.handle else { return }
         do throws(WireError) {
-            try handle.renew(app: caller.app, user: caller.user, device: caller.device, expiresAtMs: caller.expiresAtMs)
+            try handle.renew(app: caller.app, user: caller.user, device: caller.device, expiresAtMs: caller.expiresAtMs, rights: caller.rights)
         } catch {
             return self.refuseFrame(error)
         }

@@ -1,0 +1,46 @@
+/// How far a subscriber has come in the logs of topics: the part of a ``Cursor`` that is about topics.
+///
+/// One offset stands for all topics of a log, because offsets grow over all of them and each subscriber gets them in that order.
+/// Those that were read less far (a slow subscriber, or history that is still being sent) are listed. See decisions/0009.
+package struct TopicPlace: Hashable, Sendable {
+    /// Names the history of the memory log; that of the durable log is the cursor's own epoch.
+    package var memoryEpoch: UInt32
+    package var memory: UInt64
+    package var durable: UInt64
+    /// At most ``maxBehind``; with more, the offsets above are those of the one that is furthest behind.
+    package var behind: [Behind]
+
+    package struct Behind: Hashable, Sendable {
+        /// ``shortHash(_:)`` of the filter's text.
+        package var hash: UInt32
+        package var log: TopicLogKind
+        package var offset: UInt64
+
+        package init(hash: UInt32, log: TopicLogKind, offset: UInt64) {
+            self.hash = hash
+            self.log = log
+            self.offset = offset
+        }
+    }
+
+    /// As many as a cursor has room for.
+    package static let maxBehind = 12
+
+    package init(memoryEpoch: UInt32, memory: UInt64, durable: UInt64, behind: [Behind] = []) {
+        self.memoryEpoch = memoryEpoch
+        self.memory = memory
+        self.durable = durable
+        self.behind = behind
+    }
+
+    package subscript(log: TopicLogKind) -> UInt64 {
+        get { log == .memory ? self.memory : self.durable }
+        set { if log == .memory { self.memory = newValue } else { self.durable = newValue } }
+    }
+
+    /// How far a filter was read: with a hash that several share, the least.
+    package func offset(of filter: TopicFilter, in log: TopicLogKind) -> UInt64 {
+        let hash = shortHash(filter.text)
+        return self.behind.reduce(self[log]) { $1.log == log && $1.hash == hash ? min($0, $1.offset) : $0 }
+    }
+}
