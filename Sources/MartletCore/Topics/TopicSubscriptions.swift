@@ -90,6 +90,9 @@ package struct TopicSubscriptions: Sendable {
         self.slots.indices.contains(slot) && self.slots[slot].isUsed && self.slots[slot].wantsPresence
     }
 
+    /// Something was sent that the socket has not taken.
+    package var isWaitingForSocket: Bool { self.inFlight > 0 }
+
     func uses(_ log: TopicLogKind) -> Bool { self.usedLogs & 1 << log.rawValue != 0 }
 
     /// Whether the place after a message that is sent live is the same as that of all others who say so.
