@@ -1,5 +1,3 @@
-package import MartletWire
-
 /// What is read of topics. Reads change nothing that a later one could tell; they let go of what has become too old, so that they tell of it.
 extension TopicTable {
     /// Reads the messages of one topic, or of all that match a filter, in the order of their offsets.
