@@ -45,3 +45,12 @@ package protocol TopicNamespaces: Sendable {
     /// The options of a topic, from memory: called for each publish and subscribe. A topic's namespace is its first level.
     func options(of topic: String, in app: AppID) -> TopicOptions
 }
+
+/// The same options for every topic.
+package struct PlainNamespaces: TopicNamespaces {
+    private let options: TopicOptions
+
+    package init(_ options: TopicOptions = TopicOptions()) { self.options = options }
+
+    package func options(of topic: String, in app: AppID) -> TopicOptions { self.options }
+}
