@@ -33,6 +33,8 @@ package struct SQLiteStoreConfiguration: Sendable {
     package var unindexedEntries = 50_000
     /// Bytes of messages kept in memory before they are indexed. Default 16 MiB.
     package var unindexedBytes = 16_777_216
+    /// Topics of which nothing is left but that something was lost; with more they are forgotten earlier. Default 1,000,000.
+    package var rememberedTopics = 1_000_000
     /// Bytes of waiting appends beyond which further ones are refused as unavailable. Default 256 MiB.
     package var queueBytes = 268_435_456
     /// Bytes of SQLite's log from which on it is moved into the file in the background. Default 4 MiB.

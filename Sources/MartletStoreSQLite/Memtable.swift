@@ -18,6 +18,8 @@ struct Memtable {
     var indexed: UInt64
     /// Each in order of offsets, all after ``indexed``.
     private(set) var lanes: [LaneKey: [StoredMessage]] = [:]
+    /// By the topic's id: those with unindexed messages.
+    var topics: [Int64: TopicLane] = [:]
     private var recalled: Set<UInt64> = []
 
     init(end: UInt64, indexed: UInt64) {
@@ -25,7 +27,11 @@ struct Memtable {
         self.indexed = indexed
     }
 
-    mutating func insert(_ message: StoredMessage, into inboxes: [Int64]) {
+    mutating func insert(_ item: Indexer.Item) {
+        if let placing = item.placing { self.insert(item.message, placing) } else { self.insert(item.message, into: item.inboxes) }
+    }
+
+    private mutating func insert(_ message: StoredMessage, into inboxes: [Int64]) {
         guard !message.liveOnly else { return }
         for inbox in inboxes { self.lanes[LaneKey(inbox, message.priority), default: []].append(message) }
     }
@@ -74,7 +80,9 @@ struct Memtable {
     /// Takes note that the index on disk holds everything up to an offset.
     mutating func prune(_ items: [Indexer.Item], upTo offset: UInt64) {
         self.indexed = offset
-        for item in items where !item.message.liveOnly {
+        for item in items {
+            if let topic = item.placing?.topic { self.prune(topic, upTo: offset) }
+            guard !item.message.liveOnly else { continue }
             for inbox in item.inboxes { self.drop(LaneKey(inbox, item.message.priority), upTo: offset) }
         }
         self.recalled = self.recalled.filter { $0 > offset }

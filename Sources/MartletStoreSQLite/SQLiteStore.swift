@@ -128,9 +128,28 @@ package final class SQLiteStore: LogStore {
     }
 
     package func read(_ request: ReadRequest, done: @escaping @Sendable (Result<ReadResult, StoreError>) -> Void) {
-        let taken = self.readers.submit { reader in
-            done(Result { try reader.get().read(request) }.mapError(Self.storeError))
-        }
+        self.onReader({ try $0.read(request) }, done)
+    }
+
+    package func readTopic(_ request: TopicReadRequest, done: @escaping @Sendable (Result<TopicSlice, StoreError>) -> Void) {
+        self.onReader({ try $0.readTopic(request) }, done)
+    }
+
+    package func retained(
+        _ filter: TopicFilter, app: AppID, limit: Int, now: Int64,
+        done: @escaping @Sendable (Result<[TopicSlice.Entry], StoreError>) -> Void
+    ) {
+        self.onReader({ try $0.retained(filter, app: app, limit: limit, now: now) }, done)
+    }
+
+    package func topicInfo(_ topic: TopicKey, now: Int64, done: @escaping @Sendable (Result<TopicLogInfo, StoreError>) -> Void) {
+        self.onReader({ try $0.topicInfo(topic, now: now) }, done)
+    }
+
+    private func onReader<Value: Sendable>(
+        _ body: @escaping @Sendable (Reader) throws -> Value, _ done: @escaping @Sendable (Result<Value, StoreError>) -> Void
+    ) {
+        let taken = self.readers.submit { reader in done(Result { try body(reader.get()) }.mapError(Self.storeError)) }
         if !taken { done(.failure(StoreError(.stopped))) }
     }
 

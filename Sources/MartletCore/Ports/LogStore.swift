@@ -144,17 +144,3 @@ package enum Commit: Sendable {
     /// The message with this offset is not to be sent any more; no targets if it is a topic's.
     case recalled(offset: UInt64, targets: [InboxKey])
 }
-
-// TEMPORARY until the stores have topics.
-extension LogStore {
-    package func readTopic(_ request: TopicReadRequest, done: @escaping @Sendable (Result<TopicSlice, StoreError>) -> Void) {
-        done(.failure(StoreError(.stopped)))
-    }
-    package func retained(
-        _ filter: TopicFilter, app: AppID, limit: Int, now: Int64,
-        done: @escaping @Sendable (Result<[TopicSlice.Entry], StoreError>) -> Void
-    ) { done(.success([])) }
-    package func topicInfo(_ topic: TopicKey, now: Int64, done: @escaping @Sendable (Result<TopicLogInfo, StoreError>) -> Void) {
-        done(.failure(StoreError(.stopped)))
-    }
-}

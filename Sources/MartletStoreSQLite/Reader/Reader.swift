@@ -13,6 +13,7 @@ final class Reader {
     let collapse, message, trim, superseded: Statement
     let search, header, inboxName: Statement
     let userDevices, oneDevice, allDevices, journal: Statement
+    let topic: TopicReadings
 
     init(db: Connection, shared: Shared) throws {
         self.db = db
@@ -37,6 +38,7 @@ final class Reader {
             SELECT m.offset, m.high, m.low, m.flags, m.at, m.expires, m.collapse, b.fragment, m.priority
             FROM message m JOIN body b ON b.offset = m.offset WHERE m.offset = ?
             """)
+        self.topic = try TopicReadings(db)
         self.trim = try db.prepare("SELECT upto, until FROM trim WHERE inbox = ? AND priority = ?")
         self.superseded = try db.prepare("SELECT at FROM superseded WHERE offset = ? AND inbox = ?")
         self.search = try db.prepare(MessageSearch.sql)

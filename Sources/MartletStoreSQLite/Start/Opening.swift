@@ -103,10 +103,14 @@ struct Opening {
         let indexed = UInt64(meta["indexed"] ?? "") ?? 0
         self.unindexed = try Self.unindexed(db, after: indexed)
         var memtable = Memtable(end: end, indexed: indexed)
-        for item in self.unindexed where !item.message.fragment.isEmpty {
-            memtable.insert(item.message, into: item.inboxes)
+        let recalled = try Self.recalled(db, after: indexed)
+        for item in self.unindexed where !item.message.fragment.isEmpty || item.placing != nil { memtable.insert(item) }
+        for (topic, state) in try Self.topicStates(db, memtable) { memtable.set(topic, state) }
+        for item in self.unindexed {
+            // What has been taken back has no body any more, nor what an index that was not finished has cleared.
+            if let topic = item.placing?.topic, item.message.fragment.isEmpty { memtable.remove(topic, item.message.offset) }
         }
-        for offset in try Self.recalled(db, after: indexed) { memtable.recall(offset) }
+        for offset in recalled { memtable.recall(offset) }
         for (lane, upTo) in try Self.trims(db, after: indexed) { memtable.drop(lane, upTo: upTo) }
         self.db = db
         self.epoch = epoch
@@ -134,7 +138,8 @@ struct Opening {
     private static func unindexed(_ db: Connection, after offset: UInt64) throws -> [Indexer.Item] {
         let select = try db.prepare(
             """
-            SELECT m.offset, m.high, m.low, m.flags, m.at, m.expires, m.collapse, b.fragment, m.priority, m.targets
+            SELECT m.offset, m.high, m.low, m.flags, m.at, m.expires, m.collapse, b.fragment, m.priority, m.targets,
+                m.topic, m.born, m.state, m.app
             FROM message m LEFT JOIN body b ON b.offset = m.offset WHERE m.offset > ? ORDER BY m.offset
             """)
         select.bind(1, offset)
@@ -146,9 +151,27 @@ struct Opening {
                 at: select.integer(4),
                 expiresAt: select.integer(5), collapseKey: select.text(6),
                 liveOnly: select.integer(3) & MessageFlag.liveOnly != 0, fragment: select.bytes(7))
-            items.append(Indexer.Item(message: message, inboxes: Codec.inboxes(select.bytes(9))))
+            var item = Indexer.Item(message: message, inboxes: Codec.inboxes(select.bytes(9)))
+            if !select.isNull(10), let state = Codec.topicState(select.bytes(12), asOf: message.offset) {
+                item.placing = TopicPlacing(
+                    app: AppID(UInt32(truncatingIfNeeded: select.integer(13))), topic: select.integer(10), born: select.integer(11), state: state)
+            }
+            items.append(item)
         }
         return items
+    }
+
+    /// The rows of the topics that have unindexed messages.
+    private static func topicStates(_ db: Connection, _ memtable: borrowing Memtable) throws -> [(Int64, TopicState)] {
+        let select = try db.prepare("SELECT \(TopicRow.columns) FROM topic WHERE id = ?")
+        defer { select.reset() }
+        var states: [(Int64, TopicState)] = []
+        for topic in memtable.topics.keys {
+            select.reset()
+            select.bind(1, topic)
+            if try select.step() { states.append((topic, TopicRow.state(select))) }
+        }
+        return states
     }
 
     private static func recalled(_ db: Connection, after offset: UInt64) throws -> [UInt64] {

@@ -61,6 +61,13 @@ struct Group {
     var recalled: [UInt64] = []
     /// Lanes that lose what is up to an offset.
     var drops: [LaneKey: UInt64] = [:]
+    /// The topics that changed, by id, as they are after it.
+    var topics: [Int64: TopicState] = [:]
+    /// What was taken back of them.
+    var recalledOf: [(topic: Int64, offset: UInt64)] = []
+    /// Messages deleted that no topic keeps any more.
+    var reaped = 0
+    var topicSweepPosition: Int64?
     /// Inboxes that grew.
     var touched: Set<Int64> = []
     /// Idempotency keys added and deleted, by app.

@@ -31,6 +31,15 @@ extension Writer {
             expiresAt: self.now + Int64(request.ttl) * 1_000, collapseKey: request.collapseKey,
             liveOnly: request.ttl == 0,
             fragment: StoredMessage.fragment(id: id, at: self.wall, members: request.members))
+        if let topic = request.topic {
+            let placing = try self.append(message, topic, request.app, &group)
+            if let idempotency = request.idempotency {
+                try self.remember(idempotency, request.app, as: id, replaces: replacesKey, &group)
+            }
+            group.items.append(Indexer.Item(message: message, placing: placing))
+            group.commits.append(.published(message, topic: TopicKey(app: request.app, name: topic.name)))
+            return .stored(id, repeated: false)
+        }
         var inboxes: [Int64] = []
         inboxes.reserveCapacity(request.targets.count)
         for target in request.targets { inboxes.append(try self.inbox(target)) }
@@ -131,6 +140,7 @@ extension Writer {
         select.bind(1, offset)
         defer { select.reset() }
         guard try select.step(), select.integer(0) == Int64(app.rawValue) else { return nil }
+        let topic = select.isNull(4) ? nil : select.integer(4)
         let flags = select.integer(1)
         let expires = select.integer(2)
         let inboxes = Codec.inboxes(select.bytes(3))
@@ -142,6 +152,7 @@ extension Writer {
         self.sql.setFlags.bind(3, offset)
         try self.sql.setFlags.run()
         group.rows += 1
+        if let topic { try self.recall(offset, of: topic, &group) }
         group.recalled.append(offset)
         group.commits.append(
             .recalled(offset: offset, targets: try inboxes.compactMap { try InboxNames.find($0, self.db) }))

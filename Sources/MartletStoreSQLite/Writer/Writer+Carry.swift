@@ -30,6 +30,7 @@ extension Writer {
         if clock >= self.nextExpiryCheckMs, group.inTransaction || clock >= self.nextExpiryCheckMs + 100 {
             try self.expire(&group, limit: Self.expirySlice)
         }
+        try self.reap(&group, limit: max(group.rows * 3, 64))
         if clock >= self.nextSweepMs, group.inTransaction { try self.sweep(&group) }
         try self.keepClock(&group, clock)
     }
@@ -44,6 +45,7 @@ extension Writer {
                 try self.carry(&group)
                 if self.indexer.batch == nil, clock - self.lastAppendMs > 1_000 { self.freeze() }
                 try self.index(&group, limit: 1_000)
+                try self.reap(&group, limit: 1_000)
                 if clock >= self.nextSweepMs { try self.sweep(&group) }
                 try self.commit(&group)
             } catch {
@@ -66,6 +68,7 @@ extension Writer {
         try self.flushDevices(&group, limit: .max)
         self.freeze()
         try self.index(&group, limit: .max)
+        try self.reap(&group, limit: 10_000)
         try self.expire(&group, limit: Self.expirySlice * 5)
         try self.sweep(&group)
     }
@@ -77,48 +80,7 @@ extension Writer {
         for key in keys where group.flushed[key] == nil { try self.flush(key, &group) }
     }
 
-    func freeze() {
-        let reportMs = self.reportMs
-        self.shared.memtable.withLock { self.indexer.freeze($0, reportMs: reportMs) }
-    }
-
-    private func index(_ group: inout Group, limit: Int) throws {
-        guard let batch = self.indexer.batch, group.indexedUpTo == nil else { return }
-        try self.begin(&group)
-        var row = batch.written + group.indexedRows
-        let stop = limit >= batch.rows - row ? batch.rows : row + limit
-        while row < min(stop, batch.entries.count) {
-            let entry = batch.entries[row]
-            row += 1
-            if self.indexer.hasLeft(entry) || (group.drops[entry.lane] ?? 0) >= entry.offset { continue }
-            let insert = self.sql.insertEntry
-            insert.bind(1, entry.lane.inbox)
-            insert.bind(2, Int64(entry.lane.priority.rawValue))
-            insert.bind(3, entry.offset)
-            insert.bind(4, entry.size)
-            insert.bind(5, entry.expires)
-            try insert.run()
-        }
-        while row < stop {
-            let expiry = batch.expiries[row - batch.entries.count]
-            row += 1
-            try self.schedule(expiry)
-        }
-        group.indexedRows = row - batch.written
-        if row == batch.rows {
-            group.indexedUpTo = batch.upTo
-            try self.setMeta("indexed", Int64(bitPattern: batch.upTo))
-        }
-    }
-
-    private func schedule(_ expiry: Indexer.Expiry) throws {
-        self.sql.insertExpiry.bind(1, expiry.at)
-        self.sql.insertExpiry.bind(2, expiry.offset)
-        self.sql.insertExpiry.bind(3, expiry.stage)
-        try self.sql.insertExpiry.run()
-    }
-
-    private func setMeta(_ key: String, _ value: Int64) throws {
+    func setMeta(_ key: String, _ value: Int64) throws {
         self.sql.setMeta.bind(1, key)
         self.sql.setMeta.bind(2, value)
         try self.sql.setMeta.run()
@@ -143,8 +105,7 @@ extension Writer {
             self.sql.deleteExpiry.bind(2, expiry.offset)
             try self.sql.deleteExpiry.run()
             if expiry.stage == 0 {
-                if try self.clear(expiry.offset) { group.expired += 1 }
-                try self.schedule(Indexer.Expiry(at: expiry.at + self.reportMs, offset: expiry.offset, stage: 1))
+                try self.clear(expiry, &group)
             } else if expiry.offset >= newest {
                 // The newest row says where offsets and ids go on.
                 try self.schedule(Indexer.Expiry(at: self.now + 60_000, offset: expiry.offset, stage: 1))
@@ -157,25 +118,26 @@ extension Writer {
         }
     }
 
-    /// - Returns: whether there was anything to send.
-    private func clear(_ offset: UInt64) throws -> Bool {
-        self.sql.deleteBody.bind(1, offset)
-        try self.sql.deleteBody.run()
-        let isBody = self.sql.deleteBody.changes > 0
+    private func clear(_ expiry: Indexer.Expiry, _ group: inout Group) throws {
         let select = self.sql.messageTargets
         defer { select.reset() }
-        select.bind(1, offset)
-        guard try select.step() else { return isBody }
+        select.bind(1, expiry.offset)
+        let isRow = try select.step()
+        if isRow, !select.isNull(3) { return try self.expire(expiry.offset, select, &group) }
+        self.sql.deleteBody.bind(1, expiry.offset)
+        try self.sql.deleteBody.run()
+        if self.sql.deleteBody.changes > 0 { group.expired += 1 }
+        guard isRow else { return }
         let size = Int(select.integer(1))
         let delete = self.sql.deleteEntry
         for inbox in Codec.inboxes(select.bytes(2)) {
             delete.bind(1, inbox)
             delete.bind(2, select.integer(0))
-            delete.bind(3, offset)
+            delete.bind(3, expiry.offset)
             try delete.run()
             if delete.changes > 0 { self.shrink(inbox, by: size) }
         }
-        return isBody
+        try self.schedule(Indexer.Expiry(at: expiry.at + self.reportMs, offset: expiry.offset, stage: 1))
     }
 
     /// Deletes what is past its time, and devices that never came back.
@@ -183,6 +145,7 @@ extension Writer {
         try self.begin(&group)
         var isBehind = false
         if try self.sweepKeys(&group) { isBehind = true }
+        if try self.sweepTopics(&group) { isBehind = true }
         for (statement, time) in [
             (self.sql.sweepCollapse, self.now - self.reportMs),
             (self.sql.sweepTrim, self.now - self.reportMs),
@@ -240,6 +203,8 @@ extension Writer {
     func boundCaches() {
         if self.stats.count > 500_000 { self.stats = [:] }
         if self.inboxes.count > 500_000 { self.inboxes = [:] }
+        if self.topicIDs.count > 200_000 { self.topicIDs = [:] }
+        if self.books.count > 200_000 { self.books = [:] }
     }
 
     /// Keeps SQLite's log short: in the background while it is small, here once it is not.

@@ -55,8 +55,10 @@ extension Writer {
         let observer = self.queue.withLock { $0.observer }
         let batch = self.indexer.batch
         self.shared.memtable.withLock { memtable in
-            for item in group.items { memtable.insert(item.message, into: item.inboxes) }
+            for item in group.items { memtable.insert(item) }
+            for (topic, state) in group.topics { memtable.set(topic, state) }
             for offset in group.recalled { memtable.recall(offset) }
+            for (topic, offset) in group.recalledOf { memtable.remove(topic, offset) }
             for (lane, offset) in group.drops { memtable.drop(lane, upTo: offset) }
             if let last = group.items.last { memtable.end = last.message.offset }
             if let indexed = group.indexedUpTo, let batch { memtable.prune(batch.items, upTo: indexed) }
@@ -67,11 +69,16 @@ extension Writer {
         }
         if isAwaited { self.shared.published.wakeAll() }
         self.indexer.batch?.written += group.indexedRows
-        if group.indexedUpTo != nil { self.indexer.finish() }
+        if group.indexedUpTo != nil {
+            self.indexer.finish()
+            self.isReaping = true
+        }
         for (lane, offset) in group.drops { self.indexer.left(lane, upTo: offset) }
+        for (_, offset) in group.recalledOf { self.indexer.left(topicMessage: offset) }
         self.forgetFlushed(group.flushed)
         for (app, change) in group.keys { self.keyCounts[app, default: 0] += change }
         if let position = group.sweepPosition { self.sweepPosition = position }
+        if let position = group.topicSweepPosition { self.topicSweepPosition = position }
         if !group.items.isEmpty { self.lastAppendMs = monotonicMs() }
         if !group.commits.isEmpty { observer?(group.commits) }
         self.complete(group.completions)
@@ -80,7 +87,7 @@ extension Writer {
     }
 
     private func count(_ group: Group) {
-        let change = group.items.count { !$0.message.liveOnly } - group.expired
+        let change = group.items.count { !$0.message.liveOnly } - group.expired - group.reaped
         if change != 0 { self.shared.messages.wrappingAdd(change, ordering: .relaxed) }
     }
 
@@ -107,6 +114,9 @@ extension Writer {
         // What was computed from rows of the group may be wrong now.
         self.stats = [:]
         self.inboxes = [:]
+        self.topicIDs = [:]
+        self.books = [:]
+        self.isReaping = true
         if group.committing, !group.items.isEmpty {
             do {
                 if try self.exists(group) {

@@ -28,6 +28,7 @@ final class Writer: @unchecked Sendable {
     let shared: Shared
     let db: Connection
     let sql: WriterStatements
+    let topicSQL: TopicStatements
     let configuration: SQLiteStoreConfiguration
     let environment: SQLiteStoreEnvironment
     let checkpointer: Checkpointer
@@ -40,6 +41,14 @@ final class Writer: @unchecked Sendable {
     var indexer = Indexer()
     var inboxes: [InboxKey: Int64] = [:]
     var stats: [Int64: InboxStats] = [:]
+    var topicIDs: [TopicKey: Int64] = [:]
+    var books: [Int64: TopicBook] = [:]
+    /// Whether topics may have messages that they keep no longer.
+    var isReaping = true
+    var topicSweepPosition: Int64 = 0
+    /// For how long an empty topic that lost something is remembered, in milliseconds; and how many are, as counted so far.
+    var rememberedMs: Int64
+    var remembered = 0
     /// Idempotency keys of each app that has any.
     var keyCounts: [AppID: Int]
     /// The clocks as of the current group.
@@ -76,6 +85,7 @@ final class Writer: @unchecked Sendable {
         self.shared = shared
         self.db = db
         self.sql = try WriterStatements(db)
+        self.topicSQL = try TopicStatements(db)
         self.configuration = configuration
         self.environment = environment
         self.checkpointer = checkpointer
@@ -83,6 +93,7 @@ final class Writer: @unchecked Sendable {
         self.metrics = metrics
         self.logBound = configuration.logBytes
         self.reportMs = Int64(configuration.limits.reportSeconds) * 1_000
+        self.rememberedMs = Int64(configuration.limits.deviceUnseenSeconds) * 1_000
         self.keyCounts = try Self.countKeys(db)
         self.ids = IDGenerator(after: lastID)
         self.nextOffset = shared.memtable.withLock { $0.end } + 1

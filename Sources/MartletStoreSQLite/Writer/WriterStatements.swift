@@ -37,7 +37,7 @@ struct WriterStatements {
             INSERT INTO collapse (inbox, key, offset, until) VALUES (?,?,?,?)
             ON CONFLICT DO UPDATE SET offset = excluded.offset, until = max(until, excluded.until)
             """)
-        self.messageAt = try db.prepare("SELECT app, flags, expires, targets FROM message WHERE offset = ?")
+        self.messageAt = try db.prepare("SELECT app, flags, expires, targets, topic FROM message WHERE offset = ?")
         self.messageFrom = try db.prepare(MessageSearch.sql)
         self.setFlags = try db.prepare("UPDATE message SET flags = ?, recalled_at = ? WHERE offset = ?")
         self.hasMessage = try db.prepare("SELECT 1 FROM message WHERE offset = ?")
@@ -66,7 +66,7 @@ struct WriterStatements {
         self.dueExpiries = try db.prepare(
             "SELECT at, offset, stage FROM expiry WHERE at <= ? ORDER BY at, offset LIMIT ?")
         self.deleteExpiry = try db.prepare("DELETE FROM expiry WHERE at = ? AND offset = ?")
-        self.messageTargets = try db.prepare("SELECT priority, size, targets FROM message WHERE offset = ?")
+        self.messageTargets = try db.prepare("SELECT priority, size, targets, topic, born, expires, flags FROM message WHERE offset = ?")
         self.deleteBody = try db.prepare("DELETE FROM body WHERE offset = ?")
         self.deleteMessage = try db.prepare("DELETE FROM message WHERE offset = ?")
         self.selectDevice = try db.prepare("SELECT \(DeviceState.columns) FROM device WHERE app = ? AND name = ?")

@@ -19,13 +19,20 @@ extension MemoryLogStore {
             id: id, offset: offset, priority: request.priority, at: wall, expiresAt: now + Int64(request.ttl) * 1_000,
             collapseKey: request.collapseKey, liveOnly: request.ttl == 0,
             fragment: StoredMessage.fragment(id: id, at: wall, members: request.members))
-        self.disk.tables.rows[offset] = MessageRow(message: message, app: request.app, targets: request.targets)
+        let topic = request.topic.map { TopicKey(app: request.app, name: $0.name) }
+        self.disk.tables.rows[offset] = MessageRow(
+            message: message, app: request.app, targets: topic == nil ? request.targets : [], topic: topic, born: now)
         self.disk.tables.offsets[id] = offset
         if let idempotency = request.idempotency {
             let name = MemoryTables.KeyName(app: request.app, key: idempotency.key)
             self.disk.tables.keys[name] = .init(
                 digest: idempotency.digest, id: id, expiresAt: now + Int64(self.limits.idempotencySeconds) * 1_000)
             self.disk.tables.dropOldestKeys(of: request.app, limit: self.limits.idempotencyEntries, but: name)
+        }
+        if let topic, let append = request.topic {
+            self.disk.tables.insert(message, into: topic, append, now: now)
+            commits.append(.published(message, topic: topic))
+            return .stored(id, repeated: false)
         }
         let superseded = request.targets.map {
             self.disk.tables.insert(message, into: $0, limits: self.limits, now: now, wall: wall)
@@ -42,6 +49,7 @@ extension MemoryLogStore {
         if row.recalledAt != nil { return .success(.recalled) }
         if row.message.isExpired(at: self.now()) { return .success(.expired) }
         self.disk.tables.rows[offset]?.recalledAt = self.wall()
+        if let topic = row.topic { self.disk.tables.recall(offset, of: topic) }
         commits.append(.recalled(offset: offset, targets: row.targets))
         return .success(.recalled)
     }

@@ -19,7 +19,8 @@ package final class MemoryLogStore: LogStore, @unchecked Sendable {
     // Guards everything below and the disk.
     private let lock = Mutex(())
     private var queue: [Change] = []
-    private var waitingReads: [WaitingRead] = []
+    /// Each takes what it asks for from the tables, or fails, and returns what is to be called then.
+    private var waitingReads: [(Result<MemoryTables, StoreError>) -> @Sendable () -> Void] = []
     private var readyReads: [@Sendable () -> Void] = []
     private var outbox: [@Sendable () -> Void] = []
     private var observer: (@Sendable ([Commit]) -> Void)?
@@ -28,11 +29,6 @@ package final class MemoryLogStore: LogStore, @unchecked Sendable {
     private var announcedEnd: UInt64
     /// Devices as calls see them; the disk's follow at the next sync.
     var devices: [DeviceKey: DeviceRow]
-
-    private struct WaitingRead {
-        var request: ReadRequest
-        var done: @Sendable (Result<ReadResult, StoreError>) -> Void
-    }
 
     private enum Change {
         case append([AppendRequest], @Sendable ([AppendOutcome]) -> Void)
@@ -130,7 +126,33 @@ package final class MemoryLogStore: LogStore, @unchecked Sendable {
     }
 
     package func read(_ request: ReadRequest, done: @escaping @Sendable (Result<ReadResult, StoreError>) -> Void) {
-        self.lock.withLock { _ in self.waitingReads.append(.init(request: request, done: done)) }
+        self.read({ $0.read(request) }, done)
+    }
+
+    package func readTopic(_ request: TopicReadRequest, done: @escaping @Sendable (Result<TopicSlice, StoreError>) -> Void) {
+        self.read({ $0.readTopic(request) }, done)
+    }
+
+    package func retained(
+        _ filter: TopicFilter, app: AppID, limit: Int, now: Int64,
+        done: @escaping @Sendable (Result<[TopicSlice.Entry], StoreError>) -> Void
+    ) {
+        self.read({ $0.retained(filter, app: app, limit: limit, now: now) }, done)
+    }
+
+    package func topicInfo(_ topic: TopicKey, now: Int64, done: @escaping @Sendable (Result<TopicLogInfo, StoreError>) -> Void) {
+        self.read({ $0.topicInfo(topic, now: now) }, done)
+    }
+
+    private func read<Value: Sendable>(
+        _ body: @escaping @Sendable (MemoryTables) -> Value, _ done: @escaping @Sendable (Result<Value, StoreError>) -> Void
+    ) {
+        self.lock.withLock { _ in
+            self.waitingReads.append { tables in
+                let result = tables.map(body)
+                return { done(result) }
+            }
+        }
         guard !self.steps else { return }
         self.takeSnapshot(0)
         self.deliverRead(0)
@@ -203,9 +225,7 @@ package final class MemoryLogStore: LogStore, @unchecked Sendable {
         self.lock.withLock { _ in
             guard self.waitingReads.indices.contains(index) else { return }
             let read = self.waitingReads.remove(at: index)
-            let result: Result<ReadResult, StoreError> =
-                self.isStopped || self.readsFail ? .failure(StoreError(.unavailable)) : .success(self.disk.tables.read(read.request))
-            self.readyReads.append { read.done(result) }
+            self.readyReads.append(read(self.isStopped || self.readsFail ? .failure(StoreError(.unavailable)) : .success(self.disk.tables)))
         }
     }
 

@@ -26,6 +26,7 @@ struct MemoryTables {
     var rows: [UInt64: MessageRow] = [:]
     var offsets: [MessageID: UInt64] = [:]
     var inboxes: [InboxKey: MemoryInbox] = [:]
+    var topics: [TopicKey: MemoryTopic] = [:]
     var keys: [KeyName: KeyRow] = [:]
     var devices: [DeviceKey: DeviceRow] = [:]
 
@@ -67,6 +68,9 @@ struct MessageRow {
     var message: StoredMessage
     var app: AppID
     var targets: [InboxKey]
+    var topic: TopicKey?
+    /// When it was stored, by the server's clock in milliseconds.
+    var born: Int64
     var recalledAt: Int64?
     /// Inboxes that pushed it out because they were full.
     var trimmedFrom: Set<InboxKey> = []
