@@ -86,7 +86,7 @@ package struct Server: Service {
             random: { UInt64.random(in: .min ... .max) })
         let node = Node(
             store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
-            metrics: instruments.node, appSessions: { [quotas = access.quotas] in quotas[$0]?.connections ?? 0 })
+            namespaces: access.namespaces, metrics: instruments.node, appSessions: { [quotas = access.quotas] in quotas[$0]?.connections ?? 0 })
         node.startProbes()
         let services = HTTPServices(
             gateway: node, desk: node, topics: node, namespaces: access.namespaces, gatekeeper: access.service.gatekeeper,

@@ -17,8 +17,8 @@ extension DirectoryFile {
                 change.storage = select.text(5).flatMap { TopicOptions.Storage(rawValue: $0) }
                 change.presence = number(6).map { $0 != 0 }
                 // A word that is not known here must not open what it would have closed.
-                change.subscribe = select.text(7).map { TopicOptions.Access(rawValue: $0) ?? .none }
-                change.publish = select.text(8).map { TopicOptions.Access(rawValue: $0) ?? .none }
+                change.subscribe = select.text(7).map { TopicOptions.Access(rawValue: $0) ?? TopicOptions.Access.none }
+                change.publish = select.text(8).map { TopicOptions.Access(rawValue: $0) ?? TopicOptions.Access.none }
                 namespaces[key] = change
             }
             return namespaces
