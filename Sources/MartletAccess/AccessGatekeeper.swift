@@ -27,12 +27,12 @@ package final class AccessGatekeeper: Gatekeeper {
     ///
     /// - Parameters:
     ///   - rules: by the app's name.
-    ///   - nameBytes: longest name of a user or device.
+    ///   - limits: of names, topics and patterns.
     ///   - http: called once if there is a URL to fetch.
     ///   - wall: Unix time in milliseconds.
     /// - Throws: one sentence for the operator if a key cannot be used.
     package static func make(
-        directory: any KeyDirectory, rules: [String: TokenRules], nameBytes: Int, schedule: KeySetSource.Schedule = .init(),
+        directory: any KeyDirectory, rules: [String: TokenRules], limits: Limits, schedule: KeySetSource.Schedule = .init(),
         http: () -> HTTPClient, wall: @escaping @Sendable () -> Int64, logger: Logger
     ) async throws(AccessError) -> AccessGatekeeper {
         let cache = TokenCache()
@@ -46,7 +46,7 @@ package final class AccessGatekeeper: Gatekeeper {
             }
             if let source { sources.append(source) }
             do throws(AccessError) {
-                let verifier = try await TokenVerifier(rules, fetched: source, nameBytes: nameBytes)
+                let verifier = try await TokenVerifier(rules, fetched: source, limits: limits)
                 if verifier.hasKeys { verifiers[app] = verifier }
             } catch {
                 throw AccessError("App \(app): \(error)")

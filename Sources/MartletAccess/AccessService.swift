@@ -10,16 +10,16 @@ package final class AccessService: Sendable {
     private let http: HTTPClient?
     private let fetching: Task<Void, Never>
 
-    /// - Parameters: see ``AccessGatekeeper/make(directory:rules:nameBytes:schedule:http:wall:logger:)``.
+    /// - Parameters: see ``AccessGatekeeper/make(directory:rules:limits:schedule:http:wall:logger:)``.
     /// - Throws: one sentence for the operator if a key cannot be used.
     package static func start(
-        directory: any KeyDirectory, rules: [String: TokenRules], nameBytes: Int, schedule: KeySetSource.Schedule = .init(),
+        directory: any KeyDirectory, rules: [String: TokenRules], limits: Limits, schedule: KeySetSource.Schedule = .init(),
         group: any EventLoopGroup, wall: @escaping @Sendable () -> Int64, logger: Logger
     ) async throws(AccessError) -> AccessService {
         var http: HTTPClient?
         do throws(AccessError) {
             let gatekeeper = try await AccessGatekeeper.make(
-                directory: directory, rules: rules, nameBytes: nameBytes, schedule: schedule,
+                directory: directory, rules: rules, limits: limits, schedule: schedule,
                 http: {
                     var configuration = HTTPClient.Configuration()
                     // The address is the operator's word; where else it points is somebody else's.

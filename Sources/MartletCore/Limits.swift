@@ -89,6 +89,8 @@ package struct Limits: Sendable {
     package var topicMemoryBytes = 268_435_456
     /// Members named in one event of who came and went. Default 100.
     package var presenceListed = 100
+    /// Namespaces that one app may set through the API. Default 1,000.
+    package var namespaces = 1_000
 
     package init() {}
 }

@@ -86,10 +86,10 @@ package struct Server: Service {
             random: { UInt64.random(in: .min ... .max) })
         let node = Node(
             store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
-            metrics: instruments.node, appSessions: { [quotas = access.quotas] in quotas[$0]?.connections ?? 0 })
+            namespaces: access.namespaces, metrics: instruments.node, appSessions: { [quotas = access.quotas] in quotas[$0]?.connections ?? 0 })
         node.startProbes()
         let services = HTTPServices(
-            gateway: node, desk: node, topics: node, gatekeeper: access.service.gatekeeper,
+            gateway: node, desk: node, topics: node, namespaces: access.namespaces, gatekeeper: access.service.gatekeeper,
             origins: OriginPolicy(self.configuration.origins, isDev: self.configuration.isDev),
             limits: self.configuration.limits, edge: edge, isDev: self.configuration.isDev,
             isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger,

@@ -30,6 +30,11 @@ package struct ServerConfiguration: Sendable {
     /// By name; `default` is always among them.
     package var apps: [String: AppOptions] = ["default": AppOptions()]
 
+    /// What topics do whose namespace says nothing else.
+    package var topics = TopicOptions()
+    /// What is set for namespaces, by their name: the first level of a topic's.
+    package var namespaces: [String: TopicOptionsChange] = [:]
+
     package enum LogFormat: String, CaseIterable, Sendable { case text, json }
 
     /// PEM files of a listener.

@@ -14,6 +14,7 @@ struct Token: AsyncParsableCommand {
             Examples:
               openssl rand -hex 32 > secret
               martlet token --user alice --device a1 --secret-file secret
+              martlet token --user alice --topic 'news/#' --topic 'chat/+=subscribe,publish' --secret-file secret
               martlet subscribe --token "$(martlet token --user alice --device a1 --secret-file secret)"
             """)
 
@@ -28,6 +29,13 @@ struct Token: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("For how long it is good, such as 1h, 30m or 7d. (default: 1h)", valueName: "time"))
     var expires: TimeSpan?
+
+    @Option(
+        parsing: .singleValue,
+        help: ArgumentHelp(
+            "What it may do with topics: a pattern, =, and some of subscribe, publish, presence with commas between; without = subscribe. May be given several times. (default: what the namespace allows to all)",
+            valueName: "pattern=actions"))
+    var topic: [String] = []
 
     @Option(help: ArgumentHelp("The file of the shared secret, as the server has it.", valueName: "file"))
     var secretFile: String?
@@ -57,6 +65,7 @@ struct Token: AsyncParsableCommand {
         order.device = self.device
         order.app = self.app
         order.seconds = self.expires?.seconds ?? 3_600
+        order.topics = self.topic
         order.secretFile = self.secretFile
         order.keyFile = self.keyFile
         if self.secretFile == nil, self.keyFile == nil || self.config != nil { order.options = try self.configured() }

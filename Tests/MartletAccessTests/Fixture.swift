@@ -43,8 +43,10 @@ struct Gate: Sendable {
         rules.leewaySeconds = 10
         change(&rules)
         let clock = self.clock
+        var limits = Limits()
+        limits.nameBytes = 32
         self.service = try await AccessService.start(
-            directory: self.directory, rules: ["default": rules], nameBytes: 32, group: MultiThreadedEventLoopGroup.singleton,
+            directory: self.directory, rules: ["default": rules], limits: limits, group: MultiThreadedEventLoopGroup.singleton,
             wall: { clock.now }, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 

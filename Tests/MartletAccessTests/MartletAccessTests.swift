@@ -41,11 +41,41 @@ import Testing
             #"{"sub":"a","exp":1700000600,"exp":1}"#, #"{"sub":"a","nbf":1700000011}"#, #"{"sub":"a","iat":1700000011}"#,
             #"{"sub":"a","app":"acme"}"#, #"{"sub":"a","app":"nobody"}"#, #"{"sub":"a","app":1}"#, #"{"sub":"a","device":""}"#,
             #"{"sub":"a","aud":"x"}"#, #"{"sub":"a","aud":[]}"#, #"{"sub":"a","aud":1}"#, #"{"sub":"a","iss":1}"#,
-            #"{"sub":"012345678901234567890123456789012"}"#, #"{"sub":"a\u0000"}"#, #"{"sub":"a"} "#.dropLast() + "x", #"[]"#, "",
+            #"{"sub":"012345678901234567890123456789012"}"#, #"{"sub":"a\u0000"}"#,
+            #"{"sub":"a","topics":"x"}"#, #"{"sub":"a","topics":null}"#, #"{"sub":"a","topics":[1]}"#, #"{"sub":"a","topics":["a#"]}"#,
+            #"{"sub":"a","topics":{"a":"subscribe"}}"#, #"{"sub":"a","topics":{"a":["write"]}}"#, #"{"sub":"a","topics":{"":["subscribe"]}}"#,
+            #"{"sub":"a","topics":{"a":["subscribe"],"\u0061":["publish"]}}"#, #"{"sub":"a","topics":[],"topics":["b"]}"#,
+            #"{"sub":"a"} "#.dropLast() + "x", #"[]"#, "",
         ])
     func doubtful(payload: String) async throws {
         let gate = try await Gate()
         #expect(gate.code(try await Gate.signed(payload)) == .unauthorized)
+        await gate.service.stop()
+    }
+
+    @Test(
+        "What a token says of topics",
+        arguments: [
+            (#""topics":{"news/#":["subscribe"],"chat/+/alice":["subscribe","publish","presence"],"x":[]}"#, ["news/# 1", "chat/+/alice 7", "x 0"]),
+            (#""topics":["a","b/#"]"#, ["a 1", "b/# 1"]), (#""topics":{}"#, []), (#""topics":[]"#, []), (#""more":1"#, nil),
+        ] as [(String, [String]?)])
+    func topics(claim: String, rules: [String]?) async throws {
+        let gate = try await Gate()
+        let grant = try #require(gate.token(try await Gate.signed(#"{"sub":"alice",\#(claim)}"#))).get()
+        #expect(grant.rights.rules.map { $0.map { "\($0.pattern.text) \($0.actions.rawValue)" } } == rules)
+        #expect((grant.rights == .unsaid) == (rules == nil))
+        await gate.service.stop()
+    }
+
+    @Test("A token that is made here says of topics what it was told to")
+    func madeTopics() async throws {
+        let gate = try await Gate()
+        var claims = TokenMaker.Claims(user: "alice", issuedAt: Int64(Self.now), expiresAt: Int64(Self.now) + 60)
+        claims.topics = try ["a/#", "b\"é", "a/#"].enumerated().map { index, pattern in
+            .init(pattern: try TopicFilter(parsing: pattern, limits: Limits()), actions: index == 2 ? .publish : [.subscribe, .presence])
+        }
+        let grant = try #require(gate.token(try await TokenMaker.token(claims, .secret(Gate.secret)))).get()
+        #expect(grant.rights.rules?.map { "\($0.pattern.text) \($0.actions.rawValue)" } == ["a/# 7", "b\"é 5"])
         await gate.service.stop()
     }
 

@@ -21,6 +21,8 @@ struct ParsedToken: Sendable {
     var device: String?
     var issuer: String?
     var audience: [String] = []
+    /// nil if it says nothing of topics.
+    var topics: TopicClaim?
     /// Unix times in milliseconds.
     var expiresAtMs: Int64?
     var notBeforeMs: Int64?
@@ -54,6 +56,7 @@ struct ParsedToken: Sendable {
         self.device = claims.device
         self.issuer = claims.issuer
         self.audience = claims.audience
+        self.topics = claims.topics
         self.expiresAtMs = claims.expiresAtMs
         self.notBeforeMs = claims.notBeforeMs
         self.issuedAtMs = claims.issuedAtMs
@@ -98,6 +101,7 @@ struct ParsedToken: Sendable {
         var app, subject, device, issuer: String?
         var audience: [String] = []
         var hasAudience = false
+        var topics: TopicClaim?
         var expiresAtMs, notBeforeMs, issuedAtMs: Int64?
 
         mutating func read(_ members: Members) throws(WireError) {
@@ -116,6 +120,9 @@ struct ParsedToken: Sendable {
                     try Self.time(value, "nbf", &self.notBeforeMs)
                 } else if key.equals("iat") {
                     try Self.time(value, "iat", &self.issuedAtMs)
+                } else if key.equals("topics") {
+                    guard self.topics == nil else { throw Self.bad("topics") }
+                    self.topics = try TopicClaim(value)
                 } else if key.equals("aud") {
                     guard !self.hasAudience else { throw Self.bad("aud") }
                     self.hasAudience = true

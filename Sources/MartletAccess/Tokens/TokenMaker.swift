@@ -1,5 +1,6 @@
 import Crypto
 import JWTKit
+package import MartletCore
 import MartletWire
 
 /// Makes tokens, for trying; a back end makes its own with a JWT library.
@@ -19,6 +20,8 @@ package enum TokenMaker {
         package var app: String?
         package var issuer: String?
         package var audience: String?
+        /// The claim `topics`; nil leaves it out.
+        package var topics: [TopicRights.Rule]?
         package var issuedAt: Int64
         package var expiresAt: Int64
 
@@ -36,7 +39,27 @@ package enum TokenMaker {
                 output += Array(#","\#(name)":"#.utf8)
                 JSON.append(value, to: &output)
             }
+            if let topics = self.topics { Self.append(topics, to: &output) }
             return output + Array(#","iat":\#(self.issuedAt),"exp":\#(self.expiresAt)}"#.utf8)
+        }
+
+        /// A pattern that comes twice is written once, with all its actions.
+        private static func append(_ rules: [TopicRights.Rule], to output: inout [UInt8]) {
+            var merged: [TopicRights.Rule] = []
+            for rule in rules {
+                if let index = merged.firstIndex(where: { $0.pattern == rule.pattern }) {
+                    merged[index].actions.formUnion(rule.actions)
+                } else {
+                    merged.append(rule)
+                }
+            }
+            output += Array(#","topics":{"#.utf8)
+            for (index, rule) in merged.enumerated() {
+                if index > 0 { output.append(UInt8(ascii: ",")) }
+                JSON.append(rule.pattern.text, to: &output)
+                output += Array(":[\(rule.actions.names.map { "\"\($0)\"" }.joined(separator: ","))]".utf8)
+            }
+            output.append(UInt8(ascii: "}"))
         }
     }
 

@@ -6,20 +6,20 @@ package final class TokenVerifier: Sendable {
     private let fixed: [VerifyingKey]
     private let fetched: KeySetSource?
     private let rules: TokenRules
-    private let nameBytes: Int
+    private let limits: Limits
 
     static let expired = WireError(.tokenExpired, "The token's time is over: get a new one and connect again.")
     private static let badSignature = WireError(.unauthorized, "The token's signature is not good for this app.")
 
     /// - Throws: one sentence for the operator if a key cannot be used.
-    init(_ rules: TokenRules, fetched: KeySetSource?, nameBytes: Int) async throws(AccessError) {
+    init(_ rules: TokenRules, fetched: KeySetSource?, limits: Limits) async throws(AccessError) {
         var keys: [VerifyingKey] = []
         if let secret = rules.secret { keys.append(try await .secret(secret)) }
         for key in rules.publicKeys { keys.append(try await .pem(key.pem, name: key.name)) }
         self.fixed = keys
         self.fetched = fetched
         self.rules = rules
-        self.nameBytes = nameBytes
+        self.limits = limits
     }
 
     /// Whether any token can be good.
@@ -71,11 +71,12 @@ package final class TokenVerifier: Sendable {
             throw WireError(.unauthorized, "The token does not say who it is for (sub).")
         }
         for (claim, name) in [("sub", user), ("device", token.device)] {
-            if let name, let problem = nameProblem(name, limit: self.nameBytes) {
-                throw WireError(.unauthorized, "The token's \"\(claim)\" \(problem).", limit: self.nameBytes)
+            if let name, let problem = nameProblem(name, limit: self.limits.nameBytes) {
+                throw WireError(.unauthorized, "The token's \"\(claim)\" \(problem).", limit: self.limits.nameBytes)
             }
         }
         return TokenGrant(
-            app: app, user: user, device: token.device, issuedAtMs: token.issuedAtMs, expiresAtMs: expires)
+            app: app, user: user, device: token.device, issuedAtMs: token.issuedAtMs, expiresAtMs: expires,
+            rights: try token.topics?.rights(self.limits) ?? .unsaid)
     }
 }

@@ -29,6 +29,10 @@ package struct TopicOptions: Equatable, Sendable {
     /// Which clients may publish. Default those whose token names the topic.
     package var publish = Access.token
 
+    package static let historyMessagesRange = 0...1_000_000
+    package static let historySecondsRange = 1...315_360_000
+    package static let historyBytesRange = 1_024...17_179_869_184
+
     package init() {}
 
     package var keepsHistory: Bool { self.historyMessages > 0 }
@@ -37,6 +41,31 @@ package struct TopicOptions: Equatable, Sendable {
     package var log: TopicLogKind? {
         guard self.keepsHistory else { return nil }
         return self.storage == .durable ? .durable : .memory
+    }
+}
+
+/// Some of the options of a namespace; what is nil stays as it is elsewhere.
+package struct TopicOptionsChange: Equatable, Sendable {
+    package var historyMessages: Int?
+    package var historySeconds: Int?
+    package var historyBytes: Int?
+    package var storage: TopicOptions.Storage?
+    package var presence: Bool?
+    package var subscribe: TopicOptions.Access?
+    package var publish: TopicOptions.Access?
+
+    package init() {}
+
+    package func applied(to options: TopicOptions) -> TopicOptions {
+        var changed = options
+        if let historyMessages = self.historyMessages { changed.historyMessages = historyMessages }
+        if let historySeconds = self.historySeconds { changed.historySeconds = historySeconds }
+        if let historyBytes = self.historyBytes { changed.historyBytes = historyBytes }
+        if let storage = self.storage { changed.storage = storage }
+        if let presence = self.presence { changed.presence = presence }
+        if let subscribe = self.subscribe { changed.subscribe = subscribe }
+        if let publish = self.publish { changed.publish = publish }
+        return changed
     }
 }
 

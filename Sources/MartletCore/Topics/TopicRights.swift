@@ -9,6 +9,19 @@ package struct TopicRights: Equatable, Sendable {
         package static let publish = Actions(rawValue: 2)
         package static let presence = Actions(rawValue: 4)
         package static let all: Actions = [.subscribe, .publish, .presence]
+
+        private static let named: [(name: String, action: Actions)] = [
+            ("subscribe", .subscribe), ("publish", .publish), ("presence", .presence),
+        ]
+
+        /// One of them by its name in a token.
+        package init?(name: String) {
+            guard let found = Self.named.first(where: { $0.name == name }) else { return nil }
+            self = found.action
+        }
+
+        /// Their names, in the order subscribe, publish, presence.
+        package var names: [String] { Self.named.filter { self.contains($0.action) }.map(\.name) }
     }
 
     package struct Rule: Equatable, Sendable {

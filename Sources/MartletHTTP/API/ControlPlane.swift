@@ -19,6 +19,7 @@ struct ControlPlane: Sendable {
         MessageRoutes(services: services).add(to: router)
         HealthRoutes(services: services).add(to: router)
         UserRoutes(services: services).add(to: router)
+        NamespaceRoutes(services: services).add(to: router)
         MetricsRoute(services: services).add(to: router)
         OpenAPIRoutes().add(to: router)
         if services.isDev { DevRoutes().add(to: router) }

@@ -31,6 +31,8 @@ tags:
     description: For back ends.
   - name: sessions
     description: For clients.
+  - name: topics
+    description: Rooms and streams, for back ends and clients.
   - name: ramen
     description: The protocol that Uber describes for its Realtime Asynchronous MEssaging Network.
   - name: server
@@ -522,6 +524,118 @@ paths:
         '431': {$ref: '#/components/responses/HeaderTooLarge'}
         '500': {$ref: '#/components/responses/InternalError'}
         '503': {$ref: '#/components/responses/Unavailable'}
+
+  /v1/namespaces:
+    get:
+      operationId: listNamespaces
+      tags: [topics]
+      summary: What topics do
+      description: |
+        Needs a key with the scope `admin`, as all of these. A namespace is the first level of a topic's name: `chat/42` is in `chat`. Its
+        options are what is set for it here, then what the server's configuration says of it, then the defaults.
+      security: [{apiKey: []}, {apiKeyHeader: []}]
+      responses:
+        '200':
+          description: The defaults, and every namespace that something is set for, by name.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Namespaces'}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+
+  /v1/namespaces/{name}:
+    parameters:
+      - name: name
+        in: path
+        required: true
+        description: The first level of topics' names.
+        schema: {$ref: '#/components/schemas/NamespaceName'}
+        example: chat
+    get:
+      operationId: getNamespace
+      tags: [topics]
+      summary: What the topics of a namespace do
+      description: Of a name that nothing is set for, the defaults.
+      security: [{apiKey: []}, {apiKeyHeader: []}]
+      responses:
+        '200':
+          description: The namespace as it applies.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Namespace'}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+    put:
+      operationId: setNamespace
+      tags: [topics]
+      summary: Set what the topics of a namespace do
+      description: |
+        In the place of what was set before. What is left out or null is as in the configuration. On disk and in effect before the answer;
+        less history than before is trimmed with the next messages.
+      security: [{apiKey: []}, {apiKeyHeader: []}]
+      requestBody:
+        required: true
+        content:
+          application/json:
+            schema: {$ref: '#/components/schemas/NamespaceChange'}
+            examples:
+              room: {value: {history: {messages: 100}, presence: true}}
+              open: {value: {subscribe: all, publish: all}}
+      responses:
+        '200':
+          description: The namespace as it applies now.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Namespace'}
+          links:
+            get:
+              operationId: getNamespace
+              parameters: {name: $response.body#/name}
+            delete:
+              operationId: deleteNamespace
+              parameters: {name: $response.body#/name}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+        '413': {$ref: '#/components/responses/TooLarge'}
+    delete:
+      operationId: deleteNamespace
+      tags: [topics]
+      summary: Take back what was set for a namespace
+      description: What the configuration says applies again.
+      security: [{apiKey: []}, {apiKeyHeader: []}]
+      responses:
+        '200':
+          description: The namespace as it applies now.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Namespace'}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+        '404': {$ref: '#/components/responses/NotFound'}
 
   /ramen/receive:
     get:
@@ -1190,6 +1304,68 @@ components:
           description: How many were ended.
           type: integer
           minimum: 0
+    NamespaceName:
+      description: One level of a topic's name, without `/`, `+` and `#`; otherwise like a name.
+      type: string
+      minLength: 1
+      maxLength: 256
+      pattern: '^([ !"$-*,-.0-~]{1,256}|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#]{1,64})$'
+    TopicAccess:
+      description: Every client (`all`), those whose token names the topic (`token`), or no client (`none`). Back ends with a key always may.
+      type: string
+      enum: [all, token, none]
+    TopicOptions:
+      type: object
+      required: [history, storage, presence, subscribe, publish]
+      additionalProperties: false
+      properties:
+        history:
+          description: What is kept of each topic.
+          type: object
+          required: [messages, age, bytes]
+          additionalProperties: false
+          properties:
+            messages: {type: integer, minimum: 0, description: 0 keeps none.}
+            age: {type: integer, minimum: 1, description: Seconds.}
+            bytes: {type: integer, minimum: 1024}
+        storage: {type: string, enum: [memory, durable]}
+        presence: {type: boolean, description: Whether it is known and told who subscribes.}
+        subscribe: {$ref: '#/components/schemas/TopicAccess'}
+        publish: {$ref: '#/components/schemas/TopicAccess'}
+    NamespaceChange:
+      description: What is left out or null is as it is elsewhere.
+      type: object
+      additionalProperties: false
+      properties:
+        history:
+          type: [object, 'null']
+          additionalProperties: false
+          properties:
+            messages: {type: [integer, 'null'], minimum: 0, maximum: 1000000}
+            age: {type: [integer, 'null'], minimum: 1, maximum: 315360000}
+            bytes: {type: [integer, 'null'], minimum: 1024, maximum: 17179869184}
+        storage: {enum: [memory, durable, null]}
+        presence: {type: [boolean, 'null']}
+        subscribe: {enum: [all, token, none, null]}
+        publish: {enum: [all, token, none, null]}
+    Namespace:
+      type: object
+      required: [name, options, configured]
+      properties:
+        name: {$ref: '#/components/schemas/NamespaceName'}
+        options: {$ref: '#/components/schemas/TopicOptions'}
+        set:
+          description: What was set with a PUT; not there if nothing was.
+          $ref: '#/components/schemas/NamespaceChange'
+        configured: {type: boolean, description: Whether the server's configuration names it.}
+    Namespaces:
+      type: object
+      required: [defaults, namespaces]
+      properties:
+        defaults: {$ref: '#/components/schemas/TopicOptions'}
+        namespaces:
+          type: array
+          items: {$ref: '#/components/schemas/Namespace'}
     Error:
       type: object
       required: [error]

@@ -6,6 +6,7 @@ package final class HTTPServices: Sendable {
     package let gateway: any SessionGateway
     package let desk: any MessageDesk
     package let topics: any TopicDesk
+    package let namespaces: any NamespaceDesk
     package let gatekeeper: any Gatekeeper
     package let origins: OriginPolicy
     package let limits: Limits
@@ -24,14 +25,15 @@ package final class HTTPServices: Sendable {
     package let isMetricsOpen: Bool
 
     package init(
-        gateway: any SessionGateway, desk: any MessageDesk, topics: any TopicDesk, gatekeeper: any Gatekeeper, origins: OriginPolicy,
-        limits: Limits, edge: HTTPEdge, isDev: Bool,
+        gateway: any SessionGateway, desk: any MessageDesk, topics: any TopicDesk, namespaces: any NamespaceDesk, gatekeeper: any Gatekeeper,
+        origins: OriginPolicy, limits: Limits, edge: HTTPEdge, isDev: Bool,
         isStoreReady: @escaping @Sendable () -> Bool, wall: @escaping @Sendable () -> Int64, logger: Logger,
         metrics: HTTPMetrics = HTTPMetrics(), metricsText: (@Sendable () -> String)? = nil, isMetricsOpen: Bool = false
     ) {
         self.gateway = gateway
         self.desk = desk
         self.topics = topics
+        self.namespaces = namespaces
         self.gatekeeper = gatekeeper
         self.origins = origins
         self.limits = limits

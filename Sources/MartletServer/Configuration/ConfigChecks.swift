@@ -72,6 +72,7 @@ enum ConfigChecks {
         let pairs: [(low: String, isBroken: Bool, high: String)] = [
             ("limits.messageBytes", limits.messageBytes > limits.batchBytes, "limits.batchBytes"),
             ("limits.messageBytes", limits.messageBytes > limits.inboxBytes, "limits.inboxBytes"),
+            ("limits.messageBytes", limits.messageBytes > limits.topicMemoryBytes, "limits.topicMemoryBytes"),
             ("limits.ttlDefaultSeconds", limits.ttlDefaultSeconds > limits.ttlMaxSeconds, "limits.ttlMaxSeconds"),
             ("limits.windowMessages", limits.windowMessages > limits.windowMessagesMax, "limits.windowMessagesMax"),
             ("limits.heartbeatMinMs", limits.heartbeatMinMs > limits.heartbeatMaxMs, "limits.heartbeatMaxMs"),

@@ -11,6 +11,11 @@ package enum ConfigDocument {
         return value.map { option.yaml($0) }
     }
 
+    /// With NAME for the app or namespace; an app's tokens as those of the default one are written.
+    private static func key(_ option: ConfigOption) -> String {
+        option.owner == .server || option.group == .tokens ? option.name : "\(option.owner.rawValue).NAME.\(option.name)"
+    }
+
     /// What may stand there, in a few words.
     private static func form(_ option: ConfigOption) -> String {
         switch option.kind {
@@ -63,14 +68,17 @@ package enum ConfigDocument {
             case .tokens:
                 text +=
                     "For the app `default`. For another app each name begins with `apps.NAME.`: `apps.acme.tokens.issuer`, `MARTLET_APPS_ACME_TOKENS_ISSUER`, `--apps-acme-tokens-issuer`.\nWithout a secret, public keys or a JWKS URL an app accepts no tokens.\n\n"
+            case .topics: text += "What topics do whose namespace says nothing else.\n\n"
+            case .namespaces:
+                text +=
+                    "A namespace is the first level of a topic's name: `chat/42` is in `chat`. What is not set for it is as in `topics.…` above; what is set through the API (`PUT /v1/namespaces/{name}`) wins. A name has letters, digits, `-` and `_` here; by the API any.\n\n"
             case .apps: text += "For each app, `default` among them. An app's name has letters, digits, `-` and `_`.\n\n"
             default: break
             }
             text += "| option | value | default | |\n|---|---|---|---|\n"
             for option in self.options(group) {
-                let name = group == .apps ? "apps.NAME.\(option.name)" : option.name
-                let value = self.defaultText(option).map { "`\($0)`" } ?? "–"
-                text += "| `\(name)` | \(self.form(option)) | \(value) | \(option.doc) |\n"
+                let value = group == .namespaces ? "as `topics`" : self.defaultText(option).map { "`\($0)`" } ?? "–"
+                text += "| `\(self.key(option))` | \(self.form(option)) | \(value) | \(option.doc) |\n"
             }
             text += "\n"
         }
@@ -90,6 +98,10 @@ package enum ConfigDocument {
         var section = ""
         for group in OptionGroup.allCases where group != .apps {
             text += "\n# --- \(group.rawValue)\n"
+            if group == .namespaces {
+                text += self.namespacesSample
+                continue
+            }
             for option in self.options(group) {
                 let parts = option.name.split(separator: ".")
                 let own = parts.count > 1 ? String(parts[0]) : ""
@@ -102,7 +114,8 @@ package enum ConfigDocument {
                 } else {
                     let value = self.defaultText(option)
                     // Without a default it is an example that must be filled in.
-                    text += value.map { "\(indent)#\(parts.last ?? ""): \($0)\n" } ?? "\(indent)# \(parts.last ?? ""): \(self.example(option))\n"
+                    let name = parts.count > 1 ? parts.dropFirst().joined(separator: ".") : option.name
+                    text += value.map { "\(indent)#\(name): \($0)\n" } ?? "\(indent)# \(name): \(self.example(option))\n"
                 }
             }
         }
@@ -114,6 +127,15 @@ package enum ConfigDocument {
         }
         return text
     }
+
+    private static let namespacesSample = """
+        # Topics by the first level of their name; what is not set is as in topics: above. For chat/… for example:
+        # namespaces:
+        #   chat:
+        #     history.messages: 100
+        #     presence: true
+
+        """
 
     private static func example(_ option: ConfigOption) -> String {
         switch option.kind {
@@ -132,7 +154,6 @@ package enum ConfigDocument {
             text += "\n\(group.rawValue.uppercased())\n"
             if group == .tokens { text += "  Of the app default; of another, --apps-NAME-tokens-….\n" }
             for option in self.options(group) where !option.isSecret {
-                let key = group == .apps ? "apps.NAME.\(option.name)" : option.name
                 let value =
                     switch option.kind {
                     case .flag: ""
@@ -141,8 +162,8 @@ package enum ConfigDocument {
                     case .text(let name): " <\(name)>"
                     case .list(let item): " <\(item),…>"
                     }
-                let standard = self.defaultText(option).map { option.kind == .flag ? "" : " (default: \($0))" } ?? ""
-                text += "  \(ConfigName.flag(key))\(value)\n"
+                let standard = group == .namespaces ? "" : self.defaultText(option).map { option.kind == .flag ? "" : " (default: \($0))" } ?? ""
+                text += "  \(ConfigName.flag(self.key(option)))\(value)\n"
                 text += self.wrapped(option.doc.replacing("`", with: "") + standard, at: 72).map { "        \($0)\n" }.joined()
             }
         }

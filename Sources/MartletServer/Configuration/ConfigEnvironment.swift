@@ -6,13 +6,13 @@ enum ConfigEnvironment {
     /// What the client commands use; it may be set for both.
     private static let others: Set<String> = [Self.file, "MARTLET_KEY", "MARTLET_TOKEN", "MARTLET_URL"]
 
-    /// - Parameter apps: names of apps that the file and the flags use.
-    static func read(_ variables: [String: String], apps: Set<String>) -> ConfigSource {
+    /// - Parameter names: those that the file and the flags use.
+    static func read(_ variables: [String: String], names: ConfigNames) -> ConfigSource {
         var source = ConfigSource(name: "environment")
         for (name, text) in variables.sorted(by: { $0.key < $1.key }) where name.hasPrefix(self.prefix) {
             if self.others.contains(name) || self.isServiceLink(name, text) { continue }
-            guard let setting = ConfigCatalog.setting(named: name, spelling: ConfigName.environment, apps: apps) else {
-                let text = ConfigSource.unknown(name, spelling: ConfigName.environment, apps: apps)
+            guard let setting = ConfigCatalog.setting(named: name, spelling: ConfigName.environment, names: names) else {
+                let text = ConfigSource.unknown(name, spelling: ConfigName.environment, names: names)
                 source.problems.append(.init(text: text))
                 continue
             }

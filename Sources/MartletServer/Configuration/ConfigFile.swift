@@ -51,6 +51,7 @@ struct ConfigFile {
 
     private static func isSection(_ path: [String]) -> Bool {
         if path.first == "apps" { return path.count <= 2 || path.count == 3 && path[2] == "tokens" }
+        if path.first == "namespaces" { return path.count <= 2 || path.count == 3 && path[2] == "history" }
         return ConfigCatalog.sections.contains(path.joined(separator: "."))
     }
 
@@ -82,8 +83,8 @@ struct ConfigFile {
     private mutating func unknown(_ path: [String], at node: Node) {
         let name = path.joined(separator: ".")
         var names = ConfigCatalog.settings(apps: []).map(\.key)
-        if path.first == "apps", path.count > 2 {
-            names = ConfigCatalog.all.filter(\.isPerApp).map { "apps.\(path[1]).\($0.name)" }
+        if let first = path.first, let owner = ConfigOption.Owner(rawValue: first), owner != .server, path.count > 2 {
+            names = ConfigCatalog.all.filter { $0.owner == owner }.map { "\(first).\(path[1]).\($0.name)" }
         } else {
             names += ConfigCatalog.sections
         }

@@ -26,7 +26,7 @@ package struct ConfigFlags: Sendable {
         let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         let flag = String(parts[0])
         var text = parts.count == 2 ? String(parts[1]) : nil
-        let setting = ConfigCatalog.setting(named: flag, spelling: ConfigName.flag, apps: [])
+        let setting = ConfigCatalog.setting(named: flag, spelling: ConfigName.flag)
         guard setting != nil || flag == "--config" else {
             self.source.problems.append(.init(text: Self.unknown(flag)))
             // What follows an unknown flag is its value, if it is no flag itself.

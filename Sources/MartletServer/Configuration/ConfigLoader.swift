@@ -1,4 +1,5 @@
 import Configuration
+import MartletCore
 
 /// What the configuration was read from.
 package struct ConfigInput: Sendable {
@@ -57,7 +58,7 @@ package struct LoadedConfiguration: Sendable {
             }
         }
         let flags = input.flags.source
-        let environment = ConfigEnvironment.read(input.environment, apps: file.apps.union(flags.apps))
+        let environment = ConfigEnvironment.read(input.environment, names: file.names.union(flags.names))
         let sources = [flags, environment, file]
         loaded.problems += sources.flatMap(\.problems)
         loaded.apply(sources)
@@ -66,21 +67,25 @@ package struct LoadedConfiguration: Sendable {
     }
 
     private mutating func apply(_ sources: [ConfigSource]) {
-        let settings = ConfigCatalog.settings(apps: sources.reduce(into: Set()) { $0.formUnion($1.apps) })
+        let settings = ConfigCatalog.settings(sources.reduce(ConfigNames()) { $0.union($1.names) })
         let secrets = Set(settings.filter(\.option.isSecret).map(\.key))
         let reader = ConfigReader(providers: sources.map { $0.provider(secrets: secrets) })
         for setting in settings {
-            self.configuration.apps[setting.app, default: .init()] = self.configuration.options(of: setting.app)
+            switch setting.option.owner {
+            case .namespace where self.configuration.namespaces[setting.name] == nil: self.configuration.namespaces[setting.name] = .init()
+            case .namespace: break
+            case .app, .server: self.configuration.apps[setting.name, default: .init()] = self.configuration.options(of: setting.name)
+            }
             let place = sources.first { $0.has(setting) }?.entries[setting.key]?.place
             if let place {
                 do throws(ConfigProblem) {
                     guard let value = try setting.value(from: reader, at: place) else { continue }
-                    setting.option.write(&self.configuration, setting.app, value)
+                    setting.option.write(&self.configuration, setting.name, value)
                 } catch {
                     self.problems.append(error)
                 }
             }
-            let value = setting.option.read(self.configuration, setting.app)
+            let value = setting.option.read(self.configuration, setting.name)
             self.lines.append(.init(setting: setting, value: value, place: place ?? "default"))
         }
     }

@@ -77,7 +77,7 @@ extension ConfigOption {
         _ unit: OptionUnit, _ range: ClosedRange<Int>, _ doc: String
     ) -> ConfigOption {
         ConfigOption(
-            group: group, name: name, kind: .integer(unit, range), doc: doc, isPerApp: true,
+            group: group, name: name, kind: .integer(unit, range), doc: doc, owner: .app,
             read: { configuration, app in .integer(configuration.options(of: app)[keyPath: path]) },
             write: { configuration, app, value in
                 if case .integer(let number) = value { configuration.apps[app, default: .init()][keyPath: path] = number }
@@ -89,7 +89,7 @@ extension ConfigOption {
         _ doc: String, isSecret: Bool = false, check: @escaping @Sendable (String) -> String? = { _ in nil }
     ) -> ConfigOption {
         ConfigOption(
-            group: .tokens, name: name, kind: .text(placeholder), doc: doc, isSecret: isSecret, isPerApp: true,
+            group: .tokens, name: name, kind: .text(placeholder), doc: doc, isSecret: isSecret, owner: .app,
             read: { configuration, app in configuration.options(of: app)[keyPath: path].map(OptionValue.text) },
             write: { configuration, app, value in
                 if case .text(let text) = value { configuration.apps[app, default: .init()][keyPath: path] = text }
@@ -101,7 +101,7 @@ extension ConfigOption {
         _ name: String, of item: String, _ path: Field<ServerConfiguration.AppOptions, [String]>, _ doc: String
     ) -> ConfigOption {
         ConfigOption(
-            group: .tokens, name: name, kind: .list(item), doc: doc, isPerApp: true,
+            group: .tokens, name: name, kind: .list(item), doc: doc, owner: .app,
             read: { configuration, app in .list(configuration.options(of: app)[keyPath: path]) },
             write: { configuration, app, value in
                 if case .list(let items) = value { configuration.apps[app, default: .init()][keyPath: path] = items }

@@ -10,17 +10,24 @@ package struct ConfigOption: Sendable {
         case list(String)
     }
 
+    /// Who has one of its own.
+    package enum Owner: String, CaseIterable, Sendable {
+        case server = ""
+        case app = "apps"
+        case namespace = "namespaces"
+    }
+
     /// The section of the documentation.
     package var group: OptionGroup
-    /// The key in the file, such as `limits.messageBytes`; for an option of an app, what follows `apps.NAME.`.
+    /// The key in the file, such as `limits.messageBytes`; for an option of an app or namespace, what follows its name.
     package var name: String
     package var kind: Kind
     /// One or two sentences.
     package var doc: String
     /// Never printed, and never taken from the file or a flag.
     package var isSecret = false
-    package var isPerApp = false
-    /// The value in a configuration, for an app; nil if there is none.
+    package var owner = Owner.server
+    /// The value in a configuration, for an app or a namespace; nil if there is none.
     let read: @Sendable (ServerConfiguration, String) -> OptionValue?
     let write: @Sendable (inout ServerConfiguration, String, OptionValue) -> Void
     /// What is wrong with a value of the right kind, as the end of a sentence that begins with its name.
@@ -34,25 +41,31 @@ package enum OptionGroup: String, CaseIterable, Sendable {
     case logs = "Logs and metrics"
     case tokens = "Client tokens"
     case apps = "Apps"
+    case topics = "Topics"
+    case namespaces = "Namespaces"
     case messages = "Limits: messages"
     case storage = "Limits: storage"
+    case topicLimits = "Limits: topics"
     case sessions = "Limits: sessions"
     case connections = "Limits: connections and requests"
     case rates = "Limits: rates"
 }
 
-/// An option of the server, or of one app.
+/// An option of the server, of one app, or of one namespace.
 package struct ConfigSetting: Sendable {
     package var option: ConfigOption
-    /// `default` for options of the server.
-    package var app = ConfigCatalog.defaultApp
+    /// The app or namespace; `default` for options of the server.
+    package var name = ConfigCatalog.defaultApp
 
     /// As it is written in the file. The default app's tokens are `tokens.…` as well as `apps.default.tokens.…`.
     package var key: String {
-        guard self.option.isPerApp else { return self.option.name }
-        let isShort = self.app == ConfigCatalog.defaultApp && self.option.name.hasPrefix("tokens.")
-        return isShort ? self.option.name : "apps.\(self.app).\(self.option.name)"
+        guard self.option.owner != .server else { return self.option.name }
+        let isShort = self.option.owner == .app && self.name == ConfigCatalog.defaultApp && self.option.name.hasPrefix("tokens.")
+        return isShort ? self.option.name : self.longKey
     }
+
+    /// With the name of the app or namespace, even where it may be left out.
+    var longKey: String { "\(self.option.owner.rawValue).\(self.name).\(self.option.name)" }
 
     package var environmentName: String { ConfigName.environment(self.key) }
 
@@ -69,10 +82,10 @@ enum ConfigName {
         "--" + self.parts(key).joined(separator: "-")
     }
 
-    /// The components, those with humps divided and in lower case; an app's name stays as it is.
+    /// The components, those with humps divided and in lower case; the name of an app or namespace stays as it is.
     private static func parts(_ key: String) -> [String] {
         key.split(separator: ".").enumerated().map { index, part in
-            index == 1 && key.hasPrefix("apps.") ? String(part) : self.divided(part)
+            index == 1 && (key.hasPrefix("apps.") || key.hasPrefix("namespaces.")) ? String(part) : self.divided(part)
         }
     }
 

@@ -26,19 +26,23 @@ struct ConfigSource {
     var name: String
     /// By key.
     private(set) var entries: [String: Entry] = [:]
-    private(set) var apps: Set<String> = [ConfigCatalog.defaultApp]
+    private(set) var names = ConfigNames()
     var problems: [ConfigProblem] = []
 
     init(name: String) { self.name = name }
 
     /// Notes a value; for a list, text is divided at commas.
     mutating func set(_ setting: ConfigSetting, _ text: Text, at place: String) {
-        guard ConfigCatalog.isAppName(setting.app) else {
-            self.problems.append(
-                .init(place: place, text: "an app's name has 1 to 64 letters, digits, - and _: \"\(setting.app)\" is none."))
+        guard ConfigCatalog.isName(setting.name) else {
+            let what = setting.option.owner == .namespace ? "a namespace's name in the configuration" : "an app's name"
+            self.problems.append(.init(place: place, text: "\(what) has 1 to 64 letters, digits, - and _: \"\(setting.name)\" is none."))
             return
         }
-        self.apps.insert(setting.app)
+        switch setting.option.owner {
+        case .server: break
+        case .app: self.names.apps.insert(setting.name)
+        case .namespace: self.names.namespaces.insert(setting.name)
+        }
         var text = text
         if case .list = setting.option.kind, case .one(let one) = text {
             text = .list(one.split(separator: ",").map { String($0.drop { $0 == " " }) })
@@ -63,8 +67,8 @@ struct ConfigSource {
     }
 
     /// The sentence about a name that nobody knows.
-    static func unknown(_ name: String, spelling: (String) -> String, apps: Set<String>) -> String {
-        let names = ConfigCatalog.settings(apps: apps).map { spelling($0.key) }
+    static func unknown(_ name: String, spelling: (String) -> String, names: ConfigNames) -> String {
+        let names = ConfigCatalog.settings(names).map { spelling($0.key) }
         let hint = NearestName.of(name, among: names).map { "did you mean \($0)?" } ?? "`martlet config doc` lists all."
         return "\(name) is not an option: \(hint)"
     }

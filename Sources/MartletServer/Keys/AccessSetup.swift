@@ -4,10 +4,11 @@ import MartletCore
 import MartletStoreSQLite
 import NIOCore
 
-/// Keys, tokens and origins, as the configuration says.
+/// Keys, tokens and namespaces, as the configuration says.
 struct AccessSetup {
     let directory: SQLiteDirectory
     let service: AccessService
+    let namespaces: Namespaces
     /// What the configuration says of each app that it names.
     let quotas: [AppID: ServerConfiguration.AppOptions]
 
@@ -21,11 +22,13 @@ struct AccessSetup {
             folder: configuration.dataFolder, apps: Array(configuration.apps.keys), nowMs: ServerClock.wallMs(), logger: logger)
         do {
             let service = try await AccessService.start(
-                directory: directory, rules: rules, nameBytes: configuration.limits.nameBytes, group: group,
+                directory: directory, rules: rules, limits: configuration.limits, group: group,
                 wall: { ServerClock.wallMs() }, logger: logger)
             let quotas = configuration.apps.compactMap { name, options in directory.app(name).map { ($0, options) } }
+            let namespaces = Namespaces(
+                defaults: configuration.topics, configured: configuration.namespaces, directory: directory)
             return AccessSetup(
-                directory: directory, service: service, quotas: Dictionary(quotas, uniquingKeysWith: { first, _ in first }))
+                directory: directory, service: service, namespaces: namespaces, quotas: Dictionary(quotas, uniquingKeysWith: { first, _ in first }))
         } catch {
             directory.stop()
             throw error

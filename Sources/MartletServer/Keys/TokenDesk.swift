@@ -1,4 +1,5 @@
 import MartletAccess
+import MartletCore
 
 /// Makes client tokens for the command line.
 package enum TokenDesk {
@@ -9,6 +10,8 @@ package enum TokenDesk {
         package var app = "default"
         /// For how long it is good.
         package var seconds: Int64 = 3_600
+        /// `PATTERN=ACTIONS` with commas between the actions; the pattern alone is for subscribing. None leaves the claim out.
+        package var topics: [String] = []
         package var secretFile: String?
         package var keyFile: String?
         /// Of the server that shall take it: secret, issuer and audience.
@@ -25,7 +28,22 @@ package enum TokenDesk {
         claims.app = order.app == DefaultNames.app ? nil : order.app
         claims.issuer = order.options.issuer
         claims.audience = order.options.audience
+        if !order.topics.isEmpty { claims.topics = try order.topics.map { try self.rule($0) } }
         return try await TokenMaker.token(claims, try self.signer(order))
+    }
+
+    private static func rule(_ text: String) throws -> TopicRights.Rule {
+        // A pattern may hold a = itself.
+        let parts = text.lastIndex(of: "=").map { (text[..<$0], text[text.index(after: $0)...]) } ?? (text[...], "subscribe")
+        var actions: TopicRights.Actions = []
+        for name in parts.1.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let action = TopicRights.Actions(name: name.filter { $0 != " " }) else {
+                throw StartError("--topic \(text): \"\(name)\" is none of subscribe, publish, presence.")
+            }
+            actions.insert(action)
+        }
+        if let problem = topicProblem(String(parts.0), Limits(), wildcards: true) { throw StartError("--topic \(text): the pattern \(problem).") }
+        return .init(pattern: try TopicFilter(parsing: String(parts.0), limits: Limits()), actions: actions)
     }
 
     private static func signer(_ order: Order) throws -> TokenMaker.Signer {

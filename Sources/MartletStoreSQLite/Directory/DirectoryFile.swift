@@ -7,7 +7,7 @@ import Glibc
 import Darwin
 #endif
 
-/// The file of apps, keys and revocations, for one thread at a time. Another process may have it open (docs/decisions/0008).
+/// The file of apps, keys, revocations and namespaces, for one thread at a time. Another process may have it open (docs/decisions/0008).
 package struct DirectoryFile: ~Copyable {
     package static let fileName = "directory.db"
     /// The app that is always there.
@@ -57,7 +57,12 @@ package struct DirectoryFile: ~Copyable {
         CREATE TABLE revocation (
             app INTEGER NOT NULL, user TEXT NOT NULL, device TEXT NOT NULL, before INTEGER NOT NULL,
             PRIMARY KEY (app, user, device)) WITHOUT ROWID
+        """,
         """
+        CREATE TABLE namespace (
+            app INTEGER NOT NULL, name TEXT NOT NULL, messages INTEGER, age INTEGER, bytes INTEGER, storage TEXT, presence INTEGER,
+            subscribe TEXT, publish TEXT, PRIMARY KEY (app, name)) WITHOUT ROWID
+        """,
     ]
 
     private static func migrate(_ db: Connection) throws {
@@ -187,7 +192,7 @@ package struct DirectoryFile: ~Copyable {
     /// Changes when another connection has changed the file.
     func version() -> Int64? { try? self.db.integer("PRAGMA data_version") }
 
-    private func guarded<Result>(_ body: () throws -> Result) throws(StoreStartError) -> Result {
+    func guarded<Result>(_ body: () throws -> Result) throws(StoreStartError) -> Result {
         do {
             return try body()
         } catch {

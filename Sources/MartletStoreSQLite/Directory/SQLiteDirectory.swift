@@ -2,8 +2,8 @@ package import Logging
 package import MartletCore
 import Synchronization
 
-/// The ``KeyDirectory`` in `directory.db`: a copy in memory, brought up to date when another process has written the file.
-package final class SQLiteDirectory: KeyDirectory {
+/// The ``KeyDirectory`` and ``NamespaceDirectory`` in `directory.db`: a copy in memory, brought up to date when another process has written the file.
+package final class SQLiteDirectory: KeyDirectory, NamespaceDirectory {
     /// How often the file is looked at, in milliseconds.
     private static let lookMs: Int64 = 200
     /// How often it is looked at because of an unknown key, at most, in milliseconds.
@@ -16,8 +16,12 @@ package final class SQLiteDirectory: KeyDirectory {
     }
 
     private struct Job {
-        var revocation: DirectoryFile.Revocation
-        var beforeMs: Int64
+        enum Work {
+            case revoke(DirectoryFile.Revocation, beforeMs: Int64)
+            case namespace(TopicKey, TopicOptionsChange?)
+        }
+
+        var work: Work
         var done: @Sendable (StoreError?) -> Void
     }
 
@@ -34,6 +38,8 @@ package final class SQLiteDirectory: KeyDirectory {
         var lookedAtMs: Int64 = 0
         /// Whether the last look failed; told once.
         var isFailing = false
+        var namespaces: [TopicKey: TopicOptionsChange] = [:]
+        var watcher: (@Sendable ([TopicKey: TopicOptionsChange]) -> Void)?
         init(_ file: consuming DirectoryFile) { self.file = file }
     }
 
@@ -108,17 +114,33 @@ package final class SQLiteDirectory: KeyDirectory {
     package func revoke(
         app: AppID, user: String, device: String?, beforeMs: Int64, done: @escaping @Sendable (StoreError?) -> Void
     ) {
-        let job = Job(revocation: .init(app: app, user: user, device: device ?? ""), beforeMs: beforeMs, done: done)
-        let isStopped = self.jobs.change { jobs in
-            if !jobs.isStopped { jobs.waiting.append(job) }
-            return (jobs.isStopped, wake: !jobs.isStopped)
+        self.add(Job(work: .revoke(.init(app: app, user: user, device: device ?? ""), beforeMs: beforeMs), done: done))
+    }
+
+    // MARK: NamespaceDirectory
+
+    package func watchNamespaces(_ body: @escaping @Sendable ([TopicKey: TopicOptionsChange]) -> Void) {
+        self.reading.withLock { reading in
+            reading.watcher = body
+            body(reading.namespaces)
         }
-        if isStopped { done(StoreError(.stopped)) }
+    }
+
+    package func setNamespace(_ key: TopicKey, _ change: TopicOptionsChange?, done: @escaping @Sendable (StoreError?) -> Void) {
+        self.add(Job(work: .namespace(key, change), done: done))
     }
 
     // MARK: Work
 
-    /// Runs on a thread of its own: writes revocations, and looks at the file in between.
+    private func add(_ job: Job) {
+        let isStopped = self.jobs.change { jobs in
+            if !jobs.isStopped { jobs.waiting.append(job) }
+            return (jobs.isStopped, wake: !jobs.isStopped)
+        }
+        if isStopped { job.done(StoreError(.stopped)) }
+    }
+
+    /// Runs on a thread of its own: writes, and looks at the file in between.
     private func work(_ file: borrowing DirectoryFile) {
         while true {
             let next = self.jobs.wait(timeoutMs: Self.lookMs) { jobs -> Jobs? in
@@ -134,19 +156,29 @@ package final class SQLiteDirectory: KeyDirectory {
 
     private func write(_ job: Job, _ file: borrowing DirectoryFile) {
         do throws(StoreStartError) {
-            try file.revoke(job.revocation, beforeMs: job.beforeMs)
+            switch job.work {
+            case .revoke(let revocation, let beforeMs):
+                try file.revoke(revocation, beforeMs: beforeMs)
+                self.tables.withLock { tables in
+                    let before = tables.revocations[revocation] ?? .min
+                    tables.revocations[revocation] = max(before, beforeMs)
+                }
+            case .namespace(let key, let change):
+                try file.setNamespace(key, change)
+                // Read back, in turn with all other looks, so that an older state cannot come after it.
+                self.look()
+            }
         } catch {
-            self.logger.error("a revocation could not be stored", metadata: ["error": "\(error)"])
+            switch job.work {
+            case .revoke: self.logger.error("a revocation could not be stored", metadata: ["error": "\(error)"])
+            case .namespace: self.logger.error("a namespace could not be stored", metadata: ["error": "\(error)"])
+            }
             return job.done(StoreError(.unavailable, "\(error)"))
-        }
-        self.tables.withLock { tables in
-            let before = tables.revocations[job.revocation] ?? .min
-            tables.revocations[job.revocation] = max(before, job.beforeMs)
         }
         job.done(nil)
     }
 
-    /// Reads the apps and keys again if the file has changed.
+    /// Reads the apps, keys and namespaces again if the file has changed.
     ///
     /// - Parameter notBeforeMs: do nothing if it was looked at less than this long ago.
     /// - Returns: whether they were read.
@@ -160,6 +192,7 @@ package final class SQLiteDirectory: KeyDirectory {
             do throws(StoreStartError) {
                 let apps = try reading.file.apps()
                 let keys = try reading.file.keys()
+                let namespaces = try reading.file.namespaces()
                 let isFirst = reading.version == nil
                 reading.version = version
                 reading.isFailing = false
@@ -167,6 +200,10 @@ package final class SQLiteDirectory: KeyDirectory {
                 self.tables.withLock { tables in
                     tables.apps = Dictionary(uniqueKeysWithValues: apps.map { ($0.name, $0.id) })
                     tables.keys = Dictionary(uniqueKeysWithValues: keys.map { ($0.id, $0) })
+                }
+                if namespaces != reading.namespaces {
+                    reading.namespaces = namespaces
+                    reading.watcher?(namespaces)
                 }
                 return true
             } catch {
