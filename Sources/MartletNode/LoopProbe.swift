@@ -6,6 +6,15 @@ extension Node {
     /// From now on measures on each event loop how late timers run, twice a second.
     package func startProbes() {
         for shard in self.shards { self.probe(shard, due: .now() + Self.probeInterval) }
+        self.trimTopics()
+    }
+
+    /// Once a second, what is too old leaves the memory log.
+    private func trimTopics() {
+        self.shards.first?.loop.scheduleTask(in: .seconds(1)) {
+            self.hub.trim(now: self.clock.now())
+            self.trimTopics()
+        }
     }
 
     private func probe(_ shard: Shard, due: NIODeadline) {

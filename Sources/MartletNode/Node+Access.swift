@@ -16,8 +16,8 @@ extension Node {
         for shard in self.shards {
             shard.loop.execute {
                 for session in shard.sessions(of: .user(user, in: app))
-                where session.id == id && (device == nil || isSameName(device, session.session.device)) {
-                    session.renew(expiresAtMs: expiresAtMs)
+                where session.id == id && (device == nil || isSameName(device, session.device)) {
+                    session.renew(expiresAtMs: expiresAtMs, rights: rights)
                     count.add(1)
                 }
                 counter.pass()
@@ -40,7 +40,7 @@ extension Node {
         for shard in self.shards {
             shard.loop.execute {
                 let sessions = shard.sessions(of: .user(user, in: app)).filter {
-                    device == nil || isSameName(device, $0.session.device)
+                    device == nil || isSameName(device, $0.device)
                 }
                 for session in sessions { session.close(.disconnected, retryAfterMs: nil) }
                 count.add(sessions.count)
@@ -51,7 +51,7 @@ extension Node {
 }
 
 /// Counts across loops.
-private final class Count: Sendable {
+final class Count: Sendable {
     private let count = Atomic<Int>(0)
     var value: Int { self.count.load(ordering: .acquiring) }
     func add(_ number: Int) { self.count.wrappingAdd(number, ordering: .acquiringAndReleasing) }

@@ -1,16 +1,179 @@
 package import MartletCore
+package import MartletWire
+import NIOCore
 
-// TEMPORARY until the node has topics.
+/// Topics: which log a message goes to, who may subscribe, and what back ends ask.
 extension Node: TopicDesk {
-    package func options(of topic: TopicKey) -> TopicOptions { TopicOptions() }
+    package func options(of topic: TopicKey) -> TopicOptions { self.namespaces.options(of: topic.name, in: topic.app) }
+
+    /// The options of all topics that a filter matches; nil if they may be of several namespaces.
+    func options(of filter: TopicFilter, in app: AppID) -> TopicOptions? {
+        guard filter.isWildcard else { return self.namespaces.options(of: filter.text, in: app) }
+        let first = filter.text.prefix { $0 != "/" }
+        // Only a first level without wildcards is a namespace's name; "a/#" matches "a" too.
+        guard first != "+", first != "#" else { return nil }
+        return self.namespaces.options(of: String(first), in: app)
+    }
+
+    /// The logs that a filter's topics may be kept in.
+    func logs(of filter: TopicFilter, in app: AppID) -> [TopicLogKind] {
+        guard let options = self.options(of: filter, in: app) else { return TopicLogKind.allCases }
+        return options.log.map { [$0] } ?? []
+    }
+
+    /// Checks what a client wants to subscribe to.
+    ///
+    /// - Parameter present: what it is subscribed to already.
+    /// - Throws: `forbidden` or `too_many_topics`.
+    func check(
+        _ wishes: [SubscribeWish], rights: TopicRights, app: AppID, beside present: TopicSubscriptions? = nil
+    ) throws(WireError) {
+        let limit = self.limits.topicsPerSession
+        let new = wishes.reduce(0) { present?.slot(of: $1.filter) == nil ? $0 + 1 : $0 }
+        guard (present?.count ?? 0) + new <= limit else {
+            throw WireError(
+                .tooManyTopics, "A session may have \(limit) subscriptions: use a filter with wildcards, or several sessions.", limit: limit)
+        }
+        for wish in wishes {
+            let options = self.options(of: wish.filter, in: app)
+            guard rights.allows(.subscribe, wish.filter, options) else {
+                throw WireError(.forbidden, "This client may not subscribe to the topic \(NameHint.quoted(wish.filter.text)).")
+            }
+            guard !wish.presence || rights.allows(.presence, wish.filter, options) else {
+                throw WireError(
+                    .forbidden,
+                    options?.presence == false
+                        ? "Presence is off for the topic \(NameHint.quoted(wish.filter.text))."
+                        : "This client may not see who subscribes to the topic \(NameHint.quoted(wish.filter.text)).")
+            }
+        }
+    }
+
+    // MARK: Publishing
+
+    /// Publishes messages of topics, and hands the rest to the store; outcomes in the order of the requests.
+    func publishMixed(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) {
+        var outcomes: [AppendOutcome?] = Array(repeating: nil, count: requests.count)
+        var stored: [AppendRequest] = []
+        var wake: UInt64 = 0
+        let now = self.clock.now()
+        let at = self.clock.wall()
+        for (index, request) in requests.enumerated() {
+            guard let topic = request.topic else {
+                stored.append(request)
+                continue
+            }
+            let key = TopicKey(app: request.app, name: topic.name)
+            let options = self.options(of: key)
+            if options.storage == .durable, options.keepsHistory && request.ttl > 0 || topic.retain != .leave {
+                var request = request
+                request.topic?.keep = .init(
+                    messages: options.historyMessages, seconds: options.historySeconds, bytes: options.historyBytes)
+                stored.append(request)
+            } else {
+                let published = self.hub.publish(request, to: key, options: options, now: now, at: at, random: self.clock.random())
+                outcomes[index] = published.outcome
+                wake |= published.wake
+            }
+        }
+        self.wake(wake)
+        guard !stored.isEmpty else { return done(outcomes.compactMap { $0 }) }
+        let known = outcomes
+        self.store.append(stored) { result in
+            var rest = result.makeIterator()
+            done(known.map { $0 ?? rest.next() ?? .failed(StoreError(.stopped)) })
+        }
+    }
+
+    /// Hands on messages of topics that the store has committed.
+    func published(_ commits: [Commit]) {
+        var mail: [(topic: TopicKey, mail: TopicMail)] = []
+        for case .published(let message, let topic) in commits {
+            mail.append((topic, .message(message, topic: topic, log: .durable)))
+        }
+        if !mail.isEmpty { self.wake(self.hub.send(mail)) }
+    }
+
+    /// Has loops take their mail.
+    func wake(_ loops: UInt64) {
+        var rest = loops
+        while rest != 0 {
+            let shard = self.shards[rest.trailingZeroBitCount]
+            shard.loop.execute { shard.takeMail() }
+            rest &= rest - 1
+        }
+    }
+
+    // MARK: Asking
+
     package func history(_ request: TopicReadRequest, done: @escaping @Sendable (Result<TopicSlice, StoreError>) -> Void) {
-        done(.failure(StoreError(.stopped)))
+        switch self.logs(of: request.filter, in: request.app).first {
+        case .durable: self.store.readTopic(request, done: done)
+        case .memory: done(.success(self.hub.read(request)))
+        case nil: done(.success(TopicSlice(entries: [], gaps: [], more: false, position: self.hub.end)))
+        }
     }
-    package func retained(_ topic: TopicKey, done: @escaping @Sendable (Result<StoredMessage?, StoreError>) -> Void) { done(.success(nil)) }
+
+    package func retained(_ topic: TopicKey, done: @escaping @Sendable (Result<StoredMessage?, StoreError>) -> Void) {
+        let filter = TopicFilter(topic: topic.name)
+        let now = self.clock.now()
+        guard self.options(of: topic).storage == .durable else {
+            return done(.success(self.hub.retained(filter, app: topic.app, limit: 1, now: now).first?.message))
+        }
+        self.store.retained(filter, app: topic.app, limit: 1, now: now) { done($0.map { $0.first?.message }) }
+    }
+
+    /// Retained values of a subscription at its beginning, at most this many.
+    private static let retainedLimit = 1_000
+
+    /// The retained values of all topics of a filter.
+    ///
+    /// - Parameter then: called on the loop, at once if no store is to be asked; a store that cannot say counts as none.
+    func retained(_ filter: TopicFilter, app: AppID, loop: any EventLoop, then: @escaping ([TopicSlice.Entry]) -> Void) {
+        let now = self.clock.now()
+        let options = self.options(of: filter, in: app)
+        if options?.storage != .durable { then(self.hub.retained(filter, app: app, limit: Self.retainedLimit, now: now)) }
+        guard options == nil || options?.storage == .durable else { return }
+        let bound = NIOLoopBound(then, eventLoop: loop)
+        self.store.retained(filter, app: app, limit: Self.retainedLimit, now: now) { result in
+            guard case .success(let entries) = result, !entries.isEmpty else { return }
+            loop.execute { bound.value(entries) }
+        }
+    }
+
     package func info(_ topic: TopicKey, done: @escaping @Sendable (Result<TopicInfo, StoreError>) -> Void) {
-        done(.failure(StoreError(.stopped)))
+        let count = Count()
+        let counter = PassCounter(last: self.shards.count) { self.info(topic, subscribers: count.value, done: done) }
+        for shard in self.shards {
+            shard.loop.execute {
+                count.add(shard.subscribers(of: topic))
+                counter.pass()
+            }
+        }
     }
-    package func presence(_ topic: TopicKey, limit: Int, after: PresenceMember?) -> PresencePage {
-        PresencePage(members: [], count: 0, next: nil)
+
+    private func info(
+        _ topic: TopicKey, subscribers: Int, done: @escaping @Sendable (Result<TopicInfo, StoreError>) -> Void
+    ) {
+        let options = self.options(of: topic)
+        let now = self.clock.now()
+        self.retained(topic) { retained in
+            let value: StoredMessage?
+            switch retained {
+            case .success(let message): value = message
+            case .failure(let error): return done(.failure(error))
+            }
+            let finish: @Sendable (Result<TopicLogInfo?, StoreError>) -> Void = { log in
+                done(
+                    log.map {
+                        TopicInfo(subscribers: subscribers, options: options, log: $0, hasRetained: value != nil)
+                    })
+            }
+            switch options.log {
+            case nil: finish(.success(nil))
+            case .memory: finish(.success(self.hub.info(topic, now: now)))
+            case .durable: self.store.topicInfo(topic, now: now) { finish($0.map { $0 }) }
+            }
+        }
     }
 }

@@ -16,6 +16,9 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     let metrics: NodeMetrics
     let registry = Registry()
     let watches = Watches()
+    let hub: TopicHub
+    let board = PresenceBoard()
+    let namespaces: any TopicNamespaces
     let sessionCount = Atomic<Int>(0)
     let limiter: SessionLimiter
     private let draining = Atomic<Bool>(false)
@@ -27,7 +30,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     ///   - appSessions: how many sessions an app may have live; 0 is any number. Called with each session.
     package init(
         store: any LogStore, loops: [any EventLoop], limits: Limits, clock: NodeClock, logger: Logger,
-        metrics: NodeMetrics = NodeMetrics(), appSessions: @escaping @Sendable (AppID) -> Int = { _ in 0 }
+        namespaces: any TopicNamespaces = PlainNamespaces(), metrics: NodeMetrics = NodeMetrics(), appSessions: @escaping @Sendable (AppID) -> Int = { _ in 0 }
     ) {
         self.store = store
         self.limits = limits
@@ -35,6 +38,8 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         self.logger = logger
         self.limiter = SessionLimiter(limits, appSessions: appSessions)
         self.metrics = metrics
+        self.namespaces = namespaces
+        self.hub = TopicHub(loops: loops.count, limits: limits, random: clock.random())
         self.shards = loops.prefix(64).enumerated().map { Shard(index: $0.offset, loop: $0.element, node: self) }
         store.observe { [unowned self] in self.committed($0) }
     }
@@ -48,6 +53,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
             let shard = self.shards[index]
             shard.loop.execute { shard.deliver(commits, committed: time) }
         }
+        self.published(commits)
     }
 
     func record(_ updates: [DeviceUpdate]) {
@@ -67,6 +73,12 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         let session = LiveSession(hello, shard: shard, client: client)
         guard !self.isDraining else {
             session.refuse(Self.goingDown)
+            return session
+        }
+        do throws(WireError) {
+            try self.check(hello.topics, rights: hello.rights, app: hello.app)
+        } catch {
+            session.refuse(error)
             return session
         }
         if hello.beside, let device = session.deviceKey, let holder = self.registry.holder(of: device) {
@@ -133,7 +145,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         }
         holder.shard.loop.execute {
             // A cursor that is another's acks nothing; the live session is not the poll's to disturb.
-            if holder.session.isOf(session.session.user) { try? holder.session.ack(cursor) }
+            if holder.session.isOf(session.user) { try? holder.session.ack(cursor) }
             session.shard.loop.execute { session.standBeside() }
         }
     }
@@ -165,7 +177,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         ramen seq: UInt64, app: AppID, user: String?, device: String, done: @escaping @Sendable (WireError?) -> Void
     ) {
         self.withHolder(of: DeviceKey(app: app, name: device), user: user, done: done) { (session) throws(WireError) in
-            guard session.session.isRamen else {
+            guard session.inbox?.session.isRamen == true else {
                 throw WireError(.badRequest, "The live session of this device does not speak RAMEN.")
             }
             try session.ack(.upTo(seq))
@@ -243,15 +255,21 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     package var isDraining: Bool { self.draining.load(ordering: .relaxed) }
 
     package func publish(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) {
-        self.store.append(requests) { [metrics] outcomes in
+        let finish: @Sendable ([AppendOutcome]) -> Void = { [metrics] outcomes in
             metrics.published(outcomes)
             done(outcomes)
+        }
+        if requests.contains(where: { $0.topic != nil }) {
+            self.publishMixed(requests, done: finish)
+        } else {
+            self.store.append(requests, done: finish)
         }
     }
 
     package func recall(
         _ id: MessageID, app: AppID, done: @escaping @Sendable (Result<RecallOutcome?, StoreError>) -> Void
     ) {
+        if let outcome = self.hub.recall(id, app: app, now: self.clock.now()) { return done(.success(outcome)) }
         self.store.recall(id, app: app) { result in
             // The recall was announced to the loops before this; when each has passed here, none sends it any more.
             let counter = PassCounter(last: self.shards.count) { done(result) }

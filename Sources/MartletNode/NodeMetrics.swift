@@ -12,7 +12,8 @@ package struct NodeMetrics: Sendable {
     private let stored, repeated, conflict, failed: Counter
     private let deliveries: [Counter]
     private let redeliveries: Counter
-    private let gaps: [GapNotice.Reason: Counter]
+    private let gaps: [String: Counter]
+    private let subscribed: Meter
     private let acks: Counter
     private let publishToDeliver: Timer
     private let publishToAck: Timer
@@ -22,6 +23,9 @@ package struct NodeMetrics: Sendable {
     private static let codes: [CloseCode] = [
         .heartbeatTimeout, .storeUnavailable, .tokenExpired, .takenOver, .disconnected, .serviceRestart,
     ]
+
+    /// Why messages are missing, in an inbox or in a topic.
+    private static let gapReasons = ["inbox_full", "owner", "epoch", "beyond_end", "trimmed", "slow"]
 
     /// - Parameter factory: default keeps nothing.
     package init(factory: any MetricsFactory = NOOPMetricsHandler.instance) {
@@ -46,9 +50,8 @@ package struct NodeMetrics: Sendable {
         self.deliveries = transports.map { counter("martlet_deliveries_total", "transport", $0) }
         self.redeliveries = Counter(label: "martlet_redeliveries_total", factory: factory)
         self.gaps = Dictionary(
-            uniqueKeysWithValues: [GapNotice.Reason.inboxFull, .owner, .epoch, .beyondEnd].map {
-                ($0, counter("martlet_gaps_total", "reason", $0.rawValue))
-            })
+            uniqueKeysWithValues: Self.gapReasons.map { ($0, counter("martlet_gaps_total", "reason", $0)) })
+        self.subscribed = Meter(label: "martlet_subscriptions", factory: factory)
         self.acks = Counter(label: "martlet_acks_total", factory: factory)
         self.publishToDeliver = Timer(label: "martlet_publish_to_deliver_seconds", factory: factory)
         self.publishToAck = Timer(label: "martlet_publish_to_ack_seconds", factory: factory)
@@ -67,6 +70,7 @@ package struct NodeMetrics: Sendable {
         ("martlet_deliveries_total", "Messages handed to connections, one for each device, redeliveries included."),
         ("martlet_redeliveries_total", "Deliveries of messages that may have been sent to the device before."),
         ("martlet_gaps_total", "Notices to clients that messages are missing or a cursor cannot be used."),
+        ("martlet_subscriptions", "Live subscriptions to topics and filters."),
         ("martlet_acks_total", "Acks taken by frame or request; one may cover many messages."),
         (
             "martlet_publish_to_deliver_seconds",
@@ -89,7 +93,12 @@ package struct NodeMetrics: Sendable {
         (code.flatMap { self.closed[$0] } ?? self.left).increment()
     }
 
-    func gap(_ reason: GapNotice.Reason) { self.gaps[reason]?.increment() }
+    func gap(_ reason: String) { self.gaps[reason]?.increment() }
+
+    func subscriptions(_ difference: Int) {
+        if difference > 0 { self.subscribed.increment(by: Double(difference)) }
+        if difference < 0 { self.subscribed.decrement(by: Double(-difference)) }
+    }
 
     func acked() { self.acks.increment() }
 
@@ -128,6 +137,9 @@ struct TurnTally {
     var redeliveries = 0
 
     var isEmpty: Bool { self.deliveries[0] + self.deliveries[1] + self.deliveries[2] + self.deliveries[3] == 0 }
+
+    @inline(__always)
+    mutating func sentTopic(on transport: TransportKind) { self.deliveries[Int(transport.rawValue)] += 1 }
 
     mutating func sent(_ delivery: borrowing Delivery, on transport: TransportKind) {
         self.deliveries[Int(transport.rawValue)] += 1

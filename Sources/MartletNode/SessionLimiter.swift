@@ -49,7 +49,9 @@ final class SessionLimiter: Sendable {
         let appLimit = self.appSessions(hello.app)
         return self.state.withLock { state in
             var user = state.users[place.user] ?? User()
-            guard replaces || user.live < self.sessionsPerUser else {
+            // Who says no name is nobody's session; such a one there is in dev mode only.
+            let isNamed = hello.user != nil || hello.device != nil
+            guard replaces || !isNamed || user.live < self.sessionsPerUser else {
                 return .failure(
                     WireError(
                         .tooManySessions,
@@ -61,7 +63,7 @@ final class SessionLimiter: Sendable {
                     WireError(
                         .tooManyConnections, "The app has \(appLimit) open connections, as many as it may have.", limit: appLimit))
             }
-            if isCounted, let rate = self.rate, let wait = user.opens.take(1, rate, at: nowMs * 1_000_000) {
+            if isCounted, isNamed, let rate = self.rate, let wait = user.opens.take(1, rate, at: nowMs * 1_000_000) {
                 return .failure(
                     WireError(
                         .rateLimited, "This user opens sessions faster than is allowed: wait before the next.",

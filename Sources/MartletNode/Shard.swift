@@ -10,6 +10,7 @@ final class Shard: @unchecked Sendable {
     unowned let node: Node
 
     private var readers: [InboxKey: Readers] = [:]
+    let topics = ShardTopics()
     private var wheel: TimerWheel<LiveSession>
     private var wheelTimer: Scheduled<Void>?
     /// Sessions with queued bytes, flushed once at the end of the turn.
@@ -40,27 +41,22 @@ final class Shard: @unchecked Sendable {
             if self.readers[inbox] == nil { self.node.registry.add(inbox, shard: self.index) }
             self.readers[inbox, default: .none].add(session)
         }
+        session.isCounted = true
         self.node.sessionCount.wrappingAdd(1, ordering: .relaxed)
     }
 
     func remove(_ session: LiveSession) {
         self.wheel.remove(session)
         if let update = session.takeUpdate(at: self.node.clock.wall()) { self.node.record([update]) }
-        var wasThere = false
+        guard session.isCounted else { return }
+        session.isCounted = false
+        self.node.sessionCount.wrappingSubtract(1, ordering: .relaxed)
         for inbox in session.inboxes {
-            guard let removed = self.readers[inbox]?.remove(session), removed.wasThere else { continue }
-            wasThere = true
-            if removed.isEmpty {
-                self.readers[inbox] = nil
-                self.node.registry.remove(inbox, shard: self.index)
-            }
+            guard let removed = self.readers[inbox]?.remove(session), removed.wasThere, removed.isEmpty else { continue }
+            self.readers[inbox] = nil
+            self.node.registry.remove(inbox, shard: self.index)
         }
         if let device = session.deviceKey { self.node.registry.release(device, by: session) }
-        if wasThere { self.node.sessionCount.wrappingSubtract(1, ordering: .relaxed) }
-    }
-
-    func close(_ session: LiveSession, _ code: CloseCode, retryAfterMs: Int64?) {
-        session.close(code, retryAfterMs: retryAfterMs)
     }
 
     /// The sessions that read an inbox.
@@ -75,6 +71,12 @@ final class Shard: @unchecked Sendable {
         var seen: [ObjectIdentifier: LiveSession] = [:]
         for list in self.readers.values {
             list.each { seen[ObjectIdentifier($0)] = $0 }
+        }
+        for list in self.topics.readers.values {
+            list.each { seen[ObjectIdentifier($0.session)] = $0.session }
+        }
+        for filters in self.topics.filters.values {
+            filters.visitAll { $0.each { seen[ObjectIdentifier($0.session)] = $0.session } }
         }
         return Array(seen.values)
     }
@@ -95,6 +97,7 @@ final class Shard: @unchecked Sendable {
                         $0.committed(message, scope: target.scope, superseded: superseded[index], now: now, at: at)
                     }
                 }
+            // Topics go by the hub.
             case .published: break
             case .recalled(let offset, let targets):
                 for target in targets {

@@ -41,7 +41,7 @@ import Testing
         let fixture = NodeFixture()
         let (client, handle) = self.connect(fixture, "a1", ends: 2_000)
         fixture.advance(1_000)
-        try handle.renew(app: .dev, user: "alice", device: nil, expiresAtMs: fixture.clock.wall + 40_000)
+        try handle.renew(app: .dev, user: "alice", device: nil, expiresAtMs: fixture.clock.wall + 40_000, rights: .unsaid)
         fixture.advance(30_000)
         #expect(client.closed == nil && client.heartbeats == 1)
         handle.heard()
@@ -54,7 +54,7 @@ import Testing
         let fixture = NodeFixture()
         let (_, handle) = self.connect(fixture, "a1", ends: 2_000)
         for (app, user, device) in [(AppID(2), "alice", nil), (.dev, "bob", nil), (.dev, "alice", "a2")] as [(AppID, String, String?)] {
-            #expect(throws: WireError.self) { try handle.renew(app: app, user: user, device: device, expiresAtMs: nil) }
+            #expect(throws: WireError.self) { try handle.renew(app: app, user: user, device: device, expiresAtMs: nil, rights: .unsaid) }
         }
     }
 
@@ -66,7 +66,7 @@ import Testing
         let id = try #require(client.welcome).session
         let answers = Mutex<[ErrorCode?]>([])
         for (session, user) in [(id, "bob"), ("x", "alice"), (id, "alice")] {
-            fixture.node.renew(session: session, app: .dev, user: user, device: nil, expiresAtMs: nil) { error in
+            fixture.node.renew(session: session, app: .dev, user: user, device: nil, expiresAtMs: nil, rights: .unsaid) { error in
                 answers.withLock { $0.append(error?.code) }
             }
             fixture.settle()

@@ -42,6 +42,11 @@ final class Recorder: LiveClient {
     var refusal: WireError?
     var messages: [Delivery] = []
     var gaps: [GapNotice] = []
+    var topics: [TopicDelivery] = []
+    var topicGaps: [TopicGap] = []
+    var subscribed: [SubscribedNotice] = []
+    var unsubscribed: [(filter: String, reason: UnsubscribeReason)] = []
+    var presence: [PresenceEvent] = []
     var heartbeats = 0
     var flushes = 0
     var settledCount = 0
@@ -56,6 +61,11 @@ final class Recorder: LiveClient {
     func refused(_ error: WireError) { self.refusal = error }
     func send(_ delivery: borrowing Delivery) { self.messages.append(copy delivery) }
     func gap(_ gap: GapNotice) { self.gaps.append(gap) }
+    func send(_ delivery: borrowing TopicDelivery) { self.topics.append(copy delivery) }
+    func gap(_ gap: TopicGap) { self.topicGaps.append(gap) }
+    func subscribed(_ notices: [SubscribedNotice]) { self.subscribed += notices }
+    func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason) { self.unsubscribed.append((filter.text, reason)) }
+    func presence(_ event: PresenceEvent) { self.presence.append(event) }
     func settled() {
         self.settledCount += 1
         self.onSettled?()
@@ -78,15 +88,17 @@ final class NodeFixture {
     let store: MemoryLogStore
     let node: Node
 
-    /// - Parameter steps: whether the store answers only in ``stepStore()``.
-    init(steps: Bool = false) {
+    /// - Parameters:
+    ///   - steps: whether the store answers only in ``stepStore()``.
+    ///   - topics: how topics behave, by namespace.
+    init(steps: Bool = false, topics: [String: TopicOptions] = [:]) {
         let clock = self.clock
         let random = Mutex(SeededRandom(seed: 7))
         self.store = MemoryLogStore(disk: MemoryDisk(), clock: clock, steps: steps)
         self.node = Node(
             store: self.store, loops: self.loops, limits: Limits(),
             clock: NodeClock(now: { clock.now }, wall: { clock.wall }, random: { random.withLock { $0.next() } }),
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, namespaces: TestNamespaces(options: topics))
     }
 
     /// Runs both loops until nothing is left to do now.
@@ -128,5 +140,14 @@ final class NodeFixture {
         let request = AppendRequest(app: .dev, targets: [.user(user, in: .dev)], members: Array(#""data":1"#.utf8))
         self.node.publish(Array(repeating: request, count: count)) { result in outcomes.withLock { $0 = result } }
         return outcomes.withLock { $0 }
+    }
+}
+
+/// Options by the first level of a topic's name.
+struct TestNamespaces: TopicNamespaces {
+    var options: [String: TopicOptions]
+
+    func options(of topic: String, in app: AppID) -> TopicOptions {
+        self.options[String(topic.prefix { $0 != "/" })] ?? TopicOptions()
     }
 }

@@ -18,11 +18,24 @@ enum CursorTarget {
         var choices = Choices(bytes)
         var positions = Positions()
         for lane in Lane.all { positions[lane] = choices.word() >> UInt64(choices.byte() & 63) }
-        let cursor = Cursor(
+        var cursor = Cursor(
             tag: UInt32(truncatingIfNeeded: choices.word()), epoch: UInt32(truncatingIfNeeded: choices.word()),
             appHash: 7, userHash: UInt32(choices.byte()), deviceHash: UInt32(choices.byte()), positions: positions)
+        if choices.byte() & 1 == 1 { cursor.topics = Self.topics(&choices) }
         let text = cursor.description
-        check(text.utf8.count <= Cursor.maxTextLength, "\(text) is longer than a cursor may be")
+        check(text.utf8.count <= cursor.textRoom && text.utf8.count <= Cursor.maxLength, "\(text) is longer than a cursor may be")
         check((try? Cursor(parsing: text)) == cursor, "\(text) does not lead back")
+    }
+
+    private static func topics(_ choices: inout Choices) -> TopicPlace {
+        var place = TopicPlace(
+            memoryEpoch: UInt32(truncatingIfNeeded: choices.word()), memory: choices.word() >> UInt64(choices.byte() & 63),
+            durable: choices.word() >> UInt64(choices.byte() & 63))
+        for _ in 0..<Int(choices.byte()) % (TopicPlace.maxBehind + 1) {
+            let log: TopicLogKind = choices.byte() & 1 == 0 ? .memory : .durable
+            let distance = min(place[log], choices.word() >> UInt64(choices.byte() & 63))
+            place.behind.append(.init(hash: UInt32(truncatingIfNeeded: choices.word()), log: log, offset: place[log] - distance))
+        }
+        return place
     }
 }

@@ -2,9 +2,12 @@ package import MartletWire
 
 /// A place in all the logs that one device reads, as a client hands it back when it reconnects.
 ///
-/// **Shape.** base64url of: version (1 byte, 1), session tag, epoch, hash of the app, of the user, of the device
+/// **Shape.** base64url of: version (1 byte), session tag, epoch, hash of the app, of the user, of the device
 /// (4 bytes each, big-endian), the largest offset (varint), then for each of the nine lanes how far it is behind
-/// the largest (varint). At most 120 bytes, so 160 characters; URL-safe. Opaque to clients.
+/// the largest (varint). That is version 1, at most 121 bytes. Version 2 goes on with the place in topics: epoch of the memory log (4 bytes),
+/// offset in the memory log and in the durable one (varint), the number of filters that were read less far (1 byte, at most
+/// ``TopicPlace/maxBehind``), and for each of these its hash (4 bytes), its log (1 byte) and how far it is behind that log's offset (varint).
+/// At most 326 bytes, so 435 characters; URL-safe. Opaque to clients.
 ///
 /// **Rules** (docs/protocol.md, "Cursors"). A part counts only if its owner and epoch are the reader's; then reading
 /// resumes at the larger of the recorded and the presented offset. An offset beyond the log's end is ignored.
@@ -25,6 +28,7 @@ package struct Cursor: Hashable, Sendable {
     /// Longest text that is looked at, in bytes.
     package static let maxLength = 512
     private static let version: UInt8 = 1
+    private static let versionWithTopics: UInt8 = 2
 
     package init(tag: UInt32, epoch: UInt32, appHash: UInt32, userHash: UInt32, deviceHash: UInt32, positions: Positions, topics: TopicPlace? = nil) {
         self.tag = tag
@@ -50,7 +54,8 @@ package struct Cursor: Hashable, Sendable {
         let utf8 = text.utf8
         guard utf8.count <= Self.maxLength, let bytes = Base64URL.decode(utf8) else { throw malformed }
         var rest = bytes[...]
-        guard rest.popFirst() == Self.version, let tag = rest.popWord(), let epoch = rest.popWord(),
+        guard let version = rest.popFirst(), version == Self.version || version == Self.versionWithTopics, let tag = rest.popWord(),
+            let epoch = rest.popWord(),
             let app = rest.popWord(), let user = rest.popWord(), let device = rest.popWord(),
             let largest = Varint.read(&rest)
         else { throw malformed }
@@ -59,46 +64,49 @@ package struct Cursor: Hashable, Sendable {
             guard let behind = Varint.read(&rest), behind <= largest else { throw malformed }
             positions[lane] = largest - behind
         }
-        guard rest.isEmpty, positions.largest == largest else { throw malformed }
-        self.init(tag: tag, epoch: epoch, appHash: app, userHash: user, deviceHash: device, positions: positions)
+        guard positions.largest == largest else { throw malformed }
+        var topics: TopicPlace?
+        if version == Self.versionWithTopics {
+            guard let place = TopicPlace(parsing: &rest) else { throw malformed }
+            topics = place
+        }
+        guard rest.isEmpty else { throw malformed }
+        self.init(tag: tag, epoch: epoch, appHash: app, userHash: user, deviceHash: device, positions: positions, topics: topics)
     }
 
     /// Appends the text form, as ASCII.
     package func append(to output: inout [UInt8]) {
-        let start = output.count
-        output.append(contentsOf: repeatElement(0, count: Self.maxTextLength))
-        let written = output.withUnsafeMutableBytes { bytes in
-            self.write(to: UnsafeMutableRawBufferPointer(rebasing: bytes[start...]))
+        withUnsafeTemporaryAllocation(byteCount: self.textRoom, alignment: 8) { text in
+            let written = self.write(to: text)
+            output.append(contentsOf: text[..<written])
         }
-        output.removeLast(Self.maxTextLength - written)
     }
 
-    /// Longest text form, in bytes, with room to write it.
-    package static let maxTextLength = 168
+    /// Longest text form of any cursor, in bytes, with room to write it.
+    package static let maxTextLength = 440
+
+    /// Longest text form that this cursor may have, in bytes, with room to write it.
+    package var textRoom: Int { self.topics == nil ? 168 : Self.maxTextLength }
 
     /// Writes the text form, as ASCII, without allocating.
     ///
-    /// - Parameter output: at least ``maxTextLength`` bytes.
+    /// - Parameter output: at least ``textRoom`` bytes.
     /// - Returns: how many bytes were written.
     package func write(to output: UnsafeMutableRawBufferPointer) -> Int {
-        withUnsafeTemporaryAllocation(byteCount: 128, alignment: 8) { bytes in
-            bytes[0] = Self.version
-            self.writeWord(self.tag, to: bytes, at: 1)
-            self.writeWord(self.epoch, to: bytes, at: 5)
-            self.writeWord(self.appHash, to: bytes, at: 9)
-            self.writeWord(self.userHash, to: bytes, at: 13)
-            self.writeWord(self.deviceHash, to: bytes, at: 17)
+        withUnsafeTemporaryAllocation(byteCount: 328, alignment: 8) { bytes in
+            bytes[0] = self.topics == nil ? Self.version : Self.versionWithTopics
+            writeWord(self.tag, to: bytes, at: 1)
+            writeWord(self.epoch, to: bytes, at: 5)
+            writeWord(self.appHash, to: bytes, at: 9)
+            writeWord(self.userHash, to: bytes, at: 13)
+            writeWord(self.deviceHash, to: bytes, at: 17)
             var count = 21
             let largest = self.positions.largest
             Varint.write(largest, to: bytes, at: &count)
             for index in 0..<Lane.count { Varint.write(largest - self.positions[Lane(index: index)], to: bytes, at: &count) }
+            self.topics?.write(to: bytes, at: &count)
             return Base64URL.encode(UnsafeRawBufferPointer(rebasing: bytes[..<count]), into: output)
         }
-    }
-
-    @inline(__always)
-    private func writeWord(_ word: UInt32, to bytes: UnsafeMutableRawBufferPointer, at offset: Int) {
-        bytes.storeBytes(of: word.bigEndian, toByteOffset: offset, as: UInt32.self)
     }
 }
 
@@ -108,6 +116,55 @@ extension Cursor: CustomStringConvertible {
         self.append(to: &bytes)
         return String(decoding: bytes, as: UTF8.self)
     }
+}
+
+extension TopicPlace {
+    /// Takes a place off the front.
+    ///
+    /// - Returns: nil if it is not one that was written.
+    fileprivate init?(parsing bytes: inout ArraySlice<UInt8>) {
+        guard let epoch = bytes.popWord(), let memory = Varint.read(&bytes), let durable = Varint.read(&bytes),
+            let count = bytes.popFirst(), count <= Self.maxBehind
+        else { return nil }
+        self.init(memoryEpoch: epoch, memory: memory, durable: durable)
+        for _ in 0..<count {
+            guard let hash = bytes.popWord(), let log = bytes.popFirst().flatMap(TopicLogKind.init(rawValue:)),
+                let distance = Varint.read(&bytes), distance <= self[log]
+            else { return nil }
+            self.behind.append(Behind(hash: hash, log: log, offset: self[log] - distance))
+        }
+    }
+
+    /// Writes the place, at most 205 bytes. One with more than ``maxBehind`` filters is written as if all had been read as far as the one that
+    /// is furthest behind.
+    fileprivate func write(to bytes: UnsafeMutableRawBufferPointer, at count: inout Int) {
+        let isListed = self.behind.count <= Self.maxBehind
+        var place = (self.memory, self.durable)
+        if !isListed {
+            for filter in self.behind {
+                if filter.log == .memory { place.0 = min(place.0, filter.offset) } else { place.1 = min(place.1, filter.offset) }
+            }
+        }
+        writeWord(self.memoryEpoch, to: bytes, at: count)
+        count += 4
+        Varint.write(place.0, to: bytes, at: &count)
+        Varint.write(place.1, to: bytes, at: &count)
+        bytes[count] = isListed ? UInt8(truncatingIfNeeded: self.behind.count) : 0
+        count += 1
+        guard isListed else { return }
+        for filter in self.behind {
+            let offset = self[filter.log]
+            writeWord(filter.hash, to: bytes, at: count)
+            bytes[count + 4] = filter.log.rawValue
+            count += 5
+            Varint.write(offset > filter.offset ? offset - filter.offset : 0, to: bytes, at: &count)
+        }
+    }
+}
+
+@inline(__always)
+private func writeWord(_ word: UInt32, to bytes: UnsafeMutableRawBufferPointer, at offset: Int) {
+    bytes.storeBytes(of: word.bigEndian, toByteOffset: offset, as: UInt32.self)
 }
 
 extension ArraySlice<UInt8> {

@@ -106,6 +106,10 @@ package struct PresenceMember: Hashable, Sendable {
         self.user = user
         self.device = device
     }
+
+    package static func == (left: PresenceMember, right: PresenceMember) -> Bool {
+        isSameName(left.user, right.user) && isSameName(left.device, right.device)
+    }
 }
 
 /// One page of those who are there.

@@ -25,29 +25,56 @@ package struct TopicFilter: Hashable, Sendable {
     }
 
     package static func == (left: TopicFilter, right: TopicFilter) -> Bool { isSameName(left.text, right.text) }
+
+    package func hash(into hasher: inout Hasher) { hasher.combine(self.text) }
 }
 
 extension TopicFilter {
-    /// Whether a topic is one that it asks for.
+    /// Whether a topic is one that it asks for. Allocates nothing.
     package func matches(_ topic: String) -> Bool {
         guard self.isWildcard else { return isSameName(self.text, topic) }
-        return self.covers(TopicFilter(topic: topic))
+        return withBytes(of: self.text) { own in withBytes(of: topic) { Self.covers(own, $0) } }
     }
 
-    /// Whether everything that `other` matches, this matches too.
+    /// Whether everything that `other` matches, this matches too. Allocates nothing.
     package func covers(_ other: TopicFilter) -> Bool {
-        if other.text.utf8.first == UInt8(ascii: "$"), let first = self.text.utf8.first, first != UInt8(ascii: "$"), self.isWildcard {
-            if first == UInt8(ascii: "+") || first == UInt8(ascii: "#") { return false }
-        }
-        var own = self.text.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)[...]
-        var others = other.text.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)[...]
-        while let level = own.popFirst() {
-            if level.elementsEqual("#".utf8) { return true }
-            guard let theirs = others.popFirst() else { return false }
-            if theirs.elementsEqual("#".utf8) { return false }
-            if level.elementsEqual("+".utf8) { continue }
-            guard level.elementsEqual(theirs) else { return false }
-        }
-        return others.isEmpty
+        guard self.isWildcard else { return isSameName(self.text, other.text) }
+        return withBytes(of: self.text) { own in withBytes(of: other.text) { Self.covers(own, $0) } }
     }
+
+    private static func covers(_ own: UnsafeBufferPointer<UInt8>, _ other: UnsafeBufferPointer<UInt8>) -> Bool {
+        if other.first == UInt8(ascii: "$"), own.first == UInt8(ascii: "+") || own.first == UInt8(ascii: "#") { return false }
+        var ownAt = 0
+        var otherAt = 0
+        while ownAt <= own.count {
+            let ownEnd = levelEnd(own, from: ownAt)
+            let isOne = ownEnd - ownAt == 1
+            if isOne, own[ownAt] == UInt8(ascii: "#") { return true }
+            guard otherAt <= other.count else { return false }
+            let otherEnd = levelEnd(other, from: otherAt)
+            if otherEnd - otherAt == 1, other[otherAt] == UInt8(ascii: "#") {
+                // `+/#` asks for one level and any number after it: as every topic has one, that is `#`.
+                return otherAt == 0 && own.count == 3 && own[0] == UInt8(ascii: "+") && own[2] == UInt8(ascii: "#")
+            }
+            if !isOne || own[ownAt] != UInt8(ascii: "+") {
+                guard ownEnd - ownAt == otherEnd - otherAt, own[ownAt..<ownEnd].elementsEqual(other[otherAt..<otherEnd]) else { return false }
+            }
+            ownAt = ownEnd + 1
+            otherAt = otherEnd + 1
+        }
+        return otherAt > other.count
+    }
+}
+
+/// The index of the `/` that ends the level that begins at `start`, or of the end.
+func levelEnd(_ bytes: UnsafeBufferPointer<UInt8>, from start: Int) -> Int {
+    var index = start
+    while index < bytes.count, bytes[index] != UInt8(ascii: "/") { index += 1 }
+    return index
+}
+
+/// Lends the bytes of a text; copies them only if it is not one of Swift's own.
+func withBytes<Result>(of text: String, _ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+    if let result = text.utf8.withContiguousStorageIfAvailable(body) { return result }
+    return Array(text.utf8).withUnsafeBufferPointer(body)
 }

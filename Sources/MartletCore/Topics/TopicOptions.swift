@@ -42,6 +42,16 @@ package struct TopicOptions: Equatable, Sendable {
 
 /// Knows the options of every topic.
 package protocol TopicNamespaces: Sendable {
-    /// The options of a topic, from memory: called for each publish and subscribe. A topic's namespace is its first level.
+    /// The options of a topic or filter, from memory: called for each publish and subscribe. A topic's namespace is its first level.
+    ///
+    /// A filter that begins with a wildcard spans namespaces: it gets the default options, but may do only what every namespace allows.
     func options(of topic: String, in app: AppID) -> TopicOptions
+}
+
+/// The namespace that a topic or filter is in: its first level.
+///
+/// - Returns: nil for a filter that begins with a wildcard, which is in none.
+package func topicNamespace(_ topic: String) -> Substring? {
+    let first = topic.utf8.firstIndex(of: UInt8(ascii: "/")).map { topic[..<$0] } ?? topic[...]
+    return first == "+" || first == "#" ? nil : first
 }

@@ -5,6 +5,7 @@
 package struct TopicPlace: Hashable, Sendable {
     /// Names the history of the memory log; that of the durable log is the cursor's own epoch.
     package var memoryEpoch: UInt32
+    /// The last offset of each log that was sent or passed over; ``unread`` if no topic of the log was subscribed to.
     package var memory: UInt64
     package var durable: UInt64
     /// At most ``maxBehind``; with more, the offsets above are those of the one that is furthest behind.
@@ -23,10 +24,13 @@ package struct TopicPlace: Hashable, Sendable {
         }
     }
 
+    /// Stands for no offset. In a cursor, offsets are written with one added, so that this is 0.
+    package static let unread = UInt64.max
+
     /// As many as a cursor has room for.
     package static let maxBehind = 12
 
-    package init(memoryEpoch: UInt32, memory: UInt64, durable: UInt64, behind: [Behind] = []) {
+    package init(memoryEpoch: UInt32, memory: UInt64 = Self.unread, durable: UInt64 = Self.unread, behind: [Behind] = []) {
         self.memoryEpoch = memoryEpoch
         self.memory = memory
         self.durable = durable

@@ -26,7 +26,36 @@ package struct TopicRights: Equatable, Sendable {
         case everything
         /// The token says nothing of topics: what the namespace allows to all.
         case unsaid
-        case rules([Rule])
+        case rules(Table)
+    }
+
+    /// Shared by all copies: a session's is one reference.
+    private final class Table: Equatable, Sendable {
+        let rules: [Rule]
+        /// The actions by pattern, where walking through all rules would take longer.
+        let index: FilterTrie<Actions>?
+
+        init(_ rules: [Rule]) {
+            self.rules = rules
+            guard rules.count > 8 else {
+                self.index = nil
+                return
+            }
+            var index = FilterTrie<Actions>()
+            for rule in rules { index.update(rule.pattern) { $0 = ($0 ?? []).union(rule.actions) } }
+            self.index = index
+        }
+
+        func allows(_ action: Actions, _ filter: TopicFilter) -> Bool {
+            guard let index = self.index, !filter.isWildcard else {
+                return self.rules.contains { $0.actions.contains(action) && $0.pattern.covers(filter) }
+            }
+            var isAllowed = false
+            index.visit(filter.text) { if $0.contains(action) { isAllowed = true } }
+            return isAllowed
+        }
+
+        static func == (left: Table, right: Table) -> Bool { left === right || left.rules == right.rules }
     }
 
     private let kind: Kind
@@ -34,13 +63,21 @@ package struct TopicRights: Equatable, Sendable {
     package static let everything = TopicRights(kind: .everything)
     package static let unsaid = TopicRights(kind: .unsaid)
 
-    package init(_ rules: [Rule]) { self.kind = .rules(rules) }
+    package init(_ rules: [Rule]) { self.kind = .rules(Table(rules)) }
 
     private init(kind: Kind) { self.kind = kind }
 
+    /// The rules of a token that has some; nil if it says nothing of topics, or everything is allowed.
+    package var rules: [Rule]? {
+        guard case .rules(let table) = self.kind else { return nil }
+        return table.rules
+    }
+
     /// Whether an action is allowed on a topic, or on every topic that a filter matches.
     ///
-    /// - Parameter options: of the topic; for a filter with wildcards, of the namespace that its first level names, if it names one.
+    /// One rule must cover the whole filter: two that cover it only together do not.
+    ///
+    /// - Parameter options: as ``TopicNamespaces/options(of:in:)`` says for the topic or the filter; nil is taken as the default ones.
     package func allows(_ action: Actions, _ filter: TopicFilter, _ options: TopicOptions?) -> Bool {
         let access: TopicOptions.Access =
             switch action {
@@ -51,9 +88,7 @@ package struct TopicRights: Equatable, Sendable {
         switch self.kind {
         case .everything: return true
         case .unsaid: return access == .all
-        case .rules(let rules):
-            guard access != .none else { return false }
-            return rules.contains { $0.actions.contains(action) && $0.pattern.covers(filter) }
+        case .rules(let table): return access != .none && table.allows(action, filter)
         }
     }
 }

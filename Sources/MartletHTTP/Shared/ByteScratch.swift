@@ -36,7 +36,7 @@ struct ByteScratch {
     }
 
     mutating func append(_ cursor: Cursor) {
-        guard self.memory.count - self.count >= Cursor.maxTextLength else { return }
+        guard self.memory.count - self.count >= cursor.textRoom else { return }
         self.count += cursor.write(to: UnsafeMutableRawBufferPointer(rebasing: self.memory[self.count...]))
     }
 }

@@ -139,6 +139,7 @@ final class Hub: @unchecked Sendable {
                         }
                     }
                 }
+            case .published: break
             case .recalled(let offset, let targets):
                 for live in self.sessions where targets.contains(where: live.reads) { live.session.recalled(offset: offset) }
             }

@@ -58,5 +58,20 @@ final class StoreSeam: LogStore, @unchecked Sendable {
         self.store.status(request, done: done)
     }
 
+    func readTopic(_ request: TopicReadRequest, done: @escaping @Sendable (Result<TopicSlice, StoreError>) -> Void) {
+        self.store.readTopic(request, done: done)
+    }
+
+    func retained(
+        _ filter: TopicFilter, app: AppID, limit: Int, now: Int64,
+        done: @escaping @Sendable (Result<[TopicSlice.Entry], StoreError>) -> Void
+    ) {
+        self.store.retained(filter, app: app, limit: limit, now: now, done: done)
+    }
+
+    func topicInfo(_ topic: TopicKey, now: Int64, done: @escaping @Sendable (Result<TopicLogInfo, StoreError>) -> Void) {
+        self.store.topicInfo(topic, now: now, done: done)
+    }
+
     func stop(done: @escaping @Sendable (StoreError?) -> Void) { self.store.stop(done: done) }
 }

@@ -1,0 +1,269 @@
+package import MartletWire
+
+/// Decides what one session is sent of its topics, and when.
+///
+/// A value without I/O, as ``Session`` is for inboxes: messages come in as they are published, what to send and what to read goes
+/// out. It never holds a message: what cannot be sent at once is read from the topic's log later, or, if the topic keeps none, told as a gap.
+///
+/// A subscription has a *feed* in each log that its topics may be in. A feed is either live, then what is published goes out at
+/// once, or behind, then it is read from the log up to its end.
+package struct TopicSubscriptions: Sendable {
+    /// Names a subscription of this session; used again after ``unsubscribe(_:)``.
+    package typealias Slot = Int
+
+    /// Reading of one log.
+    struct Feed: Sendable {
+        /// Everything of the filter at or before was sent, or told missing.
+        var position: UInt64 = 0
+        /// The largest offset that was announced and not sent.
+        var missed: UInt64 = 0
+        var isBehind = false
+    }
+
+    struct Subscription: Sendable {
+        var filter: TopicFilter
+        var wantsPresence: Bool
+        /// Messages of topics without history that did not fit, to be told as a gap when there is room: after the first offset up to
+        /// the second; 0 and 0 for none.
+        var lostFrom: UInt64 = 0
+        var lostTo: UInt64 = 0
+        var feeds: InlineArray<2, Feed> = .init(repeating: Feed())
+        /// Tells a slot that is used again from what it was; 0 when it is free.
+        var generation: UInt32
+
+        var isUsed: Bool { self.generation != 0 }
+    }
+
+    /// Where a feed begins that has no offset yet.
+    struct Beginning: Sendable {
+        var slot: Slot
+        var log: TopicLogKind
+        var start: TopicStart
+    }
+
+    /// What is to be done next for what was not sent at once.
+    package enum Next: Sendable {
+        /// Read, then call ``readDone(_:_:)``.
+        case read(TopicRead)
+        case gap(TopicGap)
+    }
+
+    /// A read under way.
+    package struct TopicRead: Sendable {
+        package var log: TopicLogKind
+        package var request: TopicReadRequest
+        var slot: Slot
+        var generation: UInt32
+    }
+
+    var slots: [Subscription] = []
+    /// What live feeds were sent last. Everything of them at or before was sent.
+    private(set) var reached: (memory: UInt64, durable: UInt64) = (0, 0)
+    /// Logs in which there is, or was, something to read: one bit each.
+    private var usedLogs: UInt8 = 0
+    var beginnings: [Beginning] = []
+    /// Feeds that are behind, and subscriptions that lost something.
+    var behind: Int32 = 0
+    var lost: Int32 = 0
+    private var generations: UInt32 = 0
+    var isReading = false
+    /// The slot that was read last, so that each has its turn.
+    var lastRead: Int32 = -1
+    /// Bytes that the socket has not taken.
+    private(set) var inFlight: Int = 0
+    private let windowBytes: Int
+
+    /// - Parameter windowBytes: bytes of topics that may wait for the socket.
+    package init(windowBytes: Int) { self.windowBytes = windowBytes }
+
+    package var isEmpty: Bool { !self.slots.contains { $0.isUsed } }
+    package var count: Int { self.slots.reduce(0) { $1.isUsed ? $0 + 1 : $0 } }
+
+    /// Every subscription with its slot.
+    package var all: [(slot: Slot, filter: TopicFilter)] {
+        self.slots.enumerated().compactMap { $0.element.isUsed ? ($0.offset, $0.element.filter) : nil }
+    }
+
+    package func slot(of filter: TopicFilter) -> Slot? { self.slots.firstIndex { $0.isUsed && $0.filter == filter } }
+
+    package func wantsPresence(_ slot: Slot) -> Bool {
+        self.slots.indices.contains(slot) && self.slots[slot].isUsed && self.slots[slot].wantsPresence
+    }
+
+    /// Something was sent that the socket has not taken.
+    package var isWaitingForSocket: Bool { self.inFlight > 0 }
+
+    func uses(_ log: TopicLogKind) -> Bool { self.usedLogs & 1 << log.rawValue != 0 }
+
+    /// Whether the place after a message that is sent live is the same as that of all others who say so.
+    package var hasPlainPlace: Bool { self.behind == 0 && self.usedLogs & (self.usedLogs &- 1) == 0 }
+
+    /// Bytes that may be started now.
+    var room: Int { self.inFlight == 0 ? Int.max : self.windowBytes - self.inFlight }
+    var windowRoom: Int { max(0, self.windowBytes - self.inFlight) }
+
+    mutating func started(_ bytes: Int) { self.inFlight += bytes }
+
+    /// The socket has taken everything that was flushed.
+    package mutating func socketTook() { self.inFlight = 0 }
+
+    // MARK: Subscribing
+
+    /// The ends of both logs, and the history that the memory log's is of.
+    package struct Ends: Sendable {
+        package var memoryEpoch: UInt32
+        package var memory: UInt64
+        package var durable: UInt64
+
+        package init(memoryEpoch: UInt32, memory: UInt64, durable: UInt64) {
+            self.memoryEpoch = memoryEpoch
+            self.memory = memory
+            self.durable = durable
+        }
+
+        package subscript(log: TopicLogKind) -> UInt64 { log == .memory ? self.memory : self.durable }
+    }
+
+    /// Where a cursor says that a subscriber has come.
+    package struct Resume: Sendable {
+        package var place: TopicPlace
+        /// Whether its offset of the durable log is of the store's present history.
+        package var isDurableKnown: Bool
+
+        package init(place: TopicPlace, isDurableKnown: Bool) {
+            self.place = place
+            self.isDurableKnown = isDurableKnown
+        }
+    }
+
+    /// Adds a subscription. What is published must be announced to it from before the ends were asked for, so that nothing falls between.
+    ///
+    /// - Parameters:
+    ///   - logs: those that the filter's topics may be kept in; none if they keep no history.
+    ///   - resume: nil to begin where the wish says.
+    /// - Returns: its slot, and what the client must be told is missing.
+    package mutating func subscribe(
+        _ wish: SubscribeWish, logs: [TopicLogKind], ends: Ends, resume: Resume?
+    ) -> (slot: Slot, gaps: [TopicGap]) {
+        if self.isEmpty { self.reached = (ends.memory, ends.durable) }
+        self.generations = max(1, self.generations &+ 1)
+        var added = Subscription(filter: wish.filter, wantsPresence: wish.presence, generation: self.generations)
+        var gaps: [TopicGap] = []
+        let slot = self.slots.firstIndex { !$0.isUsed } ?? self.slots.count
+        for log in TopicLogKind.allCases {
+            added.feeds[Int(log.rawValue)].position = ends[log]
+            guard logs.contains(log) else { continue }
+            self.usedLogs |= 1 << log.rawValue
+            switch self.beginning(wish, log, ends: ends, resume: resume, gaps: &gaps) {
+            case .latest: continue
+            case .after(let offset): added.feeds[Int(log.rawValue)].position = offset
+            case let start:
+                added.feeds[Int(log.rawValue)].position = 0
+                self.beginnings.append(Beginning(slot: slot, log: log, start: start))
+            }
+            added.feeds[Int(log.rawValue)].isBehind = true
+            self.behind += 1
+        }
+        if slot < self.slots.count { self.slots[slot] = added } else { self.slots.append(added) }
+        return (slot, gaps)
+    }
+
+    private func beginning(
+        _ wish: SubscribeWish, _ log: TopicLogKind, ends: Ends, resume: Resume?, gaps: inout [TopicGap]
+    ) -> TopicStart {
+        guard let resume, resume.place[log] != TopicPlace.unread else { return wish.start }
+        guard log == .memory ? resume.place.memoryEpoch == ends.memoryEpoch : resume.isDurableKnown else {
+            gaps.append(TopicGap(topic: wish.filter.text, reason: .epoch))
+            return .earliest
+        }
+        let offset = resume.place.offset(of: wish.filter, in: log)
+        if offset > ends[log] {
+            gaps.append(TopicGap(topic: wish.filter.text, reason: .beyondEnd))
+            return .earliest
+        }
+        return offset == ends[log] ? .latest : .after(offset)
+    }
+
+    package mutating func unsubscribe(_ slot: Slot) {
+        guard self.slots.indices.contains(slot), self.slots[slot].isUsed else { return }
+        for index in 0..<2 where self.slots[slot].feeds[index].isBehind { self.behind -= 1 }
+        if self.slots[slot].lostTo > 0 { self.lost -= 1 }
+        self.beginnings.removeAll { $0.slot == slot }
+        self.slots[slot].generation = 0
+        self.slots[slot].filter = TopicFilter(topic: "")
+        if self.isEmpty { self.slots = [] }
+    }
+
+    // MARK: Live
+
+    /// A message for a subscription was published. Calls come in the order of the offsets of each log.
+    ///
+    /// - Parameters:
+    ///   - log: where it is kept; nil if it is not.
+    ///   - bytes: what it will take of the connection.
+    /// - Returns: whether to send it now.
+    @inline(__always)
+    package mutating func announced(_ slot: Slot, offset: UInt64, log: TopicLogKind?, bytes: Int) -> Bool {
+        guard slot < self.slots.count, self.slots[slot].isUsed else { return false }
+        let fits = self.inFlight == 0 || self.inFlight + bytes <= self.windowBytes
+        switch log {
+        case nil:
+            guard fits, self.slots[slot].lostTo == 0 else {
+                self.lose(slot, offset)
+                return false
+            }
+        case let log?:
+            let index = Int(log.rawValue)
+            self.usedLogs |= 1 << log.rawValue
+            guard offset > self.slots[slot].feeds[index].position else { return false }
+            guard fits, !self.slots[slot].feeds[index].isBehind else {
+                self.fallBehind(slot, index, offset)
+                return false
+            }
+            self.slots[slot].feeds[index].position = offset
+        }
+        // Another subscription of the session may have it already.
+        guard self.reach(log ?? .memory, offset) else { return false }
+        self.inFlight += bytes
+        return true
+    }
+
+    private mutating func reach(_ log: TopicLogKind, _ offset: UInt64) -> Bool {
+        switch log {
+        case .memory:
+            guard offset > self.reached.memory else { return false }
+            self.reached.memory = offset
+        case .durable:
+            guard offset > self.reached.durable else { return false }
+            self.reached.durable = offset
+        }
+        return true
+    }
+
+    private mutating func lose(_ slot: Slot, _ offset: UInt64) {
+        if self.slots[slot].lostTo == 0 {
+            self.lost += 1
+            self.slots[slot].lostFrom = offset - 1
+        }
+        self.slots[slot].lostTo = offset
+    }
+
+    private mutating func fallBehind(_ slot: Slot, _ log: Int, _ offset: UInt64) {
+        if !self.slots[slot].feeds[log].isBehind {
+            self.slots[slot].feeds[log].isBehind = true
+            self.behind += 1
+        }
+        self.slots[slot].feeds[log].missed = offset
+    }
+
+    /// All live feeds of a log were sent, or had nothing, up to an offset: the place of the session moves on with a feed that has come up.
+    mutating func raise(_ log: TopicLogKind) {
+        let index = Int(log.rawValue)
+        var least = UInt64.max
+        for subscription in self.slots where subscription.isUsed {
+            if subscription.feeds[index].isBehind { return }
+            least = min(least, subscription.feeds[index].position)
+        }
+        if least != .max { _ = self.reach(log, least) }
+    }
+}

@@ -1,0 +1,238 @@
+import MartletCore
+import MartletWire
+import NIOCore
+
+/// What a session has for its topics.
+final class TopicReader {
+    var subscriptions: TopicSubscriptions
+    /// A read goes on in a turn of its own.
+    var isPumpScheduled = false
+
+    init(_ limits: Limits) { self.subscriptions = TopicSubscriptions(windowBytes: limits.windowBytes) }
+}
+
+/// Subscribing, and delivering from topics.
+extension LiveSession {
+    /// What begins with subscriptions.
+    struct StartedTopics {
+        var notices: [SubscribedNotice] = []
+        var gaps: [TopicGap] = []
+        /// Those that begin now: they get the retained values.
+        var fresh: [TopicFilter] = []
+    }
+
+    /// Adds subscriptions that were found to be allowed.
+    func startTopics(_ wishes: [SubscribeWish], cursor: Cursor?) -> StartedTopics {
+        var started = StartedTopics()
+        guard !wishes.isEmpty else { return started }
+        let topics = self.topics ?? TopicReader(self.node.limits)
+        self.topics = topics
+        let resume = cursor.flatMap { cursor in
+            cursor.topics.map {
+                TopicSubscriptions.Resume(
+                    place: $0,
+                    isDurableKnown: cursor.epoch == self.node.store.epoch
+                        && cursor.appHash == Cursor.hash(String(self.app.rawValue)))
+            }
+        }
+        for wish in wishes where topics.subscriptions.slot(of: wish.filter) == nil {
+            // From here on what is published comes to this loop, and waits for the end of this turn.
+            let memoryEnd = self.shard.announce(wish.filter, app: self.app)
+            let ends = TopicSubscriptions.Ends(
+                memoryEpoch: self.node.hub.memoryEpoch, memory: memoryEnd, durable: self.node.store.end)
+            let (slot, gaps) = topics.subscriptions.subscribe(
+                wish, logs: self.node.logs(of: wish.filter, in: self.app), ends: ends, resume: resume)
+            self.shard.subscribe(self, slot, wish.filter)
+            started.gaps += gaps
+            started.notices.append(SubscribedNotice(filter: wish.filter, count: self.node.joined(self, wish.filter)))
+            if resume == nil, wish.start == .latest { started.fresh.append(wish.filter) }
+        }
+        self.node.metrics.subscriptions(started.notices.count)
+        return started
+    }
+
+    func tell(_ gaps: [TopicGap], _ client: any LiveClient) {
+        for gap in gaps {
+            client.gap(gap)
+            self.node.metrics.gap(gap.reason.rawValue)
+        }
+    }
+
+    /// Sends the retained values of subscriptions that have just begun.
+    func sendRetained(_ filters: [TopicFilter]) {
+        for filter in filters {
+            self.node.retained(filter, app: self.app, loop: self.shard.loop) { entries in
+                guard let client = self.client, self.topics?.subscriptions.slot(of: filter) != nil else { return }
+                for entry in entries {
+                    client.send(
+                        TopicDelivery(
+                            message: entry.message, isRetained: true, cursor: nil, isCursorShared: false, frames: SharedFrames()))
+                    self.shard.tally.sentTopic(on: self.transport)
+                }
+                guard !entries.isEmpty else { return }
+                self.touch()
+                self.shard.endTurn()
+            }
+        }
+    }
+
+    // MARK: The client asks
+
+    func subscribe(_ wishes: [SubscribeWish]) throws(WireError) {
+        guard let client = self.client, self.isLive else { return }
+        try self.node.check(wishes, rights: self.rights, app: self.app, beside: self.topics?.subscriptions)
+        let started = self.startTopics(wishes, cursor: nil)
+        client.subscribed(started.notices)
+        self.tell(started.gaps, client)
+        self.sendRetained(started.fresh)
+        self.touch()
+        self.pumpTopics()
+        self.shard.endTurn()
+    }
+
+    func unsubscribe(_ filters: [TopicFilter]) {
+        for filter in filters { self.endSubscription(filter, .requested) }
+        self.shard.endTurn()
+    }
+
+    func publish(_ request: AppendRequest, done: @escaping @Sendable (AppendOutcome) -> Void) throws(WireError) {
+        guard let name = request.topic?.name else { throw WireError(.badRequest, "Clients publish to topics only.") }
+        let options = self.node.options(of: TopicKey(app: self.app, name: name))
+        guard self.rights.allows(.publish, TopicFilter(topic: name), options) else {
+            throw WireError(.forbidden, "This client may not publish to the topic \(NameHint.quoted(name)).")
+        }
+        self.node.publish([request]) { done($0.first ?? .failed(StoreError(.stopped))) }
+    }
+
+    /// Ends subscriptions that the rights do not hold any more.
+    func endForbidden() {
+        guard let topics = self.topics else { return }
+        for (_, filter) in topics.subscriptions.all
+        where !self.rights.allows(.subscribe, filter, self.node.options(of: filter, in: self.app)) {
+            self.endSubscription(filter, .forbidden)
+        }
+        self.shard.endTurn()
+    }
+
+    private func endSubscription(_ filter: TopicFilter, _ reason: UnsubscribeReason) {
+        guard let topics = self.topics, let slot = topics.subscriptions.slot(of: filter) else { return }
+        self.shard.unsubscribe(self, slot, filter)
+        self.node.left(self, filter)
+        topics.subscriptions.unsubscribe(slot)
+        self.node.metrics.subscriptions(-1)
+        self.client?.unsubscribed(filter, reason)
+        self.touch()
+    }
+
+    /// The session is over.
+    func endTopics() {
+        guard let topics = self.topics else { return }
+        let all = topics.subscriptions.all
+        for (slot, filter) in all {
+            self.shard.unsubscribe(self, slot, filter)
+            self.node.left(self, filter)
+        }
+        self.node.metrics.subscriptions(-all.count)
+        self.topics = nil
+    }
+
+    // MARK: Delivering
+
+    /// The part of a cursor that is about topics; nil without any.
+    func topicPlace(sending: (read: TopicSubscriptions.TopicRead, offset: UInt64)? = nil) -> TopicPlace? {
+        self.topics?.subscriptions.place(memoryEpoch: self.node.hub.memoryEpoch, sending: sending)
+    }
+
+    /// A message was published to a topic that it subscribes to.
+    ///
+    /// - Parameter shared: the delivery as all get it whose cursor is nobody's own.
+    @inline(__always)
+    func announced(_ slot: Int, _ shared: borrowing TopicDelivery, log: TopicLogKind?, weight: Int) {
+        guard let topics = self.topics, let client = self.client, self.isLive else { return }
+        guard topics.subscriptions.announced(slot, offset: shared.message.offset, log: log, bytes: weight) else {
+            return self.pumpAfterMiss(topics)
+        }
+        if log == nil || (self.inbox == nil && topics.subscriptions.hasPlainPlace) {
+            client.send(shared)
+        } else {
+            client.send(
+                TopicDelivery(
+                    message: shared.message, isRetained: false, cursor: self.cursor, isCursorShared: false, frames: shared.frames))
+        }
+        self.shard.tally.sentTopic(on: self.transport)
+        self.touch()
+    }
+
+    /// What was not sent is read when the socket has taken what it has; if it has nothing, that is now.
+    private func pumpAfterMiss(_ topics: TopicReader) {
+        if !topics.subscriptions.isCaughtUp, !topics.subscriptions.isWaitingForSocket { self.pumpTopicsLater() }
+    }
+
+    func presence(_ event: PresenceEvent, _ slot: Int) {
+        guard self.topics?.subscriptions.wantsPresence(slot) == true, let client = self.client, self.isLive else { return }
+        client.presence(event)
+        self.touch()
+    }
+
+    // MARK: Reading on
+
+    /// In a turn of its own, so that one who reads much does not keep the loop.
+    func pumpTopicsLater() {
+        guard let topics = self.topics, !topics.isPumpScheduled else { return }
+        topics.isPumpScheduled = true
+        self.shard.loop.execute {
+            topics.isPumpScheduled = false
+            self.pumpTopics()
+            self.settleIfDone()
+            self.shard.endTurn()
+        }
+    }
+
+    /// Reads on in the logs of topics if there is something to read and room for it.
+    func pumpTopics() {
+        guard let topics = self.topics, let client = self.client, self.isLive else { return }
+        while let next = topics.subscriptions.next(app: self.app, now: self.node.clock.now()) {
+            switch next {
+            case .gap(let gap):
+                self.tell([gap], client)
+                self.touch()
+            case .read(let read):
+                switch read.log {
+                case .memory: self.readDone(read, self.node.hub.read(read.request), topics)
+                case .durable:
+                    self.node.store.readTopic(read.request) { result in
+                        self.shard.loop.execute { self.readDone(read, result) }
+                    }
+                }
+            }
+        }
+    }
+
+    private func readDone(_ read: TopicSubscriptions.TopicRead, _ result: Result<TopicSlice, StoreError>) {
+        guard let topics = self.topics else { return }
+        switch result {
+        case .success(let slice):
+            self.readDone(read, slice, topics)
+            self.pumpTopics()
+            self.settleIfDone()
+            self.shard.endTurn()
+        case .failure:
+            topics.subscriptions.readFailed()
+            self.close(.storeUnavailable, retryAfterMs: self.pause)
+        }
+    }
+
+    private func readDone(_ read: TopicSubscriptions.TopicRead, _ slice: TopicSlice, _ topics: TopicReader) {
+        guard topics.subscriptions.readDone(read, slice, weight: { TopicMail.weight($0) }), let client = self.client else { return }
+        self.tell(slice.gaps, client)
+        for entry in slice.entries {
+            var cursor = self.cursor
+            cursor.topics = self.topicPlace(sending: (read, entry.message.offset))
+            client.send(
+                TopicDelivery(
+                    message: entry.message, isRetained: false, cursor: cursor, isCursorShared: false, frames: SharedFrames()))
+            self.shard.tally.sentTopic(on: self.transport)
+        }
+        if !slice.gaps.isEmpty || !slice.entries.isEmpty { self.touch() }
+    }
+}

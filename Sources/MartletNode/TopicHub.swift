@@ -1,0 +1,154 @@
+import MartletCore
+import MartletWire
+import NIOCore
+import Synchronization
+
+/// One thing for those who subscribe to a topic, on its way to an event loop.
+enum TopicMail: Sendable {
+    /// - Parameter log: where it is kept; nil if it is not.
+    case message(StoredMessage, topic: TopicKey, log: TopicLogKind?)
+    case presence(PresenceEvent, topic: TopicKey)
+}
+
+/// The one place that all event loops share of topics: the memory log, and which loops have subscribers.
+///
+/// A publish takes the lock once: it gets its offset and is put into the mail of each loop that has a subscriber. So the order of the
+/// offsets is the order of every loop's mail. A loop whose mail was empty is woken; it takes all of its mail at once.
+final class TopicHub: Sendable {
+    private struct State {
+        var table: TopicTable
+        var ids = IDGenerator(after: nil)
+        /// By topic, one bit for each loop that has a subscriber of just this name.
+        var masks: [TopicKey: UInt64] = [:]
+        /// By app, the same for filters with wildcards.
+        var filters: [AppID: FilterTrie<UInt64>] = [:]
+        /// By loop.
+        var mail: [[TopicMail]]
+    }
+
+    /// Names the history of the memory log: a new one with each start.
+    let memoryEpoch: UInt32
+    private let state: Mutex<State>
+
+    /// - Parameter random: 64 random bits.
+    init(loops: Int, limits: Limits, random: UInt64) {
+        self.memoryEpoch = max(1, UInt32(truncatingIfNeeded: random))
+        self.state = Mutex(State(table: TopicTable(limits: limits), mail: Array(repeating: [], count: loops)))
+    }
+
+    // MARK: Subscribers
+
+    /// A loop got its first subscriber of a filter.
+    ///
+    /// - Returns: the end of the memory log: what has a larger offset goes to the loop.
+    func add(_ filter: TopicFilter, app: AppID, loop: Int) -> UInt64 {
+        self.state.withLock { state in
+            let bit = UInt64(1) << UInt64(loop)
+            if filter.isWildcard {
+                state.filters[app, default: FilterTrie()].update(filter) { $0 = ($0 ?? 0) | bit }
+            } else {
+                state.masks[TopicKey(app: app, name: filter.text), default: 0] |= bit
+            }
+            return state.table.end
+        }
+    }
+
+    /// A loop lost its last subscriber of a filter.
+    func remove(_ filter: TopicFilter, app: AppID, loop: Int) {
+        self.state.withLock { state in
+            let bit = UInt64(1) << UInt64(loop)
+            if filter.isWildcard {
+                state.filters[app]?.update(filter) { value in
+                    guard let mask = value else { return }
+                    value = mask & ~bit == 0 ? nil : mask & ~bit
+                }
+                if state.filters[app]?.isEmpty == true { state.filters[app] = nil }
+            } else {
+                let key = TopicKey(app: app, name: filter.text)
+                guard let mask = state.masks[key] else { return }
+                state.masks[key] = mask & ~bit == 0 ? nil : mask & ~bit
+            }
+        }
+    }
+
+    /// The end of the memory log.
+    var end: UInt64 { self.state.withLock { $0.table.end } }
+
+    // MARK: Publishing
+
+    /// Publishes to a topic that is not in the store.
+    ///
+    /// - Parameters:
+    ///   - now: the server's clock, in milliseconds.
+    ///   - at: Unix time in milliseconds.
+    /// - Returns: what became of it, and the loops to wake, one bit each.
+    func publish(
+        _ request: AppendRequest, to topic: TopicKey, options: TopicOptions, now: Int64, at: Int64, random: UInt64
+    ) -> (outcome: AppendOutcome, wake: UInt64) {
+        self.state.withLock { state in
+            let id = state.ids.next(wall: at, random: random)
+            switch state.table.append(request, to: topic, options: options, id: id, now: now, at: at) {
+            case .conflict: return (.conflict, 0)
+            case .repeated(let id): return (.stored(id, repeated: true), 0)
+            case .stored(let message):
+                let log: TopicLogKind? = options.keepsHistory && !message.liveOnly ? .memory : nil
+                return (
+                    .stored(message.id, repeated: false),
+                    Self.send(.message(message, topic: topic, log: log), to: topic, in: &state)
+                )
+            }
+        }
+    }
+
+    /// Hands on what the store has committed, or who came and went.
+    ///
+    /// - Returns: the loops to wake, one bit each.
+    func send(_ mail: [(topic: TopicKey, mail: TopicMail)]) -> UInt64 {
+        self.state.withLock { state in
+            mail.reduce(0) { $0 | Self.send($1.mail, to: $1.topic, in: &state) }
+        }
+    }
+
+    private static func send(_ mail: TopicMail, to topic: TopicKey, in state: inout State) -> UInt64 {
+        var mask = state.masks[topic] ?? 0
+        if !state.filters.isEmpty { state.filters[topic.app]?.visit(topic.name) { mask |= $0 } }
+        var rest = mask
+        var wake: UInt64 = 0
+        while rest != 0 {
+            let loop = rest.trailingZeroBitCount
+            if state.mail[loop].isEmpty { wake |= 1 << UInt64(loop) }
+            state.mail[loop].append(mail)
+            rest &= rest - 1
+        }
+        return wake
+    }
+
+    /// What waits for a loop; its mail is empty afterwards.
+    func takeMail(_ loop: Int) -> [TopicMail] {
+        self.state.withLock { state in
+            let mail = state.mail[loop]
+            state.mail[loop] = []
+            return mail
+        }
+    }
+
+    // MARK: Reading
+
+    func read(_ request: TopicReadRequest) -> TopicSlice { self.state.withLock { $0.table.read(request) } }
+
+    func retained(_ filter: TopicFilter, app: AppID, limit: Int, now: Int64) -> [TopicSlice.Entry] {
+        self.state.withLock { $0.table.retained(filter, app: app, limit: limit, now: now) }
+    }
+
+    func info(_ topic: TopicKey, now: Int64) -> TopicLogInfo { self.state.withLock { $0.table.info(topic, now: now) } }
+
+    /// Lets go of what is too old.
+    func trim(now: Int64) { self.state.withLock { $0.table.trim(now: now) } }
+
+    /// Takes a message back.
+    ///
+    /// - Returns: nil if it is not kept here.
+    func recall(_ id: MessageID, app: AppID, now: Int64) -> RecallOutcome? {
+        self.state.withLock { $0.table.remove(id, app: app, now: now)?.outcome }
+    }
+}
