@@ -175,7 +175,7 @@ class Crowd:
         query = urlencode(self.somebody())
         upgrade = f"GET /v1/ws?{query} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         sent = self.rng.choice([
-            b"", b"GET /v1/ss", f"GET /v1/sse?{query} HTTP/1.1\r\nHost: loc".encode(), b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{\"to\":",
+            b"", b"GET /v1/ss", f"GET /v1/sse?{query} HTTP/1.1\r\nHost: loc".encode(), b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900\r\n\r\n{\"to\":",
             upgrade.encode(), upgrade.encode() + b"\x81\xfe\x00", b"\x16\x03\x01\x02\x00\x01\x00", b"\x00" * 100])
         try:
             writer.write(sent)

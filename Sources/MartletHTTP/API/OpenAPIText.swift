@@ -13,8 +13,8 @@ info:
   summary: Push messages to people and devices, with an inbox, acks and a status for each message.
   description: |
     One server, one port. Back ends publish with an API key; clients receive over SSE, WebSocket, long poll or RAMEN with a token.
-    In dev mode (`--dev`, loopback only) no key is needed, and the query parameters `user` and `device` stand for a token; otherwise every
-    operation needs what its security says. Keys have scopes: `publish` for publishing and recalling, `read` for statuses and `/metrics`,
+    In dev mode (`--dev`, loopback only) no key is needed, and the query parameters `user` and `device` stand for a token; every request under
+    another `Host` than this machine's own, or of a page of another site, is answered `403` there. Otherwise every operation needs what its security says. Keys have scopes: `publish` for publishing and recalling, `read` for statuses and `/metrics`,
     `admin` for disconnecting. Pages of other origins are answered as the configuration's `origins` says (CORS); preflights are answered.
 
     docs/protocol.md tells the same with examples and the reasons. Times named `…At`, `at` and `serverTime` are Unix times in
@@ -818,7 +818,9 @@ components:
           schema: {$ref: '#/components/schemas/Error'}
           example: {error: {code: unauthorized, message: Publishing needs an API key.}}
     Forbidden:
-      description: Known, but not allowed; or the user has as many devices as it may.
+      description: |
+        Known, but not allowed; or the user has as many devices as it may; or, in dev mode, the request's `Host` is another name than this
+        machine's own, or a page of another site asks.
       content:
         application/json:
           schema: {$ref: '#/components/schemas/Error'}
