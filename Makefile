@@ -15,7 +15,7 @@ run: ## install what is missing, build a release, start in dev mode
 test: ## everything: unit, simulation, conformance, real processes and clients
 	@scripts/test
 
-check: ## format lint and the structure rules
+check: ## format lint, the structure rules, whether Fuzz/ compiles
 	@scripts/check
 
 fmt: ## format all Swift code
