@@ -48,6 +48,7 @@ openapi: ## a longer check of api/openapi.yaml against the server: make openapi 
 testssl: ## testssl.sh against the built server (about 3 minutes)
 	@scripts/testssl
 
+slowhttp: SECONDS = 60
 slowhttp: ## slowhttptest's three modes, with bystanders timed: make slowhttp SECONDS=60
 	@scripts/slowhttp $(SECONDS)
 
