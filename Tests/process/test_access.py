@@ -37,9 +37,9 @@ def test_a_key_works_at_once_and_is_refused_within_a_second_of_its_revocation(gu
 
 
 def test_a_key_expires(guarded):
-    key = guarded.key("--expires", "1s")
+    key = guarded.key("--expires", "2s")
     assert publishes(guarded, key) == 202
-    wait_until(lambda: publishes(guarded, key) == 401, 3)
+    wait_until(lambda: publishes(guarded, key) == 401, 4)
     assert "time is over" in guarded.request("POST", "/v1/messages", key, **MESSAGE).json()["error"]["message"]
 
 
