@@ -64,7 +64,7 @@ package final class SQLiteDirectory: KeyDirectory {
         self.thread.withLock { $0 = worker }
     }
 
-    /// Ends the watching. What waits is written first.
+    /// Ends the watching. What waits is written first, and what others changed last is still told.
     package func stop() {
         self.jobs.change { jobs in
             jobs.isStopped = true
@@ -127,8 +127,8 @@ package final class SQLiteDirectory: KeyDirectory {
                 return jobs
             }
             for job in next?.waiting ?? [] { self.write(job, file) }
-            if next?.isStopped == true { return }
             self.look()
+            if next?.isStopped == true { return }
         }
     }
 
