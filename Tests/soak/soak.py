@@ -167,15 +167,17 @@ class Soak:
             user = self.rng.choice(USERS)
             device = self.rng.choice(self.devices_of(user)).name if self.rng.random() < 0.3 else None
             before = self.rng.choices(("now", int(time.time()) - 10, None), (6, 3, 1))[0]
-            if before == "now" and device is None:
-                # Good for long otherwise: tried again after each restart.
-                self.tickets.withdrawn.append(await self.tickets.issue(user, f"{user}-gone", 600))
+            # Good for long otherwise.
+            witness = await self.tickets.issue(user, f"{user}-gone", 600)
             live: dict[str, str] = {}
             while True:
                 live |= {entry.name: entry.live for entry in self.devices_of(user) if entry.name == (device or entry.name) and entry.live}
                 if await self.tickets.disconnect(user, device, before) is not None:
                     break
                 await asyncio.sleep(0.2)
+            if self.tickets.is_taken_back(witness):
+                # Tried again after each restart.
+                self.tickets.withdrawn.append(witness)
             await self.until(
                 lambda: not any(live.get(entry.name) == entry.live for entry in self.devices_of(user) if entry.live), GRACE,
                 f"the end of {user}'s sessions after a disconnect")
