@@ -55,7 +55,7 @@ slowhttp: ## slowhttptest's three modes, with bystanders timed: make slowhttp SE
 fuzz: ## libFuzzer on every decoder, FUZZ_SECONDS=60 each
 	@scripts/fuzz
 
-soak: ## half an hour of churn, kills and slow clients: make soak SOAK_MINUTES=30
+soak: ## half an hour of churn, kills, slow clients and tokens that end: make soak SOAK_MINUTES=30
 	@scripts/soak $(SOAK_MINUTES)
 
 tsan: ## tests under Thread Sanitizer, in .build-tsan
