@@ -88,7 +88,7 @@ extension ConfigOption {
         _ name: String, _ path: Field<ServerConfiguration.AppOptions, Bool>, _ doc: String
     ) -> ConfigOption {
         ConfigOption(
-            group: .tokens, name: name, kind: .flag, doc: doc, isPerApp: true,
+            group: .tokens, name: name, kind: .flag, doc: doc, owner: .app,
             read: { configuration, app in .flag(configuration.options(of: app)[keyPath: path]) },
             write: { configuration, app, value in
                 if case .flag(let flag) = value { configuration.apps[app, default: .init()][keyPath: path] = flag }
