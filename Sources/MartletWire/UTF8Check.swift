@@ -27,6 +27,12 @@ public struct UTF8Check: Sendable {
         return true
     }
 
+    /// Whether bytes are UTF-8, whole characters only.
+    public static func isValid(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        var check = UTF8Check()
+        return check.accept(bytes) && check.isComplete
+    }
+
     private mutating func accept(_ byte: UInt8) -> Bool {
         if self.needed > 0 {
             guard byte >= self.lower, byte <= self.upper else { return false }

@@ -7,7 +7,7 @@ struct ClientFrameTests {
 
     private func frame(_ text: String) throws(WireError) -> ClientFrame {
         try Array(text.utf8).withUnsafeBufferPointer { (bytes) throws(WireError) in
-            try ClientFrame(parsing: UnsafeRawBufferPointer(bytes))
+            try ClientFrame(parsing: UnsafeRawBufferPointer(bytes), limits: Limits())
         }
     }
 
@@ -34,6 +34,39 @@ struct ClientFrameTests {
     ])
     func badFrames(_ text: String) {
         #expect { try self.frame(text) } throws: { ($0 as? WireError)?.code == .badRequest }
+    }
+
+    @Test func topics() throws {
+        func wish(_ text: String, _ start: TopicStart = .latest, presence: Bool = false) -> SubscribeWish {
+            SubscribeWish(filter: TopicFilter(topic: text), start: start, presence: presence)
+        }
+        #expect(try self.frame(#"{"subscribe":"a"}"#) == .subscribe([wish("a")]))
+        #expect(try self.frame(#"{"subscribe":["a","b",{"topic":"a"}]}"#) == .subscribe([wish("a"), wish("b")]))
+        #expect(
+            try self.frame(#"{"subscribe":{"topic":"a","since":"last:10","presence":true}}"#)
+                == .subscribe([wish("a", .last(10), presence: true)]))
+        #expect(try self.frame(#"{"subscribe":[{"topic":"a","since":7}]}"#) == .subscribe([wish("a", .time(7))]))
+        #expect(try self.frame(#"{"unsubscribe":["a","b"]}"#) == .unsubscribe([TopicFilter(topic: "a"), TopicFilter(topic: "b")]))
+        guard case .subscribe(let wishes) = try self.frame(#"{"subscribe":"a/#"}"#) else { return #expect(Bool(false)) }
+        #expect(wishes.first?.filter.isWildcard == true)
+        #expect(try self.frame(#"{"publish": {"topic":"a"} }"#) == .publish(Array(#"{"topic":"a"}"#.utf8)))
+    }
+
+    /// What is wrong in a frame about topics is answered; it does not end the connection.
+    @Test(arguments: [
+        #"{"subscribe":7}"#, #"{"subscribe":"a#"}"#, #"{"subscribe":{"since":"latest"}}"#, #"{"subscribe":{"topic":"a","since":"x"}}"#,
+        #"{"subscribe":{"topic":"a","presence":1}}"#, #"{"subscribe":["a",["b"]]}"#, #"{"subscribe":{"topic":"a","more":1}}"#,
+        #"{"unsubscribe":{}}"#, #"{"unsubscribe":[""]}"#, #"{"publish":"a"}"#,
+    ])
+    func refusedTopics(_ text: String) throws {
+        guard case .refused(let error) = try self.frame(text) else { return #expect(Bool(false), "\(text)") }
+        #expect(error.code == .badRequest)
+    }
+
+    @Test func tooManyTopics() throws {
+        let names = (0...512).map { "\"\($0)\"" }.joined(separator: ",")
+        guard case .refused(let error) = try self.frame(#"{"subscribe":[\#(names)]}"#) else { return #expect(Bool(false)) }
+        #expect(error.code == .tooManyTopics)
     }
 
     @Test func codes() {

@@ -5,9 +5,13 @@ import MartletWire
 enum FrameTarget {
     static func run(_ bytes: UnsafeRawBufferPointer) {
         do throws(WireError) {
-            let frame = try ClientFrame(parsing: bytes)
+            let frame = try ClientFrame(parsing: bytes, limits: Limits())
+            if case .refused(let error) = frame {
+                check([.badRequest, .tooManyTopics].contains(error.code), "refused as \(error.code)")
+                return checkAnswer(error)
+            }
             let again = Self.text(frame)
-            let parsed = again.withUnsafeBytes { try? ClientFrame(parsing: $0) }
+            let parsed = again.withUnsafeBytes { try? ClientFrame(parsing: $0, limits: Limits()) }
             check(parsed == frame, "\(String(decoding: again, as: UTF8.self)) means something else")
         } catch {
             check([.badRequest, .invalidJSON, .invalidCursor].contains(error.code), "refused as \(error.code)")
@@ -21,8 +25,31 @@ enum FrameTarget {
         case .ackCursor(let cursor): Array(#"{"ack":"\#(cursor)"}"#.utf8)
         case .ping(let json): Array(#"{"ping":"#.utf8) + json + Array("}".utf8)
         case .token(let token): Self.named("token", token)
-        case .empty: Array("{}".utf8)
+        case .subscribe(let wishes):
+            Array(#"{"subscribe":["#.utf8) + Array(wishes.map(self.wish).joined(separator: [UInt8(ascii: ",")])) + Array("]}".utf8)
+        case .unsubscribe(let filters):
+            Array(#"{"unsubscribe":["#.utf8) + Array(filters.map { Self.quoted($0.text) }.joined(separator: [UInt8(ascii: ",")])) + Array("]}".utf8)
+        case .publish(let json): Array(#"{"publish":"#.utf8) + json + Array("}".utf8)
+        case .refused, .empty: Array("{}".utf8)
         }
+    }
+
+    private static func wish(_ wish: SubscribeWish) -> [UInt8] {
+        let since =
+            switch wish.start {
+            case .latest: "latest"
+            case .earliest: "earliest"
+            case .last(let count): "last:\(count)"
+            case .time(let milliseconds): "\(milliseconds)"
+            case .after(let offset): "after \(offset)"
+            }
+        return Array(#"{"topic":"#.utf8) + Self.quoted(wish.filter.text) + Array(#","since":"\#(since)","presence":\#(wish.presence)}"#.utf8)
+    }
+
+    private static func quoted(_ text: String) -> [UInt8] {
+        var output: [UInt8] = []
+        JSON.append(text, to: &output)
+        return output
     }
 
     private static func named(_ name: String, _ text: String) -> [UInt8] {

@@ -11,6 +11,8 @@ enum Fuzz {
         ("ack", { Guarded.lend($0, $1, AckTarget.run) }),
         ("json", { Guarded.lend($0, $1, JSONTarget.run) }),
         ("publish", { Guarded.lend($0, $1, PublishTarget.run) }),
+        ("topic-frame", { Guarded.lend($0, $1, PublishTarget.frame) }),
+        ("topics", { Guarded.lend($0, $1, TopicsTarget.run) }),
         ("batch", { Guarded.lend($0, $1, BatchTarget.run) }),
         ("query", { Guarded.lend($0, $1, QueryTarget.run) }),
         ("token", { Guarded.lend($0, $1, TokenTarget.run) }),

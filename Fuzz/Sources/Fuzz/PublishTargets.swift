@@ -19,9 +19,23 @@ enum PublishTarget {
         }
     }
 
+    /// What a client publishes in a frame: a message of one topic.
+    static func frame(_ bytes: UnsafeRawBufferPointer) {
+        do throws(WireError) {
+            let (request, ref) = try Self.parser.parse(frame: bytes)
+            check(request.topic != nil, "a frame without a topic")
+            check(ref.map { ref in ref.withUnsafeBytes { (try? JSON.value(in: $0, maxDepth: 64)) != nil } } ?? true, "a ref that is not JSON")
+            Self.examine(request, bytes)
+        } catch {
+            check([.badRequest, .invalidJSON, .messageTooLarge].contains(error.code), "refused as \(error.code)")
+            checkAnswer(error)
+        }
+    }
+
     private static func examine(_ request: AppendRequest, _ bytes: UnsafeRawBufferPointer) {
         let limits = Self.parser.limits
-        check(!request.targets.isEmpty && Set(request.targets).count == request.targets.count, "targets twice, or none")
+        check(request.targets.isEmpty == (request.topic != nil) && Set(request.targets).count == request.targets.count, "targets twice, or none")
+        if let topic = request.topic { check(topicProblem(topic.name, limits, wildcards: false) == nil, "a topic's name") }
         for target in request.targets where target.scope != .app {
             check(nameProblem(target.name, limit: limits.nameBytes) == nil, "a target's name")
         }
@@ -39,6 +53,7 @@ enum PublishTarget {
         let parsed = again.withUnsafeBytes { try? Self.parser.parse($0) }
         check(parsed?.members == request.members, "written again it has other members")
         check(parsed?.targets == request.targets && parsed?.priority == request.priority && parsed?.ttl == request.ttl, "written again it differs")
+        check(parsed?.topic == request.topic, "written again it has another topic")
         check(parsed?.collapseKey == request.collapseKey && parsed?.idempotency == request.idempotency, "written again it has other keys")
     }
 
@@ -52,7 +67,13 @@ enum PublishTarget {
 
     /// A message that says what was understood.
     private static func text(_ request: AppendRequest) -> [UInt8] {
-        var output = Array("{".utf8) + request.members + Array(#","ttl":\#(request.ttl)"#.utf8)
+        var topic: [UInt8] = []
+        if let name = request.topic?.name { JSON.append(name, to: &topic) }
+        // What all members begin with.
+        let seen = request.topic == nil ? 0 : topic.count + #""topic":"#.utf8.count + 1
+        var output = Array("{".utf8) + request.members.dropFirst(seen)
+        output += Array((output.count > 1 ? #","ttl":\#(request.ttl)"# : #""ttl":\#(request.ttl)"#).utf8)
+        if request.topic.map({ $0.retain != .leave }) == true { output += Array(#","retain":true"#.utf8) }
         if let key = request.collapseKey {
             output += Array(#","collapseKey":"#.utf8)
             JSON.append(key, to: &output)
@@ -62,6 +83,7 @@ enum PublishTarget {
             JSON.append(key, to: &output)
         }
         output += Array(#","to":{"#.utf8)
+        if request.topic != nil { return output + Array(#""topic":"#.utf8) + topic + Array("}}".utf8) }
         switch request.targets.first?.scope {
         case .app: output += Array(#""all":true"#.utf8)
         case let scope:

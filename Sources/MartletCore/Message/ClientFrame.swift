@@ -10,25 +10,31 @@ package enum ClientFrame: Equatable, Sendable {
     case ping([UInt8])
     /// `{"token":"eyJ…"}`: who connects, or a newer token for a live session.
     case token(String)
+    /// `{"subscribe":"a"}`, or the longer forms of ``SubscribeWish/init(_:limits:)``.
+    case subscribe([SubscribeWish])
+    /// `{"unsubscribe":"a"}` or `{"unsubscribe":["a","b/#"]}`.
+    case unsubscribe([TopicFilter])
+    /// `{"publish":{"topic":"a","data":…}}`: the object, for ``PublishParser/parse(frame:)``.
+    case publish([UInt8])
+    /// One of the three above with something in it that is wrong: the answer to it. The connection goes on.
+    case refused(WireError)
     /// `{}`: a heartbeat.
     case empty
 
     /// Whether it makes sense only once the session is open.
     package var needsSession: Bool {
         switch self {
-        case .ack, .ackCursor: true
+        case .ack, .ackCursor, .subscribe, .unsubscribe, .publish, .refused: true
         case .ping, .token, .empty: false
         }
     }
 
-    /// Levels of JSON in a frame.
-    static let maxDepth = 16
-
     /// Parses a frame. Untrusted: any bytes; the transport limits the length.
     ///
     /// - Throws: `invalid_json`, `bad_request` or `invalid_cursor`.
-    package init(parsing bytes: UnsafeRawBufferPointer) throws(WireError) {
-        let members = try JSON.object(in: bytes, maxDepth: Self.maxDepth)
+    package init(parsing bytes: UnsafeRawBufferPointer, limits: Limits) throws(WireError) {
+        // What is published may be as deep as any message.
+        let members = try JSON.object(in: bytes, maxDepth: limits.jsonDepth + 2)
         guard let (key, value) = members.first else {
             self = .empty
             return
@@ -48,10 +54,29 @@ package enum ClientFrame: Equatable, Sendable {
             } else {
                 self = .ack(try SeqAck(value))
             }
+        } else if let frame = Self.ofTopics(key, value, limits) {
+            self = frame
         } else {
             throw WireError(
                 .badRequest,
-                "A frame cannot have a member \(NameHint.quoted(key.string ?? "")): there are ack, ping and token.")
+                "A frame cannot have a member \(NameHint.quoted(key.string ?? "")): there are "
+                    + "ack, ping, token, subscribe, unsubscribe and publish.")
+        }
+    }
+}
+
+extension ClientFrame {
+    private static func ofTopics(_ key: JSONValue, _ value: JSONValue, _ limits: Limits) -> ClientFrame? {
+        do throws(WireError) {
+            if key.equals("subscribe") { return .subscribe(try SubscribeWish.list(value, limits: limits)) }
+            if key.equals("unsubscribe") { return .unsubscribe(try TopicFilter.list(value, limits: limits)) }
+            guard key.equals("publish") else { return nil }
+            guard value.kind == .object else {
+                throw WireError(.badRequest, "\"publish\" must be an object such as {\"topic\":\"a/b\",\"data\":1}.")
+            }
+            return .publish(Array(value.raw))
+        } catch {
+            return .refused(error)
         }
     }
 }
@@ -60,6 +85,9 @@ package enum ClientFrame: Equatable, Sendable {
 package enum AckBody: Equatable, Sendable {
     case cursor(Cursor)
     case seqs(SeqAck, session: String)
+
+    /// Levels of JSON in an ack.
+    private static let maxDepth = 16
 
     /// Parses a body. Untrusted: any bytes; the transport limits the length.
     ///
@@ -71,7 +99,7 @@ package enum AckBody: Equatable, Sendable {
         var cursor: String?
         var session: String?
         var ack: SeqAck?
-        for (key, value) in try JSON.object(in: bytes, maxDepth: ClientFrame.maxDepth) {
+        for (key, value) in try JSON.object(in: bytes, maxDepth: Self.maxDepth) {
             if key.equals("cursor"), cursor == nil, let text = value.string {
                 cursor = text
             } else if key.equals("session"), session == nil, let text = value.string {

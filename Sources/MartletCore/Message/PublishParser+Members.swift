@@ -2,12 +2,12 @@ import MartletWire
 
 /// The members that a message may have.
 enum PublishMember: UInt8, CaseIterable {
-    case to, type, data, dataBase64, contentType, notification, priority, ttl, collapseKey, idempotencyKey, at, ladder
+    case to, type, data, dataBase64, contentType, notification, priority, ttl, collapseKey, idempotencyKey, retain, at, ladder
 
     /// What `to` may hold.
-    static let targets = ["user", "users", "device", "devices", "all"]
+    static let targets = ["user", "users", "device", "devices", "topic", "all"]
     /// What it may hold one day.
-    static let laterTargets = ["topic", "audience", "segment"]
+    static let laterTargets = ["audience", "segment"]
 
     init?(_ key: JSONValue) {
         // Told apart by length first: this runs for every member of every message.
@@ -16,7 +16,7 @@ enum PublishMember: UInt8, CaseIterable {
             case 2: key.equals("to") ? .to : .at
             case 3: .ttl
             case 4: key.equals("data") ? .data : .type
-            case 6: .ladder
+            case 6: key.equals("retain") ? .retain : .ladder
             case 8: .priority
             case 10: .dataBase64
             case 11: key.equals("collapseKey") ? .collapseKey : .contentType
@@ -49,6 +49,7 @@ enum PublishMember: UInt8, CaseIterable {
         case .ttl: "ttl"
         case .collapseKey: "collapseKey"
         case .idempotencyKey: "idempotencyKey"
+        case .retain: "retain"
         case .at: "at"
         case .ladder: "ladder"
         }

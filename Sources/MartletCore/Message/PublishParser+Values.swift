@@ -1,30 +1,32 @@
 import MartletWire
 
 extension PublishParser {
-    /// Whom a message goes to: each once, in the order given.
-    func targets(_ value: JSONValue) throws(WireError) -> [InboxKey] {
+    /// Whom a message goes to: inboxes, each once, in the order given; or a topic.
+    func targets(_ value: JSONValue) throws(WireError) -> ([InboxKey]?, topic: String?) {
         guard value.kind == .object else {
             throw WireError(.badRequest, "\"to\" must be an object such as {\"user\":\"alice\"}.")
         }
         var result: [InboxKey]?
+        var topic: String?
         for (key, value) in value.members {
             let member = key.string ?? ""
             let isKnown = PublishMember.targets.contains(member)
             if value.kind == .null, isKnown || PublishMember.laterTargets.contains(member) { continue }
-            guard result == nil || !isKnown else {
-                throw WireError(.badRequest, "\"to\" must hold exactly one of user, users, device, devices and all.")
+            guard result == nil && topic == nil || !isKnown else {
+                throw WireError(.badRequest, "\"to\" must hold exactly one of \(Self.targetNames).")
             }
             switch member {
             case "user": result = [.user(try self.name(value, "to.user"), in: self.app)]
             case "device": result = [.device(try self.name(value, "to.device"), in: self.app)]
             case "users": result = try self.inboxes(.user, value, "to.users")
             case "devices": result = try self.inboxes(.device, value, "to.devices")
+            case "topic": topic = try self.topic(value)
             case "all":
                 guard value.kind == .true else { throw WireError(.badRequest, "\"to.all\" can only be true.") }
                 result = [.everyone(in: self.app)]
             case _ where PublishMember.laterTargets.contains(member):
                 throw WireError(
-                    .badRequest, "\"to.\(member)\" is not supported yet: use user, users, device, devices or all.")
+                    .badRequest, "\"to.\(member)\" is not supported yet: use one of \(Self.targetNames).")
             default:
                 throw WireError(
                     .badRequest,
@@ -33,10 +35,36 @@ extension PublishParser {
                 )
             }
         }
-        guard let result else {
-            throw WireError(.badRequest, "\"to\" is empty: it must hold one of user, users, device, devices and all.")
+        guard result != nil || topic != nil else {
+            throw WireError(.badRequest, "\"to\" is empty: it must hold one of \(Self.targetNames).")
         }
-        return result
+        return (result, topic)
+    }
+
+    private static let targetNames = "user, users, device, devices, topic and all"
+
+    private func topic(_ value: JSONValue) throws(WireError) -> String {
+        guard let name = value.string else { throw WireError(.badRequest, "\"topic\" must be a string.") }
+        try self.check(topic: name)
+        return name
+    }
+
+    /// - Throws: `bad_request` if no topic can have this name.
+    func check(topic name: String) throws(WireError) {
+        if let problem = topicProblem(name, self.limits, wildcards: false) { throw WireError(.badRequest, "The topic \(problem).") }
+    }
+
+    func badTTL(_ member: String) -> WireError {
+        WireError(
+            .badRequest, "\(member) must be a whole number of seconds from 0 to \(self.limits.ttlMaxSeconds).",
+            limit: self.limits.ttlMaxSeconds)
+    }
+
+    static func priority(_ value: JSONValue) throws(WireError) -> Priority {
+        if value.equals("medium") { return .medium }
+        if value.equals("high") { return .high }
+        if value.equals("low") { return .low }
+        throw WireError(.badRequest, "\"priority\" must be \"high\", \"medium\" or \"low\".")
     }
 
     private func inboxes(_ scope: Scope, _ value: JSONValue, _ member: String) throws(WireError) -> [InboxKey] {
@@ -110,6 +138,11 @@ extension PublishParser {
             output.append(target.scope.rawValue)
             Varint.append(UInt64(target.name.utf8.count), to: &output)
             output.append(contentsOf: target.name.utf8)
+        }
+        if let topic = request.topic {
+            output.append(topic.retain.rawValue)
+            Varint.append(UInt64(topic.name.utf8.count), to: &output)
+            output.append(contentsOf: topic.name.utf8)
         }
         output.append(request.priority.rawValue)
         Varint.append(UInt64(request.ttl), to: &output)

@@ -45,6 +45,21 @@ public enum JSON {
         output.append(UInt8(ascii: "\""))
     }
 
+    /// Appends a string with its quotes, from bytes that were checked to be UTF-8.
+    public static func append(utf8 text: UnsafeRawBufferPointer, to output: inout [UInt8]) {
+        output.append(UInt8(ascii: "\""))
+        var start = 0
+        for index in 0..<text.count {
+            let byte = text[index]
+            guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }
+            output.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[start..<index]))
+            Self.append(escaping: byte, to: &output)
+            start = index + 1
+        }
+        output.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[start...]))
+        output.append(UInt8(ascii: "\""))
+    }
+
     /// Appends one byte of UTF-8, escaped if a string needs it.
     @inline(__always)
     static func append(escaping byte: UInt8, to output: inout [UInt8]) {
