@@ -45,22 +45,24 @@ extension StreamConnection {
 
     func abort() { self.context?.close(promise: nil) }
 
-    /// Writes what is queued in one piece.
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        guard self.output.isWaiting, context.channel.isWritable else { return }
+        self.output.socketTook()
+        self.socketTook()
+    }
+
+    /// Writes what is queued, mostly in one piece.
     ///
-    /// - Returns: whether the socket has taken everything.
+    /// - Returns: whether the socket has taken everything, or all but a few KiB. If not, ``socketTook()`` is called once it has.
     @discardableResult
     func flushOutput() -> Bool {
         guard let context = self.context else { return true }
-        if let bytes = self.output.take() { context.writeAndFlush(NIOAny(bytes), promise: nil) }
-        if StreamOutput.unread(context.channel) == 0 { return true }
-        if self.output.startWaiting() {
-            let promise = context.eventLoop.makePromise(of: Void.self)
-            promise.futureResult.assumeIsolated().whenSuccess { [weak self] in
-                self?.output.socketTook()
-                self?.socketTook()
-            }
-            context.writeAndFlush(NIOAny(ByteBuffer()), promise: promise)
+        if let earlier = self.output.takeEarlier() {
+            for piece in earlier { context.write(NIOAny(piece), promise: nil) }
         }
+        if let last = self.output.take() { context.writeAndFlush(last, promise: nil) }
+        if context.channel.isWritable { return true }
+        self.output.startWaiting()
         return false
     }
 
@@ -73,6 +75,9 @@ extension StreamConnection {
             timeout.cancel()
             context.close(promise: nil)
         }
-        context.writeAndFlush(NIOAny(self.output.take() ?? ByteBuffer()), promise: promise)
+        if let earlier = self.output.takeEarlier() {
+            for piece in earlier { context.write(NIOAny(piece), promise: nil) }
+        }
+        context.writeAndFlush(self.output.take() ?? NIOAny(ByteBuffer()), promise: promise)
     }
 }

@@ -64,6 +64,21 @@ package struct SSEEncoder: Sendable {
         self.data(DeliveryJSON.gap(gap), into: &buffer)
     }
 
+    package func gap(_ gap: TopicGap, into buffer: inout ByteBuffer) {
+        buffer.writeStaticString("event: gap\n")
+        self.data(DeliveryJSON.gap(gap), into: &buffer)
+    }
+
+    package func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason, into buffer: inout ByteBuffer) {
+        buffer.writeStaticString("event: unsubscribed\n")
+        self.data(DeliveryJSON.unsubscribed(filter, reason), into: &buffer)
+    }
+
+    package func presence(_ event: PresenceEvent, into buffer: inout ByteBuffer) {
+        buffer.writeStaticString("event: presence\n")
+        self.data(DeliveryJSON.presence(event), into: &buffer)
+    }
+
     package func heartbeat(into buffer: inout ByteBuffer) {
         buffer.writeStaticString(self.visibleHeartbeat ? "event: hb\ndata: {}\n\n" : ":\n\n")
     }
@@ -85,6 +100,17 @@ package struct SSEEncoder: Sendable {
         buffer.writeStaticString("data: ")
         buffer.writeBytes(json)
         buffer.writeStaticString("\n\n")
+    }
+
+    /// The last field of a topic's message.
+    static func data(_ message: StoredMessage, isRetained: Bool = false, into buffer: inout ByteBuffer) {
+        buffer.writeStaticString(isRetained ? #"data: {"retained":true,"# : "data: {")
+        if message.hasLineBreaks {
+            self.lines(message.fragment, into: &buffer)
+        } else {
+            buffer.writeBytes(message.fragment)
+        }
+        buffer.writeStaticString("}\n\n")
     }
 
     /// Goes on with a new `data:` line at each CR, LF or CRLF, which the reader joins with LF: white space in JSON.

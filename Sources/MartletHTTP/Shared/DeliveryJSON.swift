@@ -13,7 +13,7 @@ package enum DeliveryJSON {
     }
 
     /// Longest prefix, in bytes, with room to write it.
-    static let maxPrefix = 512
+    static let maxPrefix = Cursor.maxTextLength + 192
 
     /// `{"seq":7,"cursor":"…","redelivered":true,` without what `prefix` leaves out; `{` if nothing is left.
     @inline(__always)
@@ -66,6 +66,10 @@ package enum DeliveryJSON {
             JSON.append(device, to: &json)
         }
         if let at = welcome.expiresAtMs { json.append(contentsOf: #","expiresAt":\#(at)"#.utf8) }
+        if !welcome.topics.isEmpty {
+            json.append(contentsOf: #","topics":"#.utf8)
+            self.append(welcome.topics, to: &json)
+        }
         if withCursor {
             json.append(contentsOf: #","cursor":""#.utf8)
             welcome.cursor.append(to: &json)
