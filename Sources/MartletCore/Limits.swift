@@ -68,7 +68,7 @@ package struct Limits: Sendable {
     package var sessionsPerUser = 200
     /// File descriptors kept for the store and the rest of the server. Default 256.
     package var reservedFiles = 256
-    /// Messages that one API key may publish in a second; 0 is any number. Default 0.
+    /// Messages that one API key, or one client, may publish in a second; 0 is any number. Default 0.
     package var publishRate = 0
     /// Messages that it may publish at once after a pause. Default 1,000.
     package var publishBurst = 1_000

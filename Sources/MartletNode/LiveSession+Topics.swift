@@ -108,7 +108,7 @@ extension LiveSession {
     func endForbidden() {
         guard let topics = self.topics else { return }
         for (_, filter) in topics.subscriptions.all
-        where !self.rights.allows(.subscribe, filter, self.node.options(of: filter, in: self.app)) {
+        where !self.rights.allows(.subscribe, filter, self.node.namespaces.options(of: filter.text, in: self.app)) {
             self.endSubscription(filter, .forbidden)
         }
         self.shard.endTurn()

@@ -35,14 +35,14 @@ extension Node: TopicDesk {
                 .tooManyTopics, "A session may have \(limit) subscriptions: use a filter with wildcards, or several sessions.", limit: limit)
         }
         for wish in wishes {
-            let options = self.options(of: wish.filter, in: app)
+            let options = self.namespaces.options(of: wish.filter.text, in: app)
             guard rights.allows(.subscribe, wish.filter, options) else {
                 throw WireError(.forbidden, "This client may not subscribe to the topic \(NameHint.quoted(wish.filter.text)).")
             }
             guard !wish.presence || rights.allows(.presence, wish.filter, options) else {
                 throw WireError(
                     .forbidden,
-                    options?.presence == false
+                    options.presence == false
                         ? "Presence is off for the topic \(NameHint.quoted(wish.filter.text))."
                         : "This client may not see who subscribes to the topic \(NameHint.quoted(wish.filter.text)).")
             }
@@ -107,6 +107,8 @@ extension Node: TopicDesk {
     // MARK: Asking
 
     package func history(_ request: TopicReadRequest, done: @escaping @Sendable (Result<TopicSlice, StoreError>) -> Void) {
+        var request = request
+        request.now = self.clock.now()
         switch self.logs(of: request.filter, in: request.app).first {
         case .durable: self.store.readTopic(request, done: done)
         case .memory: done(.success(self.hub.read(request)))

@@ -6,11 +6,15 @@ struct MessageTemplate {
     private let head: [UInt8]
 
     init(
-        users: [String], devices: [String], all: Bool, type: String?, priority: String?, ttl: Int?, collapseKey: String?
+        users: [String], devices: [String], topic: String?, all: Bool, type: String?, priority: String?, ttl: Int?, collapseKey: String?,
+        retain: Bool
     ) {
         var json = Array(#"{"to":{"#.utf8)
         if all {
             json += #""all":true"#.utf8
+        } else if let topic {
+            json += #""topic":"#.utf8
+            JSON.append(topic, to: &json)
         } else {
             let names = users.isEmpty ? devices : users
             json += (users.isEmpty ? #""devices":["# : #""users":["#).utf8
@@ -27,6 +31,7 @@ struct MessageTemplate {
             JSON.append(value, to: &json)
         }
         if let ttl { json += #","ttl":\#(ttl)"#.utf8 }
+        if retain { json += #","retain":true"#.utf8 }
         self.head = json
     }
 

@@ -16,6 +16,7 @@ struct Publish: AsyncParsableCommand {
               martlet publish --user alice --user bob --priority high 'Dinner is ready'
               tail -f app.log | martlet publish --device kiosk-7 --type log
               MARTLET_KEY=mk_… martlet publish --user alice 'Dinner is ready'
+              martlet publish --topic chat/lobby 'Hello, everybody'
               martlet publish --all --ttl 60 --collapse-key weather < forecasts.ndjson
             """
     )
@@ -29,6 +30,9 @@ struct Publish: AsyncParsableCommand {
     @Option(help: "A device to send to. May be repeated.")
     var device: [String] = []
 
+    @Option(help: "A topic to publish to: all who subscribe to it get it.")
+    var topic: String?
+
     @Flag(help: "Send to every device of the app.")
     var all = false
 
@@ -38,11 +42,18 @@ struct Publish: AsyncParsableCommand {
     @Option(help: "How urgent it is.")
     var priority: MessagePriority?
 
-    @Option(help: "How long it may wait for a device, in seconds; 0 reaches only who is connected now. (default: 1800)")
+    @Option(
+        help: """
+            How long it may wait for a device, in seconds; 0 reaches only who is connected now. (default: 1800; in a topic \
+            as long as its history)
+            """)
     var ttl: Int?
 
     @Option(help: "A newer message with the same key replaces this one on devices that have not got it.")
     var collapseKey: String?
+
+    @Flag(help: "Keep it as the topic's value: who subscribes later gets it first.")
+    var retain = false
 
     @Option(help: "Makes a repeat of the same publish harmless for 24 hours. With lines, line N has KEY-N.")
     var idempotencyKey: String?
@@ -54,8 +65,12 @@ struct Publish: AsyncParsableCommand {
     var data: String?
 
     func validate() throws {
-        let ways = [!self.user.isEmpty, !self.device.isEmpty, self.all].count { $0 }
-        guard ways == 1 else { throw ValidationError("Say who gets it: exactly one of --user, --device and --all.") }
+        let ways = [!self.user.isEmpty, !self.device.isEmpty, self.topic != nil, self.all].count { $0 }
+        guard ways == 1 else { throw ValidationError("Say who gets it: exactly one of --user, --device, --topic and --all.") }
+        guard self.topic != nil || !self.retain else { throw ValidationError("--retain is for topics.") }
+        guard self.topic == nil || self.priority == nil && self.collapseKey == nil else {
+            throw ValidationError("A topic has one lane and does not collapse: leave --priority and --collapse-key out.")
+        }
         guard self.retrySeconds >= 0 else { throw ValidationError("--retry-seconds must not be negative.") }
     }
 
@@ -64,8 +79,8 @@ struct Publish: AsyncParsableCommand {
         let access = self.access
         let client = Client(self.server.url, silence: .seconds(30)) { try access.credential() }
         let template = MessageTemplate(
-            users: self.user, devices: self.device, all: self.all, type: self.type, priority: self.priority?.rawValue,
-            ttl: self.ttl, collapseKey: self.collapseKey)
+            users: self.user, devices: self.device, topic: self.topic, all: self.all, type: self.type,
+            priority: self.priority?.rawValue, ttl: self.ttl, collapseKey: self.collapseKey, retain: self.retain)
         var publisher = Publisher(client: client, retrySeconds: self.retrySeconds)
         var accepted = true
         do {

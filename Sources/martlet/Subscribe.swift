@@ -4,7 +4,7 @@ import NIOCore
 /// `martlet subscribe`.
 struct Subscribe: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Print the messages of a device, one a line.",
+        abstract: "Print the messages of a device or of topics, one a line.",
         discussion: """
             Each message is printed as one line of JSON, at once, and acked within a second after it was printed; \
             what goes on otherwise is said on standard error. When the connection is lost, it connects again and \
@@ -15,6 +15,8 @@ struct Subscribe: AsyncParsableCommand {
               martlet subscribe --user alice --device a1
               martlet subscribe --user alice --device a1 --count 1 | jq .data
               martlet subscribe --device kiosk-7 --raw >> lines.log
+              martlet subscribe --topic chat/lobby --since last:10
+              martlet subscribe --topic 'sensors/+/temperature' --topic alarms
               martlet subscribe --user alice --device a1 --cursor-file alice.cursor
               MARTLET_TOKEN=eyJ… martlet subscribe --device a1
             """
@@ -29,6 +31,12 @@ struct Subscribe: AsyncParsableCommand {
     @Option(help: "The device to be. Without one, messages count from now on and nothing is recorded.")
     var device: String?
 
+    @Option(help: "A topic to subscribe to, or a filter with + and # as levels. May be repeated.")
+    var topic: [String] = []
+
+    @Option(help: "Where topics begin: latest, earliest, last:N, or a time such as 2026-11-21T08:00:00Z. (default: latest)")
+    var since: String?
+
     @Option(help: "Exit after this many messages.")
     var count: Int?
 
@@ -40,9 +48,10 @@ struct Subscribe: AsyncParsableCommand {
     var raw = false
 
     func validate() throws {
-        guard self.user != nil || self.device != nil || self.access.isGiven else {
-            throw ValidationError("Say whose messages: with a --token, or in dev mode with --user, --device or both.")
+        guard self.user != nil || self.device != nil || !self.topic.isEmpty || self.access.isGiven else {
+            throw ValidationError("Say whose messages: with a --token, or in dev mode with --user, --device, or both, or --topic.")
         }
+        guard self.since == nil || !self.topic.isEmpty else { throw ValidationError("--since is for topics: name one with --topic.") }
         if let count = self.count, count < 1 { throw ValidationError("--count must be at least 1.") }
     }
 
@@ -53,7 +62,8 @@ struct Subscribe: AsyncParsableCommand {
         let client = Client(self.server.url, silence: .seconds(Subscriber.heartbeatSeconds * 7 / 4)) { try access.credential() }
         let progress = Progress(client: client, user: self.user, device: self.device, file: self.cursorFile)
         let subscriber = Subscriber(
-            client: client, progress: progress, user: self.user, device: self.device, count: self.count, raw: self.raw)
+            client: client, progress: progress, user: self.user, device: self.device, topics: self.topic, since: self.since,
+            count: self.count, raw: self.raw)
         let start: String?
         do {
             start = try progress.readFile()

@@ -11,6 +11,9 @@ struct Subscriber: Sendable {
     let progress: Progress
     let user: String?
     let device: String?
+    /// Names and filters.
+    let topics: [String]
+    let since: String?
     /// Messages still to print; nil without end.
     var count: Int?
     let raw: Bool
@@ -35,7 +38,7 @@ struct Subscriber: Sendable {
             do {
                 let query = [
                     ("user", self.user), ("device", self.device), ("heartbeat", String(Self.heartbeatSeconds)),
-                    ("cursor", lastID == nil ? cursor : nil),
+                    ("cursor", lastID == nil ? cursor : nil), ("topics", self.topicList), ("since", self.since),
                 ]
                 var request = HTTPClientRequest(url: self.client.server.url("/v1/sse", query))
                 request.headers.add(name: "Accept", value: "text/event-stream")
@@ -57,6 +60,14 @@ struct Subscriber: Sendable {
             }
         }
         return nil
+    }
+
+    /// As the query names them: with commas between, so those within are written otherwise.
+    private var topicList: String? {
+        guard !self.topics.isEmpty else { return nil }
+        return self.topics.map { topic in
+            topic.reduce(into: "") { $0 += $1 == "%" ? "%25" : $1 == "," ? "%2C" : String($1) }
+        }.joined(separator: ",")
     }
 
     private static let takenOver = ClientError(
@@ -105,7 +116,7 @@ struct Subscriber: Sendable {
             backoff.reset()
             self.progress.welcomed(as: Self.text("device", of: event.data))
             Output.status("connected to \(self.client.server)")
-        case "gap": Output.status("gap: \(String(decoding: event.data, as: UTF8.self))")
+        case "gap", "unsubscribed": Output.status("\(event.name): \(String(decoding: event.data, as: UTF8.self))")
         case "drain":
             // The last word of a server that restarts. What is printed is acked, so nothing is lost by going now.
             let afterMs = Self.number("reconnectAfterMs", of: event.data) ?? 0

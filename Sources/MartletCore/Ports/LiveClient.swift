@@ -133,12 +133,3 @@ package struct GapNotice: Equatable, Sendable {
         self.to = to
     }
 }
-
-// TEMPORARY until the transports have topics.
-extension LiveClient {
-    package func send(_ delivery: borrowing TopicDelivery) {}
-    package func gap(_ gap: TopicGap) {}
-    package func subscribed(_ notices: [SubscribedNotice]) {}
-    package func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason) {}
-    package func presence(_ event: PresenceEvent) {}
-}

@@ -73,8 +73,9 @@ struct MessageRoutes {
             self.services.desk.status(id, app: app, limit: limit, after: after) { continuation.resume(returning: $0) }
         }
         switch result {
-        case .success(let status?): return status
-        case .success(nil): throw Self.unknown
+        case .success(let status?) where !status.targets.isEmpty: return status
+        // Nor of a topic's message: nobody is known to be addressed by it.
+        case .success: throw Self.unknown
         case .failure: throw WireError(.storeUnavailable, "The store cannot be read now: try again in a moment.")
         }
     }

@@ -247,7 +247,7 @@ paths:
       tags: [sessions]
       summary: Receive as an event stream
       description: |
-        Events after WHATWG HTML §9.2: `welcome` first, then a message each without a name, `gap`, `hb` (with `hb=visible`, otherwise the
+        Events after WHATWG HTML §9.2: `welcome` first, then a message each without a name, `gap`, `presence`, `unsubscribed`, `hb` (with `hb=visible`, otherwise the
         comment `:`), `drain`, `close`. `id:` is the cursor after the message. The answer ends with the connection.
       security: [{token: []}, {tokenCookie: []}, {tokenQuery: []}]
       parameters:
@@ -258,6 +258,9 @@ paths:
         - $ref: '#/components/parameters/VisibleHeartbeat'
         - $ref: '#/components/parameters/Heartbeat'
         - $ref: '#/components/parameters/Window'
+        - $ref: '#/components/parameters/Topics'
+        - $ref: '#/components/parameters/SinceParameter'
+        - $ref: '#/components/parameters/PresenceParameter'
         - $ref: '#/components/parameters/From'
         - $ref: '#/components/parameters/CacheBuster'
         - name: Last-Event-ID
@@ -306,8 +309,10 @@ paths:
         RFC 6455, no sub-protocol, text frames of JSON with one member each. The request has `Connection: Upgrade`, `Upgrade: websocket`,
         `Sec-WebSocket-Version: 13` and a `Sec-WebSocket-Key`; without them the answer is `426`. A bad query is refused before that.
 
-        Server to client: `{"welcome":{…}}`, `{"message":{…}}`, `{"gap":{…}}`, `{"drain":{…}}`, `{"error":{…}}`, `{"pong":…}`, `{}`.
-        Client to server: `{"ack":7}`, `{"ack":[5,7]}`, `{"ack":"<cursor>"}`, `{"ping":…}`, `{}`.
+        Server to client: `{"welcome":{…}}`, `{"message":{…}}`, `{"gap":{…}}`, `{"drain":{…}}`, `{"error":{…}}`, `{"pong":…}`, `{}`,
+        and of topics `{"subscribed":[…]}`, `{"unsubscribed":[…]}`, `{"published":{…}}`, `{"presence":{…}}`.
+        Client to server: `{"ack":7}`, `{"ack":[5,7]}`, `{"ack":"<cursor>"}`, `{"ping":…}`, `{}`,
+        and of topics `{"subscribe":…}`, `{"unsubscribe":…}`, `{"publish":{…}}`.
         Close codes: 4000 heartbeat timeout, 4001 store unavailable, 4002 token expired, 4500 taken over, 4501 refused, 4502 disconnected;
         below 4500 connect again, from 4500 on do not.
       security: [{token: []}, {tokenCookie: []}, {tokenQuery: []}]
@@ -319,6 +324,9 @@ paths:
         - $ref: '#/components/parameters/VisibleHeartbeat'
         - $ref: '#/components/parameters/Heartbeat'
         - $ref: '#/components/parameters/Window'
+        - $ref: '#/components/parameters/Topics'
+        - $ref: '#/components/parameters/SinceParameter'
+        - $ref: '#/components/parameters/PresenceParameter'
         - $ref: '#/components/parameters/From'
         - $ref: '#/components/parameters/CacheBuster'
       responses:
@@ -369,6 +377,9 @@ paths:
           in: query
           description: Messages, at most; urgent ones first.
           schema: {type: integer, minimum: 1, maximum: 1024, default: 64}
+        - $ref: '#/components/parameters/Topics'
+        - $ref: '#/components/parameters/SinceParameter'
+        - $ref: '#/components/parameters/PresenceParameter'
         - $ref: '#/components/parameters/From'
         - $ref: '#/components/parameters/CacheBuster'
         - $ref: '#/components/parameters/IfNoneMatch'
@@ -518,6 +529,262 @@ paths:
         '403': {$ref: '#/components/responses/Forbidden'}
         '408': {$ref: '#/components/responses/RequestTimeout'}
         '413': {$ref: '#/components/responses/TooLarge'}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+
+  /v1/topics/{topic}:
+    parameters:
+      - $ref: '#/components/parameters/Topic'
+    post:
+      operationId: publishToTopic
+      tags: [topics]
+      summary: Publish to a topic
+      description: |
+        Everything after `/v1/topics/` is the topic, slashes included. The body is what is published: `application/json` as it is, `text/*`,
+        `application/x-www-form-urlencoded` (what curl says of `-d`) and no type as a JSON string, `application/x-ndjson` as a batch with one
+        JSON value a line, anything else as `dataBase64` with its `contentType`. Needs a key with the scope `publish`, or a token that may
+        publish to the topic. What a header says, the query may say instead; both at once are refused.
+      security: [{apiKey: []}, {apiKeyHeader: []}, {token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      parameters:
+        - $ref: '#/components/parameters/User'
+        - $ref: '#/components/parameters/Device'
+        - name: Message-Type
+          in: header
+          description: A name for the client's program, in ASCII.
+          schema: {type: string, maxLength: 256, pattern: '^[ -~]*[!-~][ -~]*$'}
+          example: said
+        - name: TTL
+          in: header
+          description: Seconds to live; 0 is never kept. Left out, as long as the topic keeps it.
+          schema: {type: integer, minimum: 0, maximum: 2592000}
+        - name: Retain
+          in: header
+          description: "`true` keeps it as the topic's value; with an empty body the value is cleared."
+          schema: {type: string, enum: ['true', 'false']}
+        - name: Idempotency-Key
+          in: header
+          description: Makes a repeat harmless for 24 hours. Not for a batch. ASCII.
+          schema: {type: string, maxLength: 256, pattern: '^[ -~]*[!-~][ -~]*$'}
+          example: said-42
+        - name: type
+          in: query
+          description: As `Message-Type`.
+          schema: {$ref: '#/components/schemas/Name'}
+        - name: ttl
+          in: query
+          description: As `TTL`.
+          schema: {type: integer, minimum: 0, maximum: 2592000}
+        - name: retain
+          in: query
+          description: As `Retain`.
+          schema: {type: string, enum: ['true', 'false']}
+        - name: idempotencyKey
+          in: query
+          description: As `Idempotency-Key`.
+          schema: {$ref: '#/components/schemas/Name'}
+      requestBody:
+        required: false
+        description: At most 64 KiB; without one an empty string; a batch 10,000 lines and 8 MiB. Not compressed.
+        content:
+          application/json:
+            schema: {description: Any JSON; passed on byte for byte.}
+            example: {text: hello}
+          text/plain:
+            schema: {type: string}
+            example: hi
+          application/octet-stream:
+            schema: {type: string, format: binary}
+          application/x-ndjson:
+            schema:
+              description: One JSON value a line. Here as an array of the lines.
+              type: array
+              minItems: 1
+              maxItems: 10000
+              items: {}
+            example: [1, {text: two}]
+      responses:
+        '202':
+          description: Taken, and stored if the topic keeps history on disk. For a batch one line for each value, in order, with its id or its error.
+          headers:
+            Idempotent-Replayed:
+              description: The key was used before, for the same message; the id is that message's.
+              schema: {type: string, const: 'true'}
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Published'}
+              example: {id: 0197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f60}
+            application/x-ndjson:
+              schema:
+                description: As an array of the lines.
+                type: array
+                minItems: 1
+                items:
+                  oneOf:
+                    - {$ref: '#/components/schemas/Published'}
+                    - {$ref: '#/components/schemas/Error'}
+              example:
+                - {id: 0197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f60}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '409':
+          description: The idempotency key was used within 24 hours for another message.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Error'}
+              example: {error: {code: idempotency_conflict, message: This idempotency key was used within 24 hours for another message.}}
+        '413': {$ref: '#/components/responses/TooLarge'}
+        '415':
+          description: The body is compressed, or text in another charset than UTF-8.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Error'}
+              example: {error: {code: unsupported_media_type, message: 'Send the body as it is: Content-Encoding is not supported.'}}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+    get:
+      operationId: getTopic
+      tags: [topics]
+      summary: What is known of a topic
+      description: |
+        Needs a key with the scope `read`, or a token that may subscribe to the topic. A topic whose last level is `history`, `presence` or
+        `retained` is asked for with its slashes percent-encoded.
+      security: [{apiKey: []}, {apiKeyHeader: []}, {token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      parameters:
+        - $ref: '#/components/parameters/User'
+        - $ref: '#/components/parameters/Device'
+      responses:
+        '200':
+          description: Also for a topic that nothing was published to.
+          headers:
+            Cache-Control: {$ref: '#/components/headers/CacheControl'}
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/TopicInfo'}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+
+  /v1/topics/{topic}/history:
+    parameters:
+      - $ref: '#/components/parameters/Topic'
+    get:
+      operationId: getHistory
+      tags: [topics]
+      summary: What a topic keeps
+      description: In the order of publishing. Needs a key with the scope `read`, or a token that may subscribe to the topic.
+      security: [{apiKey: []}, {apiKeyHeader: []}, {token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      parameters:
+        - $ref: '#/components/parameters/User'
+        - $ref: '#/components/parameters/Device'
+        - name: since
+          in: query
+          description: Where to begin, as with subscriptions; `earliest` if left out. Not together with `cursor`.
+          schema: {$ref: '#/components/schemas/Since'}
+        - name: limit
+          in: query
+          description: Messages, at most; fewer if they have more than 1 MiB.
+          schema: {type: integer, minimum: 1, maximum: 1000, default: 100}
+        - name: cursor
+          in: query
+          description: The `next` of the page before.
+          schema: {type: string, maxLength: 64, pattern: '^[A-Za-z0-9_-]*$'}
+      responses:
+        '200':
+          description: A page.
+          headers:
+            Cache-Control: {$ref: '#/components/headers/CacheControl'}
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/History'}
+          links:
+            next:
+              operationId: getHistory
+              parameters: {topic: $request.path.topic, cursor: $response.body#/next}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+
+  /v1/topics/{topic}/retained:
+    parameters:
+      - $ref: '#/components/parameters/Topic'
+    get:
+      operationId: getRetained
+      tags: [topics]
+      summary: A topic's value
+      description: |
+        The last message that was published with `retain`. Needs a key with the scope `read`, or a token that may subscribe to the topic.
+      security: [{apiKey: []}, {apiKeyHeader: []}, {token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      parameters:
+        - $ref: '#/components/parameters/User'
+        - $ref: '#/components/parameters/Device'
+      responses:
+        '200':
+          description: The message.
+          headers:
+            Cache-Control: {$ref: '#/components/headers/CacheControl'}
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Received'}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '404': {$ref: '#/components/responses/NotFound'}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+
+  /v1/topics/{topic}/presence:
+    parameters:
+      - $ref: '#/components/parameters/Topic'
+    get:
+      operationId: getPresence
+      tags: [topics]
+      summary: Who subscribes to a topic
+      description: |
+        Nobody where the namespace's option `presence` is off. Needs a key with the scope `read`, or a token that may see who is there.
+      security: [{apiKey: []}, {apiKeyHeader: []}, {token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      parameters:
+        - $ref: '#/components/parameters/User'
+        - $ref: '#/components/parameters/Device'
+        - name: limit
+          in: query
+          description: Members, at most; with 0 only their number.
+          schema: {type: integer, minimum: 0, maximum: 1000, default: 100}
+        - name: after
+          in: query
+          description: The `next` of the page before.
+          schema: {type: string, maxLength: 1024, pattern: '^[A-Za-z0-9_-]*$'}
+      responses:
+        '200':
+          description: A page, by user and device.
+          headers:
+            Cache-Control: {$ref: '#/components/headers/CacheControl'}
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Presence'}
+              example: {count: 1, members: [{user: alice, device: a1}]}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
         '429': {$ref: '#/components/responses/TooMany'}
         '431': {$ref: '#/components/responses/HeaderTooLarge'}
         '500': {$ref: '#/components/responses/InternalError'}
@@ -885,6 +1152,33 @@ components:
       description: The largest number seen, 0 for none.
       schema: {type: integer, minimum: 0, maximum: 18446744073709551615}
       example: 0
+    Topic:
+      name: topic
+      in: path
+      required: true
+      description: The topic; its slashes may stand as they are, or percent-encoded.
+      schema: {$ref: '#/components/schemas/TopicName'}
+      example: chat/lobby
+    Topics:
+      name: topics
+      in: query
+      description: |
+        Topics, or filters with `+` for one whole level and `#` as the last for all below, with commas between. Within a name `%2C` stands for
+        a comma and `%25` for a percent sign, each percent-encoded once more in the URL. In dev mode no user is needed with them.
+      schema: {$ref: '#/components/schemas/TopicList'}
+      example: news/#,chat/lobby
+    SinceParameter:
+      name: since
+      in: query
+      description: |
+        Where `topics` begin: `latest`, `earliest`, `last:N`, a time in milliseconds since 1970 or after RFC 3339. What a cursor says of topics
+        comes first. Only with `topics`.
+      schema: {$ref: '#/components/schemas/Since'}
+    PresenceParameter:
+      name: presence
+      in: query
+      description: "`1`: be told who comes to `topics` and who leaves."
+      schema: {type: string, enum: ['1']}
     CacheBuster:
       name: _
       in: query
@@ -1029,6 +1323,11 @@ components:
           additionalProperties: false
           properties: {devices: {$ref: '#/components/schemas/Names'}}
         - type: object
+          title: A topic
+          required: [topic]
+          additionalProperties: false
+          properties: {topic: {$ref: '#/components/schemas/TopicName'}}
+        - type: object
           title: Everybody in the app
           required: [all]
           additionalProperties: false
@@ -1064,7 +1363,7 @@ components:
           default: medium
           oneOf: [{$ref: '#/components/schemas/Priority'}, {type: 'null'}]
         ttl:
-          description: Seconds to live; 0 means whoever is connected now.
+          description: Seconds to live; 0 means whoever is connected now. Left out in a topic, as long as the topic keeps it.
           type: [integer, 'null']
           minimum: 0
           maximum: 2592000
@@ -1075,6 +1374,9 @@ components:
         idempotencyKey:
           description: Makes a repeat harmless, for 24 hours.
           oneOf: [{$ref: '#/components/schemas/Name'}, {type: 'null'}]
+        retain:
+          description: "With a topic: keeps it as the topic's value, or clears the value if there is no `data`, `dataBase64` and `notification`."
+          type: [boolean, 'null']
         at:
           description: Comes with a later release.
           type: 'null'
@@ -1088,6 +1390,10 @@ components:
         - description: "`contentType` goes with `dataBase64`."
           if: {required: [contentType], properties: {contentType: {type: string}}}
           then: {required: [dataBase64], properties: {dataBase64: {type: string}}}
+        - description: A topic has one lane and does not collapse; nothing else retains.
+          if: {properties: {to: {required: [topic]}}}
+          then: {properties: {priority: {type: 'null'}, collapseKey: {type: 'null'}}}
+          else: {properties: {retain: {type: 'null'}}}
     Published:
       type: object
       required: [id]
@@ -1161,6 +1467,10 @@ components:
           type: array
           minItems: 1
           items: {$ref: '#/components/schemas/Gap'}
+        presence:
+          type: array
+          minItems: 1
+          items: {$ref: '#/components/schemas/PresenceEvent'}
         live:
           description: "A session of the device is live: it gets the messages."
           const: true
@@ -1168,15 +1478,19 @@ components:
           description: Another session took over.
           const: true
     Received:
-      description: A message as a client sees it.
+      description: A message as a client sees it; one of a topic has `topic` and no `priority`.
       type: object
-      required: [id, at, priority]
+      required: [id, at]
       properties:
         seq:
           description: In mode `explicit` and with RAMEN.
           type: integer
           minimum: 1
         redelivered: {const: true}
+        retained:
+          description: The topic's value, from before the subscription.
+          const: true
+        topic: {type: string}
         id: {type: string, format: uuid}
         at: {$ref: '#/components/schemas/Time'}
         type: {type: string}
@@ -1191,7 +1505,7 @@ components:
       type: object
       required: [data]
       properties:
-        event: {type: string, enum: [welcome, gap, hb, drain, close]}
+        event: {type: string, enum: [welcome, gap, presence, unsubscribed, hb, drain, close]}
         id:
           description: The cursor after it; with RAMEN the number.
           type: string
@@ -1205,6 +1519,10 @@ components:
             properties: {data: {contentSchema: {$ref: '#/components/schemas/Welcome'}}}
         - if: {required: [event], properties: {event: {const: gap}}}
           then: {properties: {data: {contentSchema: {$ref: '#/components/schemas/Gap'}}}}
+        - if: {required: [event], properties: {event: {const: presence}}}
+          then: {properties: {data: {contentSchema: {$ref: '#/components/schemas/PresenceEvent'}}}}
+        - if: {required: [event], properties: {event: {const: unsubscribed}}}
+          then: {properties: {data: {contentSchema: {$ref: '#/components/schemas/Unsubscribed'}}}}
         - if: {required: [event], properties: {event: {const: hb}}}
           then: {properties: {data: {contentSchema: {type: object, maxProperties: 0}}}}
         - if: {required: [event], properties: {event: {const: drain}}}
@@ -1238,6 +1556,11 @@ components:
         expiresAt:
           description: When the token's time is over.
           $ref: '#/components/schemas/Time'
+        topics:
+          description: What was asked for with `topics`.
+          type: array
+          minItems: 1
+          items: {$ref: '#/components/schemas/Subscribed'}
         cursor:
           description: On a WebSocket, which has no other place for it.
           type: string
@@ -1253,11 +1576,15 @@ components:
         reason: {type: string}
         reconnect: {type: boolean}
     Gap:
-      description: What comes next does not follow on what came before.
+      description: |
+        What comes next, in one inbox or topic, does not follow on what came before. `trimmed` is kept no longer; `slow` was not read fast
+        enough in a topic without history.
       type: object
-      required: [reason, scope]
+      required: [reason]
+      oneOf: [{required: [scope]}, {required: [topic]}]
       properties:
-        reason: {type: string, enum: [inbox_full, owner, epoch, beyond_end]}
+        reason: {type: string, enum: [inbox_full, owner, epoch, beyond_end, trimmed, slow]}
+        topic: {type: string}
         scope: {type: string, enum: [user, device, app]}
         priority: {$ref: '#/components/schemas/Priority'}
         from: {type: integer, minimum: 0}
@@ -1304,6 +1631,98 @@ components:
           description: How many were ended.
           type: integer
           minimum: 0
+    TopicName:
+      description: |
+        Levels with `/` between, at most 32; 1 to 256 bytes without control characters, line separators, U+FFFD, `+` and `#`. The pattern is a
+        little stricter with names that are not ASCII.
+      type: string
+      minLength: 1
+      maxLength: 256
+      pattern: '^([ !"$-*,-~]{1,256}|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd+#]{1,64})$'
+    TopicList:
+      description: Names and filters with commas between, at most 512.
+      type: string
+      pattern: '^((#|(\+|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,]+)(/(\+|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,]*))*(/#)?|(/(\+|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,]*))+(/#)?|/#)(,(#|(\+|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,]+)(/(\+|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,]*))*(/#)?|(/(\+|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,]*))+(/#)?|/#))*)?$'
+      maxLength: 4096
+    Since:
+      description: |
+        `latest`, `earliest`, `last:N`, a time in milliseconds since 1970, or one such as `2026-11-21T08:00:00Z` (of which the pattern shows only a part).
+      type: string
+      pattern: '^(latest|earliest|last:[0-9]{1,6}|[0-9]{1,15}|20[0-9]{2}-0[1-9]-[01][1-9]T[01][0-9]:[0-5][0-9]:[0-5][0-9]Z)$'
+    TopicInfo:
+      type: object
+      required: [topic, subscribers, retained, options]
+      properties:
+        topic: {type: string}
+        subscribers:
+          description: Live subscriptions to it, by its name and by filters.
+          type: integer
+          minimum: 0
+        history:
+          description: Of a topic that keeps some.
+          type: object
+          required: [messages, bytes]
+          additionalProperties: false
+          properties:
+            messages: {type: integer, minimum: 0}
+            bytes: {type: integer, minimum: 0}
+            first: {type: integer, minimum: 0, description: The number of the oldest in its log.}
+            last: {type: integer, minimum: 0, description: The number of the newest.}
+        retained: {type: boolean, description: Whether it has a value.}
+        options: {$ref: '#/components/schemas/TopicOptions'}
+    History:
+      type: object
+      required: [messages]
+      properties:
+        messages:
+          type: array
+          items: {$ref: '#/components/schemas/Received'}
+        gap: {$ref: '#/components/schemas/Gap'}
+        next:
+          description: "There is more: the `cursor` to go on with."
+          type: string
+    Presence:
+      type: object
+      required: [count, members]
+      properties:
+        count: {type: integer, minimum: 0}
+        members:
+          type: array
+          items: {$ref: '#/components/schemas/Member'}
+        next:
+          description: "There are more: the `after` to go on with."
+          type: string
+    Member:
+      description: A device of a user; sessions of one count once.
+      type: object
+      additionalProperties: false
+      properties:
+        user: {type: string}
+        device: {type: string}
+    PresenceEvent:
+      description: Who came and went within the last second or so. Of more than 100 of each, the numbers tell.
+      type: object
+      required: [topic, count, joined, left, joinedCount, leftCount]
+      properties:
+        topic: {type: string}
+        count: {type: integer, minimum: 0, description: Members there are now.}
+        joined: {type: array, maxItems: 100, items: {$ref: '#/components/schemas/Member'}}
+        left: {type: array, maxItems: 100, items: {$ref: '#/components/schemas/Member'}}
+        joinedCount: {type: integer, minimum: 0}
+        leftCount: {type: integer, minimum: 0}
+    Subscribed:
+      type: object
+      required: [topic]
+      additionalProperties: false
+      properties:
+        topic: {type: string}
+        count: {type: integer, minimum: 0, description: Members of a single topic whose presence is known.}
+    Unsubscribed:
+      type: object
+      required: [topic, reason]
+      properties:
+        topic: {type: string}
+        reason: {type: string, enum: [requested, forbidden]}
     NamespaceName:
       description: One level of a topic's name, without `/`, `+` and `#`; otherwise like a name.
       type: string
@@ -1405,6 +1824,7 @@ components:
         - unsupported_media_type
         - upgrade_required
         - too_many_devices
+        - too_many_topics
         - too_many_sessions
         - too_many_connections
         - rate_limited

@@ -20,14 +20,7 @@ enum PublishAPI {
             Self.refuse(error, front)
             return
         }
-        guard !services.desk.isDraining else {
-            Self.refuse(WireError(.draining, "The server is shutting down: publish again in a moment."), front)
-            return
-        }
-        if let coding = request.head.headers.first(name: "content-encoding"), coding.lowercased() != "identity" {
-            Self.refuse(WireError(.unsupportedMediaType, "Send the body as it is: Content-Encoding is not supported."), front)
-            return
-        }
+        if let refusal = Self.refusal(request, services) { return Self.refuse(refusal, front) }
         let parser = PublishParser(app: grant.app, limits: services.limits) { Array(SHA256.hash(data: $0)) }
         let isBatch = Self.isBatch(request.head.headers)
         // Before anything is parsed: a refusal costs little.
@@ -45,12 +38,21 @@ enum PublishAPI {
         }
     }
 
-    private static func lines(_ body: ByteBuffer, _ limits: Limits) -> Int {
+    /// What no publish is taken with, whatever it holds.
+    static func refusal(_ request: FrontRequest, _ services: HTTPServices) -> WireError? {
+        if services.desk.isDraining { return WireError(.draining, "The server is shutting down: publish again in a moment.") }
+        if let coding = request.head.headers.first(name: "content-encoding"), coding.lowercased() != "identity" {
+            return WireError(.unsupportedMediaType, "Send the body as it is: Content-Encoding is not supported.")
+        }
+        return nil
+    }
+
+    static func lines(_ body: ByteBuffer, _ limits: Limits) -> Int {
         body.withUnsafeReadableBytes { NDJSONLines($0).prefix(limits.batchMessages).reduce(0) { count, _ in count + 1 } }
     }
 
     /// Answers with an error before anything came to the store; a batch that is refused as a whole counts as one.
-    private static func refuse(_ error: WireError, _ front: FrontHandler) {
+    static func refuse(_ error: WireError, _ front: FrontHandler) {
         front.services.metrics.refusedPublishes()
         front.respond(error)
     }
@@ -80,16 +82,25 @@ enum PublishAPI {
         }
     }
 
-    private static func answer(_ outcome: AppendOutcome?, front: FrontHandler) {
-        switch outcome {
-        case .stored(let id, let repeated):
+    static func answer(_ outcome: AppendOutcome?, front: FrontHandler) {
+        switch Self.answer(outcome) {
+        case .success(let id):
             var body = ByteBufferAllocator().buffer(capacity: 48)
             Self.write(id, to: &body)
             body.writeInteger(UInt8(ascii: "\n"))
+            let isRepeated = if case .stored(_, repeated: true) = outcome { true } else { false }
             front.respond(
-                status: .accepted, headers: repeated ? [("idempotent-replayed", "true")] : [], body: body)
-        case .conflict: front.respond(Self.conflict)
-        case .failed, nil: front.respond(Self.unavailable)
+                status: .accepted, headers: isRepeated ? [("idempotent-replayed", "true")] : [], body: body)
+        case .failure(let error): front.respond(error)
+        }
+    }
+
+    /// What a publisher is told.
+    static func answer(_ outcome: AppendOutcome?) -> Result<MessageID, WireError> {
+        switch outcome {
+        case .stored(let id, _): .success(id)
+        case .conflict: .failure(Self.conflict)
+        case .failed, nil: .failure(Self.unavailable)
         }
     }
 
@@ -110,22 +121,24 @@ enum PublishAPI {
     // MARK: Batch
 
     /// What the lines of a batch came to: for each, nil if it is the next request, else what is wrong with it.
-    private struct Batch {
+    struct Batch {
         var requests: [AppendRequest] = []
         var errors: [WireError?] = []
     }
 
-    private static func parse(
-        _ bytes: UnsafeRawBufferPointer, _ parser: PublishParser
+    /// - Parameter parse: one line.
+    static func parse(
+        _ bytes: UnsafeRawBufferPointer, _ limits: Limits,
+        _ parse: (UnsafeRawBufferPointer) throws(WireError) -> AppendRequest
     ) throws(WireError) -> Batch {
         var batch = Batch()
-        let limit = parser.limits.batchMessages
+        let limit = limits.batchMessages
         for line in NDJSONLines(bytes) {
             guard batch.errors.count < limit else {
                 throw WireError(.batchTooLarge, "A batch may hold \(limit) messages: send it in parts.", limit: limit)
             }
             do throws(WireError) {
-                batch.requests.append(try parser.parse(UnsafeRawBufferPointer(rebasing: bytes[line])))
+                batch.requests.append(try parse(UnsafeRawBufferPointer(rebasing: bytes[line])))
                 batch.errors.append(nil)
             } catch {
                 batch.errors.append(error)
@@ -134,20 +147,29 @@ enum PublishAPI {
         return batch
     }
 
-    /// One result a line, in the order of the lines; a bad line does not stop the others.
     private static func publishBatch(_ request: FrontRequest, _ parser: PublishParser, front: FrontHandler) {
-        guard let loop = front.context?.eventLoop else { return }
-        let batch: Batch
         do throws(WireError) {
             try request.query.allow([])
-            guard !request.head.headers.contains(name: "idempotency-key") else {
-                throw WireError(.badRequest, "A batch has its idempotency keys in its lines: leave the header Idempotency-Key out.")
+            try Self.refuseKey(request.head.headers)
+            let batch = try request.body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in
+                try Self.parse(bytes, parser.limits) { (line) throws(WireError) in try parser.parse(line) }
             }
-            batch = try request.body.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in try Self.parse(bytes, parser) }
+            Self.publish(batch, front: front)
         } catch {
             Self.refuse(error, front)
-            return
         }
+    }
+
+    /// A batch does not have one key for all of it.
+    static func refuseKey(_ headers: HTTPHeaders) throws(WireError) {
+        guard !headers.contains(name: "idempotency-key") else {
+            throw WireError(.badRequest, "A batch has its idempotency keys in its lines: leave the header Idempotency-Key out.")
+        }
+    }
+
+    /// One result a line, in the order of the lines; a bad line does not stop the others.
+    static func publish(_ batch: Batch, front: FrontHandler) {
+        guard let loop = front.context?.eventLoop else { return }
         let errors = batch.errors
         let requests = batch.requests
         front.services.metrics.refusedPublishes(errors.count - requests.count)
@@ -180,10 +202,9 @@ enum PublishAPI {
             if let error {
                 body.writeBytes(error.json)
             } else {
-                switch outcomes.next() {
-                case .stored(let id, _): Self.write(id, to: &body)
-                case .conflict: body.writeBytes(Self.conflict.json)
-                case .failed, nil: body.writeBytes(Self.unavailable.json)
+                switch Self.answer(outcomes.next()) {
+                case .success(let id): Self.write(id, to: &body)
+                case .failure(let error): body.writeBytes(error.json)
                 }
             }
             body.writeInteger(UInt8(ascii: "\n"))

@@ -63,7 +63,7 @@ package struct OriginPolicy: Sendable {
 
     private static let methods = "GET, HEAD, POST, DELETE"
     private static let requestHeaders =
-        "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-API-Key"
+        "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Message-Type, Retain, TTL, X-API-Key"
     private static let answerHeaders = "ETag, Idempotent-Replayed, Retry-After"
     /// How long a browser may remember the answer to a preflight, in seconds.
     private static let maxAgeSeconds = 7_200

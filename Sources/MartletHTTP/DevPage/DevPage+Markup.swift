@@ -13,6 +13,7 @@ extension DevPage {
               <div class="grid">
                 <label><span>User</span><input id="user" value="alice" maxlength="256" required></label>
                 <label><span>Device</span><input id="device" maxlength="256" placeholder="none: ephemeral"></label>
+                <label class="wide"><span>Topics (names, or filters with + and #, with commas between)</span><input id="topics" maxlength="2000" placeholder="none; try demo, chat/#"></label>
                 <fieldset><legend>Transport</legend><div class="choice">
                   <label><input type="radio" name="transport" value="sse" id="sse" checked><b>SSE</b></label>
                   <label><input type="radio" name="transport" value="ws" id="ws"><b>WebSocket</b></label>
@@ -31,17 +32,18 @@ extension DevPage {
             <form class="card" id="publisher" autocomplete="off">
               <div class="head"><h2>Publish</h2><button class="main" id="publish" type="submit">Publish</button></div>
               <div class="grid">
-                <label><span>To</span><select id="target"><option value="user">a user</option><option value="device">a device</option><option value="all">everyone</option></select></label>
+                <label><span>To</span><select id="target"><option value="user">a user</option><option value="device">a device</option><option value="topic">a topic</option><option value="all">everyone</option></select></label>
                 <label><span id="name-label">User</span><input id="name" value="alice" maxlength="256"></label>
                 <label class="wide"><span>Type</span><input id="type" value="greeting" maxlength="256"></label>
                 <label class="wide"><span>Data (JSON; anything else is sent as a string)</span><textarea id="data" spellcheck="false">{"text": "Your driver is here"}</textarea></label>
-                <fieldset class="wide"><legend>Priority</legend><div class="choice">
+                <fieldset class="wide" id="priorities"><legend>Priority</legend><div class="choice">
                   <label><input type="radio" name="priority" value="high"><b>high</b></label>
                   <label><input type="radio" name="priority" value="medium" checked><b>medium</b></label>
                   <label><input type="radio" name="priority" value="low"><b>low</b></label>
                 </div></fieldset>
                 <label><span>Time to live (s)</span><input id="ttl" type="number" min="0" max="2592000" placeholder="1800"></label>
-                <label><span>Collapse key</span><input id="collapse" maxlength="256" placeholder="none"></label>
+                <label id="collapses"><span>Collapse key</span><input id="collapse" maxlength="256" placeholder="none"></label>
+                <label class="check" id="retains" hidden><input type="checkbox" id="retain"><span>Keep as the topic's value</span></label>
               </div>
               <p class="note" id="published" role="status" hidden></p>
               <div id="status" hidden>
@@ -54,6 +56,14 @@ extension DevPage {
             <div class="head"><h2>Messages <span class="badge" id="count">0</span></h2><button class="small" type="button" id="clear">Clear</button></div>
             <p class="empty" id="empty">Nothing yet. Publish something, or open this page in a second tab: each tab is a device of its own.</p>
             <ol id="messages" aria-live="polite"></ol>
+          </section>
+          <section class="card page-wide">
+            <form class="head" id="room-form" autocomplete="off">
+              <h2>A room</h2><label class="room-name"><input id="room" value="lobby" maxlength="200" aria-label="The room's name"></label>
+              <span class="badge" id="room-count"></span><span class="state" id="room-state" data-state="closed"></span>
+            </form>
+            <ol id="room-messages" aria-live="polite"></ol>
+            <form class="row" id="say-form" autocomplete="off"><input id="say" maxlength="2000" aria-label="What to say" placeholder="Say something to everybody who has this page open"><button type="submit">Say</button></form>
           </section>
           <section class="card page-wide">
             <div class="head"><h2>The same with curl</h2></div>

@@ -37,7 +37,10 @@ extension DevPage {
           const item = element("li", "fresh");
           item.dataset.id = message.id;
           const top = element("div", "top");
-          top.append(element("strong", "", message.type || "message"), element("span", `badge ${message.priority}`, message.priority));
+          top.append(element("strong", "", message.type || "message"));
+          if (message.topic !== undefined) top.append(element("span", "badge topic", message.topic));
+          if (message.priority) top.append(element("span", `badge ${message.priority}`, message.priority));
+          if (message.retained) top.append(element("span", "badge", "retained"));
           if (message.seq !== undefined) top.append(element("span", "badge", `seq ${message.seq}`));
           top.append(element("span", "badge latency", elapsed < 10000 ? `${elapsed.toFixed(elapsed < 10 ? 1 : 0)} ms` : `${Math.round(elapsed / 1000)} s old`));
           if (message.redelivered) top.append(element("span", "badge warn", "redelivered"));
@@ -84,9 +87,13 @@ extension DevPage {
           // Kept as typed: numbers beyond JavaScript's and the order of keys reach the devices unchanged.
           let data = JSON.stringify(text);
           try { JSON.parse(text); data = text.trim(); } catch { /* a string then */ }
-          if (checked("priority") !== "medium") message.priority = checked("priority");
           if ($("ttl").value !== "") message.ttl = Number($("ttl").value);
-          if ($("collapse").value) message.collapseKey = $("collapse").value;
+          if (target === "topic") {
+            if ($("retain").checked) message.retain = true;
+          } else {
+            if (checked("priority") !== "medium") message.priority = checked("priority");
+            if ($("collapse").value) message.collapseKey = $("collapse").value;
+          }
           const json = JSON.stringify(message);
           return text === "" ? json : `${json.slice(0, -1)},"data":${data}}`;
         }
@@ -102,7 +109,12 @@ extension DevPage {
             sentAt.set(body.id, begin);
             while (sentAt.size > mostShown) sentAt.delete(sentAt.keys().next().value);
             note("published", `Stored in ${(performance.now() - begin).toFixed(1)} ms (${answer.status}).`);
-            follow(body.id);
+            if ($("target").value === "topic") {
+              following?.abort();
+              $("status").hidden = true;
+            } else {
+              follow(body.id);
+            }
           } catch (error) {
             note("published", `Not published: ${error.message}`, true);
           }
@@ -160,14 +172,24 @@ extension DevPage {
 
         // ---------------------------------------------------------------- curl
 
+        /// The topics that are asked for, as the query names them: a comma within a name is not possible here.
+        const topics = () => $("topics").value.split(",").map((name) => name.trim()).filter(Boolean).map((name) => name.replaceAll("%", "%25")).join(",");
+
         const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
         function lines() {
           const target = $("target").value;
           $("name").disabled = target === "all";
-          $("name-label").textContent = target === "device" ? "Device" : "User";
-          $("curl-subscribe").textContent = `curl -N ${quoted(`${location.origin}/v1/sse?${query({ user: $("user").value, device: "curl" })}`)}`;
-          $("curl-publish").textContent = `curl ${location.origin}/v1/messages -d ${quoted(draft())}`;
+          const isTopic = target === "topic";
+          $("name-label").textContent = isTopic ? "Topic" : target === "device" ? "Device" : "User";
+          $("priorities").disabled = $("priorities").hidden = $("collapses").hidden = isTopic;
+          $("retains").hidden = !isTopic;
+          const who = topics() ? { topics: topics() } : { user: $("user").value, device: "curl" };
+          $("curl-subscribe").textContent = `curl -N ${quoted(`${location.origin}/v1/sse?${query(who)}`)}`;
+          const path = $("name").value.split("/").map(encodeURIComponent).join("/");
+          $("curl-publish").textContent = isTopic
+            ? `curl ${quoted(`${location.origin}/v1/topics/${path}`)} -H 'Content-Type: application/json' -d ${quoted($("data").value)}`
+            : `curl ${location.origin}/v1/messages -d ${quoted(draft())}`;
           $("curl-status").textContent = `curl '${location.origin}/v1/messages/${$("status-id").textContent || "ID"}?wait=25'`;
         }
         for (const kind of ["input", "change"]) document.addEventListener(kind, lines);

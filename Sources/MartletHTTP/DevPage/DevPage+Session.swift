@@ -24,7 +24,7 @@ extension DevPage {
           open() {
             if (this.ended) return;
             state("connecting", "connecting");
-            const values = { user: this.user, device: this.device, cursor: this.cursor, hb: "visible" };
+            const values = { user: this.user, device: this.device, topics: this.topics, cursor: this.cursor, hb: "visible" };
             this.connect(`/v1/${this.path}?${query(values)}`);
             this.heard(15000);
           }
@@ -76,7 +76,7 @@ extension DevPage {
           }
 
           gap(gap) {
-            note("notice", `Gap in the ${gap.scope}'s messages: ${gap.reason}.`, true);
+            note("notice", `Gap in the ${gap.topic === undefined ? `${gap.scope}'s messages` : `topic ${gap.topic}`}: ${gap.reason}.`, true);
           }
 
           drain(drain) {
@@ -210,7 +210,7 @@ extension DevPage {
             session.stop("");
             return;
           }
-          const options = { user: $("user").value, device: $("device").value };
+          const options = { user: $("user").value, device: $("device").value, topics: topics() };
           session = checked("transport") === "ws" ? new WebSocketSession(options) : new EventSourceSession(options);
         });
         for (const choice of document.querySelectorAll("input[name=transport]")) {

@@ -89,6 +89,10 @@ extension DevPage {
         #status .row { justify-content: space-between; }
         #status ol { margin-top: 8px; display: flex; flex-wrap: wrap; gap: 6px; }
         code { font-family: var(--mono); font-size: .92em; }
+        .room-name { flex: 0 1 200px; margin-right: auto; } .room-name input { min-height: 30px; padding: 2px 10px; }
+        #room-messages { max-height: 240px; overflow: auto; margin-bottom: 10px; }
+        #room-messages li { padding: 3px 0; overflow-wrap: anywhere; } #room-messages strong { margin-right: 8px; }
+        #say-form { flex-wrap: nowrap; }
         .commands { display: grid; gap: 12px; }
         .commands .head { display: flex; justify-content: space-between; align-items: center; font-size: 13px; color: var(--quiet); }
         .commands pre { background: var(--field); border: 1px solid var(--line); border-radius: 8px; padding: 9px 11px; margin-top: 5px; font-size: 12.5px; }

@@ -1,4 +1,4 @@
-/// The page at `/` in dev mode: a live subscriber and a publish form.
+/// The page at `/` in dev mode: a live subscriber, a publish form and a room.
 ///
 /// One document without external resources. What a message holds reaches the document as text only (`textContent`),
 /// and the policy in its head allows connections to its own origin alone.
@@ -23,6 +23,7 @@ package enum DevPage {
         <script>
         \(Self.script)
         \(Self.sessionScript)
+        \(Self.roomScript)
         </script>
         </body>
         </html>

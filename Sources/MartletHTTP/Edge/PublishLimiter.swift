@@ -41,8 +41,9 @@ final class PublishLimiter: Sendable {
     /// - Parameters:
     ///   - keyID: the key's public name; in dev mode `dev`.
     ///   - count: messages; of a batch all its lines.
+    ///   - who: as the refusal says.
     /// - Returns: nil if they may be published; otherwise the refusal, and nothing was counted.
-    func refusal(keyID: String, app: AppID, count: Int, now: NIODeadline = .now()) -> WireError? {
+    func refusal(keyID: String, app: AppID, count: Int, who: String = "This key", now: NIODeadline = .now()) -> WireError? {
         let perApp = self.appRate(app)
         let nowNs = Int64(clamping: now.uptimeNanoseconds)
         let appRate = TokenBucket.Rate(perSecond: perApp, burst: max(self.burst, perApp))
@@ -51,7 +52,7 @@ final class PublishLimiter: Sendable {
             if let rate = self.keyRate {
                 var bucket = state.keys[key] ?? TokenBucket()
                 if let wait = bucket.take(count, rate, at: nowNs) {
-                    return Self.error("This key", rate: rate.perSecond, waitNs: wait)
+                    return Self.error(who, rate: rate.perSecond, waitNs: wait)
                 }
                 state.keys[key] = bucket
             }
@@ -71,9 +72,17 @@ final class PublishLimiter: Sendable {
         }
     }
 
+    /// The same for a client, whose name counts as a key.
+    ///
+    /// - Parameter user: nil for those without a name, who count as one.
+    func refusal(user: String?, app: AppID, count: Int) -> WireError? {
+        // No key's name has a space.
+        self.refusal(keyID: "user \(user ?? "")", app: app, count: count, who: "You")
+    }
+
     private static func error(_ who: String, rate: Int, waitNs: Int64) -> WireError {
         WireError(
-            .rateLimited, "\(who) publishes more than \(rate) messages a second: wait before the next.", limit: rate,
+            .rateLimited, "\(who) \(who == "You" ? "publish" : "publishes") more than \(rate) messages a second: wait before the next.", limit: rate,
             retryAfterMs: max(1, (waitNs + 999_999) / 1_000_000))
     }
 }

@@ -14,7 +14,9 @@ final class PollClient: LiveClient {
     private var cursor: Cursor?
     private var messages = ByteBuffer()
     private var messageCount = 0
-    private var gaps: [GapNotice] = []
+    /// As JSON.
+    private var gaps: [[UInt8]] = []
+    private var presences: [[UInt8]] = []
     private var isAnswered = false
     private var isBeside = false
 
@@ -37,7 +39,7 @@ final class PollClient: LiveClient {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         let limits = front.services.limits
         do throws(WireError) {
-            try request.query.allow(HelloParser.who + ["cursor", "wait", "limit", "from"])
+            try request.query.allow(HelloParser.who + HelloParser.topics + ["cursor", "wait", "limit", "from"])
             var hello = try parser.hello(caller, ackMode: .none)
             let wait = try parser.number("wait", default: 0, 0...limits.waitMaxSeconds)
             hello.ackMode = .none
@@ -79,7 +81,26 @@ final class PollClient: LiveClient {
         self.cursor = delivery.cursor
     }
 
-    func gap(_ gap: GapNotice) { self.gaps.append(gap) }
+    func gap(_ gap: GapNotice) { self.gaps.append(DeliveryJSON.gap(gap)) }
+
+    func send(_ delivery: borrowing TopicDelivery) {
+        if self.messageCount > 0 { self.messages.writeInteger(UInt8(ascii: ",")) }
+        DeliveryJSON.message(delivery.message, isRetained: delivery.isRetained, into: &self.messages)
+        self.messageCount += 1
+        if let cursor = delivery.cursor { self.cursor = cursor }
+    }
+
+    func gap(_ gap: TopicGap) { self.gaps.append(DeliveryJSON.gap(gap)) }
+
+    func subscribed(_ notices: [SubscribedNotice]) {
+        // A poll asks for its topics when it begins.
+    }
+
+    func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason) {
+        // The next poll that asks for it is refused.
+    }
+
+    func presence(_ event: PresenceEvent) { self.presences.append(DeliveryJSON.presence(event)) }
 
     func settled() {
         if !self.waits { self.answer() }
@@ -88,7 +109,7 @@ final class PollClient: LiveClient {
     func heartbeat() { self.answer() }
 
     func flush() -> Bool {
-        if self.messageCount > 0 || !self.gaps.isEmpty { self.answer() }
+        if self.hasNews { self.answer() }
         // Nothing more goes into this answer.
         return false
     }
@@ -117,7 +138,7 @@ final class PollClient: LiveClient {
         let cursor = self.cursor?.description ?? ""
         let tag = "\"\(cursor)\""
         let headers = [("etag", tag), ("cache-control", "no-cache, no-transform")]
-        if self.messageCount == 0, self.gaps.isEmpty, let known = self.known, Self.isSamePlace(known, self.cursor) {
+        if !self.hasNews, let known = self.known, Self.isSamePlace(known, self.cursor) {
             self.front.respond(
                 status: .notModified, contentType: nil, headers: [("etag", known), ("cache-control", "no-cache, no-transform")])
             return
@@ -126,18 +147,24 @@ final class PollClient: LiveClient {
         body.writeString(#"{"cursor":"\#(cursor)","messages":["#)
         body.writeBuffer(&self.messages)
         body.writeStaticString("]")
-        if !self.gaps.isEmpty {
-            body.writeStaticString(#","gaps":["#)
-            for (index, gap) in self.gaps.enumerated() {
-                if index > 0 { body.writeInteger(UInt8(ascii: ",")) }
-                body.writeBytes(DeliveryJSON.gap(gap))
-            }
-            body.writeStaticString("]")
-        }
+        Self.write(self.gaps, as: "gaps", to: &body)
+        Self.write(self.presences, as: "presence", to: &body)
         if self.isBeside { body.writeStaticString(#","live":true"#) }
         if takenOver { body.writeStaticString(#","takenOver":true"#) }
         body.writeStaticString("}\n")
         self.front.respond(status: .ok, headers: headers, body: body)
+    }
+
+    private var hasNews: Bool { self.messageCount > 0 || !self.gaps.isEmpty || !self.presences.isEmpty }
+
+    private static func write(_ notices: [[UInt8]], as name: String, to body: inout ByteBuffer) {
+        guard !notices.isEmpty else { return }
+        body.writeString(#","\#(name)":["#)
+        for (index, notice) in notices.enumerated() {
+            if index > 0 { body.writeInteger(UInt8(ascii: ",")) }
+            body.writeBytes(notice)
+        }
+        body.writeStaticString("]")
     }
 
     /// Whether an entity tag names this place; the tag of the session within the cursor does not matter.

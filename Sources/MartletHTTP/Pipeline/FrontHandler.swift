@@ -138,13 +138,15 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     }
 
     private func bodyLimit(_ head: HTTPRequestHead) -> Int {
-        guard head.method == .POST, head.uri.hasPrefix("/v1/messages") else { return self.services.limits.messageBytes }
+        guard head.method == .POST, head.uri.hasPrefix("/v1/messages") || head.uri.hasPrefix(TopicAPI.prefix) else {
+            return self.services.limits.messageBytes
+        }
         return PublishAPI.isBatch(head.headers) ? self.services.limits.batchBytes : self.services.limits.messageBytes
     }
 
     private func refuseBody(_ head: HTTPRequestHead, limit: Int) {
         let isBatch = PublishAPI.isBatch(head.headers)
-        if Self.route(of: head) == .publish { self.services.metrics.refusedPublishes() }
+        if [.publish, .topic].contains(Self.route(of: head)) { self.services.metrics.refusedPublishes() }
         self.refuse(
             head,
             WireError(
@@ -207,6 +209,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
         case ("/v1/ack", .POST): AckAPI.ack(request, front: self)
         case ("/ramen/ack", .GET): AckAPI.ramenAck(request, front: self)
         case (_, .POST) where SessionTokenAPI.session(request.path) != nil: SessionTokenAPI.renew(request, front: self)
+        case _ where request.path.hasPrefix(TopicAPI.prefix): TopicAPI.answer(request, front: self)
         case ("/v1/messages", _), ("/v1/ack", _): self.methodNotAllowed("POST")
         case _ where SessionTokenAPI.session(request.path) != nil: self.methodNotAllowed("POST")
         case ("/v1/sse", _), ("/v1/ws", _), ("/v1/poll", _), ("/ramen/receive", _), ("/ramen/ack", _):
@@ -226,7 +229,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
         }
     }
 
-    private func methodNotAllowed(_ allowed: String) {
+    func methodNotAllowed(_ allowed: String) {
         self.respond(
             WireError(.methodNotAllowed, "This path takes \(allowed) only."), headers: [("allow", allowed)])
     }

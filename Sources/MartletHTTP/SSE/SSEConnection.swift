@@ -36,7 +36,7 @@ final class SSEConnection: StreamConnection, LiveClient {
 
     static func sse(_ request: FrontRequest, _ caller: Caller, front: FrontHandler) throws(WireError) -> SSEConnection {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
-        try request.query.allow(HelloParser.streaming + ["cursor", "ack"])
+        try request.query.allow(HelloParser.streaming + HelloParser.topics + ["cursor", "ack"])
         var hello = try parser.hello(caller, ackMode: .none)
         if let last = request.head.headers.first(name: "last-event-id"), !last.isEmpty {
             // The newer of the two: an EventSource repeats the URL it began with.
@@ -114,6 +114,20 @@ final class SSEConnection: StreamConnection, LiveClient {
     }
 
     func gap(_ gap: GapNotice) { self.output.append(192) { self.encoder.gap(gap, into: &$0) } }
+
+    func send(_ delivery: borrowing TopicDelivery) { TopicFrames.sse(delivery, to: &self.output) }
+
+    func gap(_ gap: TopicGap) { self.output.append(192) { self.encoder.gap(gap, into: &$0) } }
+
+    func subscribed(_ notices: [SubscribedNotice]) {
+        // Nothing is asked for on a live stream.
+    }
+
+    func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason) {
+        self.output.append(192) { self.encoder.unsubscribed(filter, reason, into: &$0) }
+    }
+
+    func presence(_ event: PresenceEvent) { self.output.append(512) { self.encoder.presence(event, into: &$0) } }
 
     func settled() {}
 

@@ -55,7 +55,7 @@ package struct HTTPMetrics: Sendable {
 
 /// A path, without what differs between requests.
 enum Route: Int, CaseIterable {
-    case publish, message, sse, webSocket, poll, ack, ramen, ramenAck, health, ready, metrics, openAPI, other
+    case publish, message, topic, sse, webSocket, poll, ack, ramen, ramenAck, health, ready, metrics, openAPI, other
 
     init(path: Substring) {
         switch path {
@@ -70,7 +70,7 @@ enum Route: Int, CaseIterable {
         case "/readyz": self = .ready
         case "/metrics": self = .metrics
         case "/openapi.yaml": self = .openAPI
-        default: self = path.hasPrefix("/v1/messages/") ? .message : .other
+        default: self = path.hasPrefix("/v1/messages/") ? .message : path.hasPrefix(TopicAPI.prefix) ? .topic : .other
         }
     }
 
@@ -78,6 +78,7 @@ enum Route: Int, CaseIterable {
         switch self {
         case .publish: "/v1/messages"
         case .message: "/v1/messages/{id}"
+        case .topic: "/v1/topics/{topic}"
         case .sse: "/v1/sse"
         case .webSocket: "/v1/ws"
         case .poll: "/v1/poll"

@@ -23,6 +23,8 @@ package final class HTTPServices: Sendable {
     package let metricsText: (@Sendable () -> String)?
     /// Whether `/metrics` needs no key.
     package let isMetricsOpen: Bool
+    /// Names what lives as long as this process, in places that clients hand back.
+    let processTag = UInt32.random(in: .min ... .max)
 
     package init(
         gateway: any SessionGateway, desk: any MessageDesk, topics: any TopicDesk, namespaces: any NamespaceDesk, gatekeeper: any Gatekeeper,

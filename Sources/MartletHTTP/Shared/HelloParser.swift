@@ -12,19 +12,25 @@ struct HelloParser {
     static let who = ["user", "device", "token"]
     /// Parameters of every streaming transport.
     static let streaming = Self.who + ["hb", "heartbeat", "window", "from"]
+    /// Parameters of transports that take topics.
+    static let topics = ["topics", "since", "presence"]
 
     /// The hello of a streaming transport.
     ///
     /// - Parameters:
     ///   - caller: nil if that is said later; see ``Caller/sign(_:)``.
     ///   - ackMode: the transport's own; `ack=` overrides it.
-    func hello(_ caller: Caller?, ackMode: AckMode) throws(WireError) -> Hello {
+    ///   - mayAskLater: whether topics may be named once the session is open: `topics=` may be empty then.
+    func hello(_ caller: Caller?, ackMode: AckMode, mayAskLater: Bool = false) throws(WireError) -> Hello {
         var hello = Hello(
             app: .dev, user: nil, device: nil, ackMode: try self.ackMode(ackMode), limits: self.services.limits)
+        hello.topics = try self.wishes()
         if let caller {
-            guard caller.user != nil || caller.device != nil else {
+            // In dev mode topics are for everybody.
+            guard caller.user != nil || caller.device != nil || !hello.topics.isEmpty || mayAskLater && self.query["topics"] != nil else {
                 throw WireError(
-                    .unauthorized, "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect.")
+                    .unauthorized,
+                    "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect; or name ?topics=.")
             }
             caller.sign(&hello)
         }
@@ -34,6 +40,19 @@ struct HelloParser {
         // Empty is "none yet", so that a client can always send what it holds.
         if let cursor = self.query["cursor"], !cursor.isEmpty { hello.cursor = try Cursor(parsing: cursor) }
         return hello
+    }
+
+    /// The topics that the query names.
+    private func wishes() throws(WireError) -> [SubscribeWish] {
+        guard let text = self.query["topics"] else {
+            guard self.query["since"] == nil, self.query["presence"] == nil else {
+                throw WireError(.badRequest, "'since' and 'presence' are for topics: name some with 'topics'.")
+            }
+            return []
+        }
+        let start = try self.query["since"].map { (text) throws(WireError) in try TopicStart(parsing: text) } ?? .latest
+        let presence = try self.choice("presence", ["1"]) != nil
+        return try TopicList.parse(text, limits: self.services.limits).map { SubscribeWish(filter: $0, start: start, presence: presence) }
     }
 
     private func ackMode(_ own: AckMode) throws(WireError) -> AckMode {

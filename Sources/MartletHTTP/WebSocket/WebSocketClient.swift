@@ -43,6 +43,19 @@ final class WebSocketClient: LiveClient {
         }
     }
 
+    func send(_ delivery: borrowing TopicDelivery) { self.connection.send(delivery) }
+
+    func gap(_ gap: TopicGap) { self.connection.writeText("gap", DeliveryJSON.gap(gap)) }
+
+    func subscribed(_ notices: [SubscribedNotice]) { self.connection.writeText("subscribed", DeliveryJSON.subscribed(notices)) }
+
+    func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason) {
+        self.connection.writeText(
+            "unsubscribed", [UInt8(ascii: "[")] + DeliveryJSON.unsubscribed(filter, reason) + [UInt8(ascii: "]")])
+    }
+
+    func presence(_ event: PresenceEvent) { self.connection.writeText("presence", DeliveryJSON.presence(event)) }
+
     func settled() {}
 
     func heartbeat() {

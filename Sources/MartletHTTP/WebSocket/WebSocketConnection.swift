@@ -40,6 +40,11 @@ final class WebSocketConnection: StreamConnection {
     /// A close frame was sent; nothing is sent after it.
     private(set) var isClosing = false
     private(set) var isUpgraded = false
+    /// Whose session it is, once it is open.
+    private(set) var app = AppID.dev
+    private(set) var user: String?
+    /// Publishes that wait for their answer.
+    var publishes = 0
     private var earlyBytes = 0
     private var isReadingPaused = false
 
@@ -81,9 +86,9 @@ final class WebSocketConnection: StreamConnection {
         _ request: FrontRequest, _ caller: Caller?, front: FrontHandler
     ) throws(WireError) -> WebSocketConnection {
         let answer = try Self.accept(request)
-        try request.query.allow(HelloParser.streaming + ["cursor", "ack"])
+        try request.query.allow(HelloParser.streaming + HelloParser.topics + ["cursor", "ack"])
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
-        var hello = try parser.hello(caller, ackMode: .explicit)
+        var hello = try parser.hello(caller, ackMode: .explicit, mayAskLater: true)
         hello.seesClient = true
         hello.transport = .websocket
         let visible = try parser.visibleHeartbeat()
@@ -127,6 +132,8 @@ final class WebSocketConnection: StreamConnection {
 
     private func openSession(_ hello: Hello, visibleHeartbeat visible: Bool, _ context: ChannelHandlerContext) {
         StreamSocket.prepare(context.channel, heartbeatMs: hello.heartbeatMs)
+        self.app = hello.app
+        self.user = hello.user
         let client = WebSocketClient(connection: self, visibleHeartbeat: visible)
         let handle = self.services.gateway.open(hello, client: client, shard: self.state.index)
         if self.context == nil || self.isClosing { handle.clientClosed() } else { self.handle = handle }
@@ -192,16 +199,17 @@ final class WebSocketConnection: StreamConnection {
         if !self.flushOutput() { self.pauseReading() }
     }
 
-    /// A client that sends without reading the answers waits until it has read some.
-    private func pauseReading() {
-        guard !self.isReadingPaused, let channel = self.context?.channel, StreamOutput.unread(channel) > Self.unreadLimit
+    /// A client that sends without reading the answers waits until it has read some; one that publishes, until some are answered.
+    func pauseReading() {
+        guard !self.isReadingPaused, let channel = self.context?.channel,
+            self.publishes >= Self.publishesMost || StreamOutput.unread(channel) > Self.unreadLimit
         else { return }
         self.isReadingPaused = true
         try? channel.syncOptions?.setOption(.autoRead, value: false)
     }
 
-    private func resumeReading() {
-        guard self.isReadingPaused, let channel = self.context?.channel else { return }
+    func resumeReading() {
+        guard self.isReadingPaused, self.publishes < Self.publishesMost, let channel = self.context?.channel else { return }
         self.isReadingPaused = false
         try? channel.syncOptions?.setOption(.autoRead, value: true)
     }
@@ -226,7 +234,9 @@ final class WebSocketConnection: StreamConnection {
 
     private func frame(_ payload: ByteBuffer) {
         do throws(WireError) {
-            let frame = try payload.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in try ClientFrame(parsing: bytes) }
+            let frame = try payload.withUnsafeReadableBytesTyped { (bytes) throws(WireError) in
+                try ClientFrame(parsing: bytes, limits: self.services.limits)
+            }
             guard self.handle != nil || !frame.needsSession else { throw Self.tokenFirst }
             switch frame {
             case .token(let token): self.check(token)
@@ -238,6 +248,10 @@ final class WebSocketConnection: StreamConnection {
                     $0.writeBytes(echo)
                     $0.writeStaticString("}")
                 }
+            case .subscribe(let wishes): self.subscribe(wishes)
+            case .unsubscribe(let filters): self.handle?.unsubscribe(filters)
+            case .publish(let json): self.publish(json)
+            case .refused(let error): self.writeError(error)
             case .empty: break
             }
         } catch {
@@ -256,6 +270,21 @@ final class WebSocketConnection: StreamConnection {
     func writeText(_ capacity: Int, _ body: (inout ByteBuffer) -> Void) {
         guard !self.isClosing else { return }
         self.output.append(capacity + 10) { WebSocketEncoder.text(into: &$0, body) }
+    }
+
+    /// Queues `{"name":json}`.
+    func writeText(_ name: StaticString, _ json: [UInt8]) {
+        self.writeText(json.count + name.utf8CodeUnitCount + 5) {
+            $0.writeStaticString("{\"")
+            $0.writeStaticString(name)
+            $0.writeStaticString("\":")
+            $0.writeBytes(json)
+            $0.writeStaticString("}")
+        }
+    }
+
+    func send(_ delivery: borrowing TopicDelivery) {
+        if !self.isClosing { TopicFrames.webSocket(delivery, to: &self.output) }
     }
 
     func writePing() { self.write(.ping, ByteBuffer()) }

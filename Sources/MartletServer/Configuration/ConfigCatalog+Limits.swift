@@ -107,7 +107,7 @@ extension ConfigCatalog {
     static let rates: [ConfigOption] = [
         .number(
             .rates, "limits.publishRate", \.limits.publishRate, .perSecond, 0...1_000_000,
-            "Messages that one API key may publish in a second; 0 is any number."),
+            "Messages that one API key, or one client, may publish in a second; 0 is any number."),
         .number(
             .rates, "limits.publishBurst", \.limits.publishBurst, .count, 1...10_000_000,
             "Messages that it may publish at once after a pause."),
