@@ -32,7 +32,7 @@ class Refused(AssertionError):
 class Receiver:
     path = ""
 
-    def __init__(self, server: Server, user: str, device: str | None, resume: str | None = None, **query):
+    def __init__(self, server: Server, user: str | None, device: str | None, resume: str | None = None, **query):
         self.server, self.user, self.device = server, user, device
         self.messages: queue.Queue = queue.Queue()
         self.notices: queue.Queue = queue.Queue()
@@ -42,7 +42,7 @@ class Receiver:
         self.welcome: dict = {}
         self.last: dict | None = None
         self.position = resume
-        self.query = {"user": user} | ({"device": device} if device is not None else {}) | query
+        self.query = ({"user": user} if user is not None else {}) | ({"device": device} if device is not None else {}) | query
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
         assert self.opened.wait(10), "no welcome within 10 s"
@@ -254,7 +254,7 @@ class WebSocket(Receiver):
             return
         (name, content), = value.items()
         if name == "message":
-            self._message(frame.removeprefix('{"message":').removesuffix("}"), content["cursor"])
+            self._message(frame.removeprefix('{"message":').removesuffix("}"), content.get("cursor", self.position))
         elif name == "welcome":
             self.welcome = content | {"_id": content["cursor"]}
             self.opened.set()
@@ -302,6 +302,8 @@ class LongPoll(Receiver):
                 cursor = answer["cursor"]
                 for gap in answer.get("gaps", []):
                     self.notices.put(("gap", gap))
+                for event in answer.get("presence", []):
+                    self.notices.put(("presence", event))
                 if answer.get("takenOver"):
                     self.notices.put(("close", {"code": 4500}))
                     return

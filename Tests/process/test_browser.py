@@ -118,6 +118,50 @@ def test_recall_and_errors_are_shown(page, hub):
     expect(page.locator("#published")).to_contain_text("bad_request")
 
 
+@pytest.mark.parametrize("transport", ["sse", "ws"])
+def test_topics_by_the_form(page, hub, transport):
+    topic = unique("demo")
+    open_page(page, hub, unique("user"), transport)
+    page.click("#connect")
+    page.fill("#topics", f" {topic}/# , other")
+    page.click("#connect")
+    expect(page.locator("#state")).to_contain_text("connected by")
+    page.select_option("#target", "topic")
+    page.fill("#name", f"{topic}/a")
+    expect(page.locator("#priorities")).to_be_hidden()
+    expect(page.locator("#curl-publish")).to_contain_text(f"/v1/topics/{topic}/a")
+    expect(page.locator("#curl-subscribe")).to_contain_text("topics=")
+    page.fill("#data", '{"n": 1}')
+    page.locator("#retain").check()
+    page.click("#publish")
+    expect(page.locator("#published")).to_contain_text("202")
+    message = page.locator("#messages li").first
+    expect(message.locator(".badge.topic")).to_have_text(f"{topic}/a")
+    expect(message).to_contain_text('"n": 1')
+    expect(page.locator("#status")).to_be_hidden()
+    page.click("#connect")
+    page.click("#connect")
+    expect(page.locator("#messages li", has_text="retained")).to_have_count(1)
+
+
+def test_a_room(page, browser, hub):
+    name = unique("room")
+    other = browser.new_context().new_page()
+    for one in (page, other):
+        one.goto(hub.url)
+        one.fill("#room", name)
+        one.locator("#room").blur()
+        expect(one.locator("#room-state")).to_have_attribute("data-state", "open")
+        one.fill("#device", "page" if one is page else "other")
+    expect(other.locator("#room-count")).to_have_text("2 here")
+    page.fill("#say", "<b>hello</b>")
+    page.locator("#say").press("Enter")
+    for one in (page, other):
+        expect(one.locator("#room-messages li")).to_have_text("page<b>hello</b>")
+    expect(page.locator("#say")).to_have_value("")
+    other.context.close()
+
+
 def test_fits_a_phone(browser, hub):
     context = browser.new_context(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True, color_scheme="dark")
     page = context.new_page()

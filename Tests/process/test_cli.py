@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from clients import RawSSE
-from server import binary, wait_until
+from server import binary, unique, wait_until
 
 
 def publish(server, *arguments, stdin=None):
@@ -135,3 +135,29 @@ def test_curl_subscribes_and_publishes(hub, user):
     finally:
         stream.kill()
         stream.wait()
+
+
+def test_topics_in_a_pipe(hub):
+    topic = unique("pipe, 50%")
+    with RawSSE(hub, None, None, topics=topic.replace("%", "%25").replace(",", "%2C")) as client:
+        result = publish(hub, "--topic", topic, "--type", "t", stdin='{"n": 1}\ntext\n')
+        assert result.returncode == 0, result.stderr
+        assert [m["id"] for m in client.take(2)] == result.stdout.split()
+    assert publish(hub, "--topic", topic, "--retain", "kept").returncode == 0
+    process = subscribe(hub, "--topic", topic, "--topic", "other/#", "--count", "2", "--raw")
+    assert process.stdout.readline() == "kept\n"
+    assert publish(hub, "--topic", topic, "live").returncode == 0
+    output, _ = process.communicate(timeout=20)
+    assert (process.returncode, output) == (0, "live\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--topic", "a", "--user", "u", "x"), ("--topic", "a", "--priority", "high", "x"), ("--user", "u", "--retain", "x"),
+        ("--topic", "a", "--collapse-key", "k", "x"), ("--topic", "a/#", "x"),
+    ],
+)
+def test_publish_to_a_topic_says_what_is_wrong(hub, arguments):
+    result = publish(hub, *arguments)
+    assert result.returncode != 0 and result.stderr

@@ -75,7 +75,8 @@ def test_every_path_of_the_server_is_there():
     routed += [(method.lower(), path) for path, method in re.findall(r'route = \(path: "(/[^"]+)", method: "([A-Z]+)"\)', code)]
     assert len(routed) >= 12
     # Matched by its parts.
-    routed += [("post", "/v1/sessions/{id}/token")]
+    routed += [("post", "/v1/sessions/{id}/token"), ("post", "/v1/topics/{topic}"), ("get", "/v1/topics/{topic}")]
+    routed += [("get", f"/v1/topics/{{topic}}/{action}") for action in ("history", "presence", "retained")]
     # What only dev mode has.
     routed = {(method, path) for method, path in routed if path not in ("/", "/dev/echo")}
     assert routed == {(method, path) for method, path, _ in OPERATIONS}
@@ -90,7 +91,7 @@ def test_an_unknown_or_repeated_parameter_is_refused(hub, method, path, operatio
     shared = DOCUMENT["components"]["parameters"]
     names = [shared[name]["name"] if name in shared else name for name in names]
     query = {name: value for name, value in NEEDED.items() if name in names}
-    url = hub.url + path.replace("{id}", hub.publish("openapi"))
+    url = hub.url + path.replace("{id}", hub.publish("openapi")).replace("{topic}", "openapi")
     websocket = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
     headers = websocket if path == "/v1/ws" else {}
     body = {"json": {"to": {"user": "openapi"}}} if method == "post" else {}
@@ -182,7 +183,7 @@ def test_the_server_asks_for_keys_and_tokens_as_the_document_says(tmp_path):
             f'\n[auth.openapi.{name}]\n{member} = "{value}"\n'
             for name, member, value in (
                 ("apiKey", "bearer", key), ("apiKeyHeader", "api_key", key),
-                ("token", "bearer", token("alice", exp=2_000_000_000)),
+                ("token", "bearer", token("alice", exp=2_000_000_000, topics={"#": ["subscribe", "publish", "presence"]})),
             )
         )
         differences(server, tmp_path, CONFIG.replace(ignored, "") + shown, MARTLET_TOKEN_USER="alice")

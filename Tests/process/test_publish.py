@@ -51,7 +51,6 @@ def test_any_content_type_is_taken_as_json(hub, user, content_type):
     ('{"to":{"user":"u","device":"d"}}', "bad_request"),
     ('{"to":{"users":[]}}', "bad_request"),
     ('{"to":{"all":false}}', "bad_request"),
-    ('{"to":{"topic":"t"}}', "bad_request"),
     ('{"to":{"audience":"vip"}}', "bad_request"),
     ('{"to":{"user":"u"},"priority":"urgent"}', "bad_request"),
     ('{"to":{"user":"u"},"ttl":-1}', "bad_request"),
