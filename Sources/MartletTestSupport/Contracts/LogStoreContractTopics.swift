@@ -1,4 +1,4 @@
-import MartletCore
+package import MartletCore
 import MartletWire
 
 extension LogStoreContract {
