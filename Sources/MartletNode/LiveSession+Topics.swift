@@ -63,7 +63,8 @@ extension LiveSession {
         for filter in filters {
             self.node.retained(filter, app: self.app, loop: self.shard.loop) { entries in
                 guard let client = self.client, self.topics?.subscriptions.slot(of: filter) != nil else { return }
-                for entry in entries {
+                let now = self.node.clock.now()
+                for entry in entries where !entry.message.isExpired(at: now) {
                     client.send(
                         TopicDelivery(
                             message: entry.message, isRetained: true, cursor: nil, isCursorShared: false, frames: SharedFrames()))
@@ -223,7 +224,11 @@ extension LiveSession {
     }
 
     private func readDone(_ read: TopicSubscriptions.TopicRead, _ slice: TopicSlice, _ topics: TopicReader) {
-        guard topics.subscriptions.readDone(read, slice, weight: { TopicMail.weight($0) }), let client = self.client else { return }
+        var slice = slice
+        // The read may have taken its time.
+        let now = self.node.clock.now()
+        slice.entries.removeAll { $0.message.isExpired(at: now) }
+        guard topics.subscriptions.readDone(read, &slice, weight: { TopicMail.weight($0) }), let client = self.client else { return }
         self.tell(slice.gaps, client)
         for entry in slice.entries {
             var cursor = self.cursor

@@ -100,6 +100,10 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         let started = self.startTopics(hello?.topics ?? [], cursor: hello?.cursor)
         var welcome = self.welcome()
         welcome.topics = started.notices
+        // What is told missing after this is told again if it does not arrive. A poll's answer arrives as a whole.
+        if !started.gaps.isEmpty, let hello, !hello.isPoll, let presented = hello.cursor {
+            welcome.cursor = welcome.cursor.keepingUntold(of: presented)
+        }
         client.opened(welcome)
         self.tell(gaps, client)
         self.tell(started.gaps, client)

@@ -134,6 +134,8 @@ extension Shard {
     private func deliver(_ mail: TopicMail) {
         switch mail {
         case .message(let message, let topic, let log):
+            // One that waited for too long is not sent, nor read later; one that is only for who is there goes out however late.
+            guard message.liveOnly || !message.isExpired(at: self.node.clock.now()) else { return }
             var place = TopicPlace(memoryEpoch: self.node.hub.memoryEpoch)
             if let log { place[log] = message.offset }
             let shared = TopicDelivery(

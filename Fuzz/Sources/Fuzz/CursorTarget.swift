@@ -33,8 +33,8 @@ enum CursorTarget {
             durable: choices.word() >> UInt64(choices.byte() & 63))
         for _ in 0..<Int(choices.byte()) % (TopicPlace.maxBehind + 1) {
             let log: TopicLogKind = choices.byte() & 1 == 0 ? .memory : .durable
-            let distance = min(place[log], choices.word() >> UInt64(choices.byte() & 63))
-            place.behind.append(.init(hash: UInt32(truncatingIfNeeded: choices.word()), log: log, offset: place[log] - distance))
+            place.behind.append(
+                .init(hash: UInt32(truncatingIfNeeded: choices.word()), log: log, offset: choices.word() >> UInt64(choices.byte() & 63)))
         }
         return place
     }

@@ -6,8 +6,8 @@ package import MartletWire
 /// (4 bytes each, big-endian), the largest offset (varint), then for each of the nine lanes how far it is behind
 /// the largest (varint). That is version 1, at most 121 bytes. Version 2 goes on with the place in topics: epoch of the memory log (4 bytes),
 /// offset in the memory log and in the durable one, each with one added, or 0 for ``TopicPlace/unread`` (varint), the number of filters
-/// that were read less far (1 byte, at most ``TopicPlace/maxBehind``), and for each of these its hash (4 bytes), its log (1 byte) and how
-/// far it is behind that log's offset (varint).
+/// that were read less far or further (1 byte, at most ``TopicPlace/maxBehind``), and for each of these its hash (4 bytes), its log (1 byte,
+/// with 2 added if it is ahead), and how far it is behind or ahead of that log's offset (varint).
 /// At most 326 bytes, so 435 characters; URL-safe. Opaque to clients.
 ///
 /// **Rules** (docs/protocol.md, "Cursors"). A part counts only if its owner and epoch are the reader's; then reading
@@ -111,6 +111,34 @@ package struct Cursor: Hashable, Sendable {
     }
 }
 
+extension Cursor {
+    /// The cursor to begin with for one who presented another, before it has been told what that one's topics lost: should the rest not arrive,
+    /// it is told the next time. Parts of a history that is no more, or beyond an end, stay as they were presented.
+    package func keepingUntold(of presented: Cursor) -> Cursor {
+        guard let own = self.topics, let theirs = presented.topics else { return self }
+        var cursor = self
+        var place = own
+        if theirs.memory != TopicPlace.unread, theirs.memoryEpoch != own.memoryEpoch || theirs.memory > own.memory {
+            place.memoryEpoch = theirs.memoryEpoch
+            place.take(.memory, of: theirs)
+        }
+        if theirs.durable != TopicPlace.unread, presented.epoch != self.epoch || theirs.durable > own.durable {
+            cursor.epoch = presented.epoch
+            place.take(.durable, of: theirs)
+        }
+        cursor.topics = place
+        return cursor
+    }
+}
+
+extension TopicPlace {
+    fileprivate mutating func take(_ log: TopicLogKind, of other: TopicPlace) {
+        self[log] = other[log]
+        self.behind.removeAll { $0.log == log }
+        self.behind += other.behind.filter { $0.log == log }
+    }
+}
+
 extension Cursor: CustomStringConvertible {
     package var description: String {
         var bytes: [UInt8] = []
@@ -129,10 +157,13 @@ extension TopicPlace {
         else { return nil }
         self.init(memoryEpoch: epoch, memory: memory &- 1, durable: durable &- 1)
         for _ in 0..<count {
-            guard let hash = bytes.popWord(), let log = bytes.popFirst().flatMap(TopicLogKind.init(rawValue:)),
-                let distance = Varint.read(&bytes), distance <= self[log]
+            guard let hash = bytes.popWord(), let kind = bytes.popFirst(), let log = TopicLogKind(rawValue: kind & ~2),
+                let distance = Varint.read(&bytes)
             else { return nil }
-            self.behind.append(Behind(hash: hash, log: log, offset: self[log] - distance))
+            let isAhead = kind & 2 != 0
+            let (offset, overflow) = isAhead ? self[log].addingReportingOverflow(distance) : self[log].subtractingReportingOverflow(distance)
+            guard !overflow, !(isAhead && distance == 0) else { return nil }
+            self.behind.append(Behind(hash: hash, log: log, offset: offset))
         }
     }
 
@@ -156,9 +187,10 @@ extension TopicPlace {
         for filter in self.behind {
             let offset = self[filter.log]
             writeWord(filter.hash, to: bytes, at: count)
-            bytes[count + 4] = filter.log.rawValue
+            let isAhead = filter.offset > offset
+            bytes[count + 4] = filter.log.rawValue | (isAhead ? 2 : 0)
             count += 5
-            Varint.write(offset > filter.offset ? offset - filter.offset : 0, to: bytes, at: &count)
+            Varint.write(isAhead ? filter.offset - offset : offset - filter.offset, to: bytes, at: &count)
         }
     }
 }

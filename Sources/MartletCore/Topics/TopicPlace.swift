@@ -1,7 +1,8 @@
 /// How far a subscriber has come in the logs of topics: the part of a ``Cursor`` that is about topics.
 ///
 /// One offset stands for all topics of a log, because offsets grow over all of them and each subscriber gets them in that order.
-/// Those that were read less far (a slow subscriber, or history that is still being sent) are listed. See decisions/0009.
+/// Those that were read less far (a slow subscriber, or history that is still being sent), or further (history that was sent while the others
+/// had nothing), are listed. See decisions/0009.
 package struct TopicPlace: Hashable, Sendable {
     /// Names the history of the memory log; that of the durable log is the cursor's own epoch.
     package var memoryEpoch: UInt32
@@ -44,7 +45,8 @@ package struct TopicPlace: Hashable, Sendable {
 
     /// How far a filter was read: with a hash that several share, the least.
     package func offset(of filter: TopicFilter, in log: TopicLogKind) -> UInt64 {
+        guard !self.behind.isEmpty else { return self[log] }
         let hash = shortHash(filter.text)
-        return self.behind.reduce(self[log]) { $1.log == log && $1.hash == hash ? min($0, $1.offset) : $0 }
+        return self.behind.reduce(nil) { $1.log == log && $1.hash == hash ? min($0 ?? .max, $1.offset) : $0 } ?? self[log]
     }
 }

@@ -44,23 +44,30 @@ extension TopicSubscriptions {
 
     /// A read ended: its gaps and entries are to be sent, in order, unless the subscription is gone. Then ask ``next(app:now:)`` again.
     ///
-    /// - Parameter weight: what a message takes of the connection, in bytes.
+    /// - Parameters:
+    ///   - slice: loses what is to be read again later.
+    ///   - weight: what a message takes of the connection, in bytes.
     /// - Returns: whether to send them.
     package mutating func readDone(
-        _ read: TopicRead, _ slice: TopicSlice, weight: (StoredMessage) -> Int
+        _ read: TopicRead, _ slice: inout TopicSlice, weight: (StoredMessage) -> Int
     ) -> Bool {
         self.isReading = false
         guard self.slots.indices.contains(read.slot), self.slots[read.slot].generation == read.generation else { return false }
         let index = Int(read.log.rawValue)
         guard self.slots[read.slot].feeds[index].isBehind else { return false }
-        self.beginnings.removeAll { $0.slot == read.slot && $0.log == read.log }
+        var position = max(self.slots[read.slot].feeds[index].position, slice.position)
+        if let beginning = self.beginnings.firstIndex(where: { $0.slot == read.slot && $0.log == read.log }) {
+            let end = self.beginnings.remove(at: beginning).end
+            // Where history begins says nothing of what came since: that is read, or sent, by its offset, so that what is gone of it is told.
+            slice.entries.removeAll { $0.message.offset > end }
+            position = min(position, end)
+        }
         for entry in slice.entries { self.started(weight(entry.message)) }
-        let position = max(self.slots[read.slot].feeds[index].position, slice.position)
         self.slots[read.slot].feeds[index].position = position
         if !slice.more, self.slots[read.slot].feeds[index].missed <= position {
             self.slots[read.slot].feeds[index].isBehind = false
             self.behind -= 1
-            self.raise(read.log)
+            self.raise(read.log, to: position)
         }
         return true
     }
@@ -75,28 +82,36 @@ extension TopicSubscriptions {
         for log in TopicLogKind.allCases where self.uses(log) {
             place[log] = log == .memory ? self.reached.memory : self.reached.durable
         }
-        guard self.behind > 0 || sending != nil else { return place }
+        guard self.behind > 0 || sending != nil || self.isAhead else { return place }
         var least: (memory: UInt64, durable: UInt64) = (.max, .max)
+        var ahead: [TopicPlace.Behind] = []
         for (slot, subscription) in self.slots.enumerated() where subscription.isUsed {
             for log in TopicLogKind.allCases {
                 let feed = subscription.feeds[Int(log.rawValue)]
+                guard feed.isInLog, self.uses(log) else { continue }
                 var offset = feed.position
                 if let sending, sending.read.slot == slot, sending.read.log == log {
                     offset = sending.offset
-                } else if !feed.isBehind {
+                } else if !feed.isBehind, offset < place[log] {
                     continue
                 }
-                guard self.uses(log), offset < place[log] else { continue }
-                if log == .memory { least.memory = min(least.memory, offset) } else { least.durable = min(least.durable, offset) }
-                if place.behind.count <= TopicPlace.maxBehind {
-                    place.behind.append(.init(hash: shortHash(subscription.filter.text), log: log, offset: offset))
+                guard offset != place[log] else { continue }
+                let entry = TopicPlace.Behind(hash: shortHash(subscription.filter.text), log: log, offset: offset)
+                if offset > place[log] {
+                    if ahead.count < TopicPlace.maxBehind { ahead.append(entry) }
+                    continue
                 }
+                if log == .memory { least.memory = min(least.memory, offset) } else { least.durable = min(least.durable, offset) }
+                if place.behind.count <= TopicPlace.maxBehind { place.behind.append(entry) }
             }
         }
         if place.behind.count > TopicPlace.maxBehind {
             place.behind = []
             place.memory = min(place.memory, least.memory)
             place.durable = min(place.durable, least.durable)
+        } else {
+            // Of those there is no room for, some comes again.
+            place.behind += ahead.prefix(TopicPlace.maxBehind - place.behind.count)
         }
         return place
     }

@@ -18,6 +18,8 @@ package struct TopicSubscriptions: Sendable {
         /// The largest offset that was announced and not sent.
         var missed: UInt64 = 0
         var isBehind = false
+        /// Whether topics of the filter are, or were, kept in this log.
+        var isInLog = false
     }
 
     struct Subscription: Sendable {
@@ -39,6 +41,8 @@ package struct TopicSubscriptions: Sendable {
         var slot: Slot
         var log: TopicLogKind
         var start: TopicStart
+        /// The end of the log when the subscription began: what comes after it is no history, and read like what was missed.
+        var end: UInt64
     }
 
     /// What is to be done next for what was not sent at once.
@@ -59,6 +63,10 @@ package struct TopicSubscriptions: Sendable {
     var slots: [Subscription] = []
     /// What live feeds were sent last. Everything of them at or before was sent.
     private(set) var reached: (memory: UInt64, durable: UInt64) = (0, 0)
+    /// The newest message that was sent as it was published: several subscriptions of the session may match it.
+    private var newestLive: (memory: UInt64, durable: UInt64) = (0, 0)
+    /// How far a feed was read that has come up since, while others of its log may not be known to be as far.
+    private var ahead: (memory: UInt64, durable: UInt64) = (0, 0)
     /// Logs in which there is, or was, something to read: one bit each.
     private var usedLogs: UInt8 = 0
     var beginnings: [Beginning] = []
@@ -96,7 +104,10 @@ package struct TopicSubscriptions: Sendable {
     func uses(_ log: TopicLogKind) -> Bool { self.usedLogs & 1 << log.rawValue != 0 }
 
     /// Whether the place after a message that is sent live is the same as that of all others who say so.
-    package var hasPlainPlace: Bool { self.behind == 0 && self.usedLogs & (self.usedLogs &- 1) == 0 }
+    package var hasPlainPlace: Bool { self.behind == 0 && self.usedLogs & (self.usedLogs &- 1) == 0 && !self.isAhead }
+
+    /// Whether a feed was read beyond ``reached``.
+    var isAhead: Bool { self.ahead.memory > self.reached.memory || self.ahead.durable > self.reached.durable }
 
     /// Bytes that may be started now.
     var room: Int { self.inFlight == 0 ? Int.max : self.windowBytes - self.inFlight }
@@ -154,12 +165,13 @@ package struct TopicSubscriptions: Sendable {
             added.feeds[Int(log.rawValue)].position = ends[log]
             guard logs.contains(log) else { continue }
             self.usedLogs |= 1 << log.rawValue
+            added.feeds[Int(log.rawValue)].isInLog = true
             switch self.beginning(wish, log, ends: ends, resume: resume, gaps: &gaps) {
             case .latest: continue
             case .after(let offset): added.feeds[Int(log.rawValue)].position = offset
             case let start:
                 added.feeds[Int(log.rawValue)].position = 0
-                self.beginnings.append(Beginning(slot: slot, log: log, start: start))
+                self.beginnings.append(Beginning(slot: slot, log: log, start: start, end: ends[log]))
             }
             added.feeds[Int(log.rawValue)].isBehind = true
             self.behind += 1
@@ -208,6 +220,8 @@ package struct TopicSubscriptions: Sendable {
         let fits = self.inFlight == 0 || self.inFlight + bytes <= self.windowBytes
         switch log {
         case nil:
+            // Another subscription of the session may have it already.
+            guard offset > self.newestLive.memory else { return false }
             guard fits, self.slots[slot].lostTo == 0 else {
                 self.lose(slot, offset)
                 return false
@@ -215,6 +229,7 @@ package struct TopicSubscriptions: Sendable {
         case let log?:
             let index = Int(log.rawValue)
             self.usedLogs |= 1 << log.rawValue
+            self.slots[slot].feeds[index].isInLog = true
             guard offset > self.slots[slot].feeds[index].position else { return false }
             guard fits, !self.slots[slot].feeds[index].isBehind else {
                 self.fallBehind(slot, index, offset)
@@ -222,21 +237,17 @@ package struct TopicSubscriptions: Sendable {
             }
             self.slots[slot].feeds[index].position = offset
         }
-        // Another subscription of the session may have it already.
-        guard self.reach(log ?? .memory, offset) else { return false }
-        self.inFlight += bytes
-        return true
-    }
-
-    private mutating func reach(_ log: TopicLogKind, _ offset: UInt64) -> Bool {
-        switch log {
+        switch log ?? .memory {
         case .memory:
-            guard offset > self.reached.memory else { return false }
-            self.reached.memory = offset
+            guard offset > self.newestLive.memory else { return false }
+            self.newestLive.memory = offset
+            if offset > self.reached.memory { self.reached.memory = offset }
         case .durable:
-            guard offset > self.reached.durable else { return false }
-            self.reached.durable = offset
+            guard offset > self.newestLive.durable else { return false }
+            self.newestLive.durable = offset
+            if offset > self.reached.durable { self.reached.durable = offset }
         }
+        self.inFlight += bytes
         return true
     }
 
@@ -256,14 +267,16 @@ package struct TopicSubscriptions: Sendable {
         self.slots[slot].feeds[log].missed = offset
     }
 
-    /// All live feeds of a log were sent, or had nothing, up to an offset: the place of the session moves on with a feed that has come up.
-    mutating func raise(_ log: TopicLogKind) {
+    /// A feed has come up: the place of the session moves on with it, as far as all live feeds of the log were sent everything, or had nothing.
+    mutating func raise(_ log: TopicLogKind, to position: UInt64) {
+        if log == .memory { self.ahead.memory = max(self.ahead.memory, position) } else { self.ahead.durable = max(self.ahead.durable, position) }
         let index = Int(log.rawValue)
         var least = UInt64.max
-        for subscription in self.slots where subscription.isUsed {
+        for subscription in self.slots where subscription.isUsed && subscription.feeds[index].isInLog {
             if subscription.feeds[index].isBehind { return }
             least = min(least, subscription.feeds[index].position)
         }
-        if least != .max { _ = self.reach(log, least) }
+        guard least != .max else { return }
+        if log == .memory { self.reached.memory = max(self.reached.memory, least) } else { self.reached.durable = max(self.reached.durable, least) }
     }
 }

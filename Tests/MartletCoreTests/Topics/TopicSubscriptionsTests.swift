@@ -1,0 +1,98 @@
+import MartletCore
+import MartletWire
+import Testing
+
+/// What the simulation of topics found first, in short.
+struct TopicSubscriptionsTests {
+    private var subscriptions = TopicSubscriptions(windowBytes: 1_000)
+
+    private func message(_ offset: UInt64) -> StoredMessage {
+        StoredMessage(
+            id: MessageID(high: offset, low: 0), offset: offset, priority: .medium, at: 0, expiresAt: .max, collapseKey: nil,
+            fragment: Array("\(offset)".utf8))
+    }
+
+    private func slice(_ offsets: [UInt64], up to: UInt64, more: Bool = false) -> TopicSlice {
+        TopicSlice(entries: offsets.map { .init(topic: "m", message: self.message($0)) }, gaps: [], more: more, position: to)
+    }
+
+    private mutating func subscribe(_ topic: String, _ start: TopicStart = .latest, end: UInt64, resume: TopicPlace? = nil) -> Int {
+        self.subscriptions.subscribe(
+            SubscribeWish(filter: TopicFilter(topic: topic), start: start), logs: [.memory],
+            ends: .init(memoryEpoch: 1, memory: end, durable: 0), resume: resume.map { .init(place: $0, isDurableKnown: true) }
+        ).slot
+    }
+
+    private mutating func read() throws -> TopicSubscriptions.TopicRead {
+        guard case .read(let read)? = self.subscriptions.next(app: .dev, now: 0) else { throw WireError(.badRequest, "nothing to read") }
+        return read
+    }
+
+    /// What is not kept is sent though a read has passed its offset.
+    @Test mutating func aReadDoesNotHideWhatIsNotKept() throws {
+        let slot = self.subscribe("m", .earliest, end: 5)
+        let read = try self.read()
+        var slice = self.slice([3, 5], up: 9)
+        #expect(self.subscriptions.readDone(read, &slice) { _ in 1 })
+        #expect(self.subscriptions.isCaughtUp)
+        let sent = self.subscriptions.announced(slot, offset: 8, log: nil, bytes: 1)
+        #expect(sent)
+    }
+
+    /// The start of a subscription is about what was there when it began.
+    @Test mutating func historyEndsWhereTheSubscriptionBegan() throws {
+        let slot = self.subscribe("m", .last(3), end: 5)
+        let before = self.subscriptions.announced(slot, offset: 6, log: .memory, bytes: 1)
+        #expect(!before)
+        var read = try self.read()
+        #expect(read.request.start == .last(3))
+        var slice = self.slice([4, 5, 7], up: 7)
+        #expect(self.subscriptions.readDone(read, &slice) { _ in 1 })
+        #expect(slice.entries.map(\.message.offset) == [4, 5])
+        // What came since is read by its offset, so that a gap would be told.
+        read = try self.read()
+        #expect(read.request.start == .after(5))
+    }
+
+    /// A topic that was read while the others had nothing does not come again.
+    @Test mutating func theCursorKeepsWhatWasReadAhead() throws {
+        let quiet = self.subscribe("quiet", end: 5)
+        let slot = self.subscribe("m", end: 5)
+        let first = self.subscriptions.announced(slot, offset: 6, log: .memory, bytes: 1_000)
+        let second = self.subscriptions.announced(slot, offset: 7, log: .memory, bytes: 10)
+        #expect(first && !second)
+        self.subscriptions.socketTook()
+        let read = try self.read()
+        var slice = self.slice([7, 9], up: 9)
+        #expect(self.subscriptions.readDone(read, &slice) { _ in 1 })
+        for offset in [7, 9] as [UInt64] {
+            let place = self.subscriptions.place(memoryEpoch: 1, sending: (read, offset))
+            #expect(place.offset(of: TopicFilter(topic: "m"), in: .memory) == offset)
+            #expect(place.offset(of: TopicFilter(topic: "quiet"), in: .memory) == 6)
+        }
+        #expect(!self.subscriptions.hasPlainPlace)
+        #expect(self.subscriptions.place(memoryEpoch: 1).offset(of: TopicFilter(topic: "m"), in: .memory) == 9)
+        // The next message of any of them is beyond both.
+        let third = self.subscriptions.announced(quiet, offset: 10, log: .memory, bytes: 1)
+        #expect(third)
+        #expect(self.subscriptions.hasPlainPlace)
+        #expect(self.subscriptions.place(memoryEpoch: 1) == TopicPlace(memoryEpoch: 1, memory: 10))
+    }
+
+    /// A cursor that is given out before its gaps were told still leads to them.
+    @Test func whatWasNotToldIsToldAgain() {
+        func cursor(_ epoch: UInt32, _ place: TopicPlace?) -> Cursor {
+            Cursor(tag: 9, epoch: epoch, appHash: 1, userHash: 0, deviceHash: 0, positions: Positions(), topics: place)
+        }
+        let now = TopicPlace(memoryEpoch: 2, memory: 10, durable: 20, behind: [.init(hash: 1, log: .memory, offset: 0)])
+        let stale = TopicPlace(
+            memoryEpoch: 1, memory: 77, durable: 15, behind: [.init(hash: 2, log: .memory, offset: 5), .init(hash: 3, log: .durable, offset: 5)])
+        #expect(
+            cursor(7, now).keepingUntold(of: cursor(7, stale))
+                == cursor(7, TopicPlace(memoryEpoch: 1, memory: 77, durable: 20, behind: [.init(hash: 2, log: .memory, offset: 5)])))
+        let restored = cursor(7, now).keepingUntold(of: cursor(6, TopicPlace(memoryEpoch: 2, memory: 4, durable: 30)))
+        #expect(restored == cursor(6, TopicPlace(memoryEpoch: 2, memory: 10, durable: 30, behind: now.behind)))
+        #expect(cursor(7, now).keepingUntold(of: cursor(6, nil)) == cursor(7, now))
+        #expect(cursor(7, nil).keepingUntold(of: cursor(6, now)) == cursor(7, nil))
+    }
+}
