@@ -1,0 +1,1 @@
+../../../Sources/MartletAccess/Tokens/TopicClaim.swift
