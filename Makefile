@@ -15,7 +15,7 @@ run: ## install what is missing, build a release, start in dev mode
 test: ## everything: unit, simulation, conformance, real processes and clients
 	@scripts/test
 
-check: ## format lint and the structure rules
+check: ## format lint, the structure rules, whether Fuzz/ compiles
 	@scripts/check
 
 fmt: ## format all Swift code
@@ -48,13 +48,14 @@ openapi: ## a longer check of api/openapi.yaml against the server: make openapi 
 testssl: ## testssl.sh against the built server (about 3 minutes)
 	@scripts/testssl
 
+slowhttp: SECONDS = 60
 slowhttp: ## slowhttptest's three modes, with bystanders timed: make slowhttp SECONDS=60
 	@scripts/slowhttp $(SECONDS)
 
 fuzz: ## libFuzzer on every decoder, FUZZ_SECONDS=60 each
 	@scripts/fuzz
 
-soak: ## half an hour of churn, kills and slow clients: make soak SOAK_MINUTES=30
+soak: ## half an hour of churn, kills, slow clients and tokens that end: make soak SOAK_MINUTES=30
 	@scripts/soak $(SOAK_MINUTES)
 
 tsan: ## tests under Thread Sanitizer, in .build-tsan

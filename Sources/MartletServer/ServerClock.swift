@@ -1,3 +1,4 @@
+package import MartletCore
 import Synchronization
 
 #if canImport(Glibc)
@@ -12,28 +13,12 @@ import Darwin
 /// boot it goes on from the sample that was stored; after a reboot it is the wall clock, but never before the sample.
 /// So it never runs backwards, and nothing expires early because somebody set the date.
 package final class ServerClock: Sendable {
-    /// What is stored now and then, to go on from.
-    package struct Sample: Equatable, Sendable {
-        /// The server's clock, in milliseconds since 1970.
-        package var serverMs: Int64
-        /// Time since boot, in milliseconds, suspended time included.
-        package var bootMs: Int64
-        /// Names the boot; empty if the system does not say.
-        package var bootID: String
-
-        package init(serverMs: Int64, bootMs: Int64, bootID: String) {
-            self.serverMs = serverMs
-            self.bootMs = bootMs
-            self.bootID = bootID
-        }
-    }
-
     /// What is added to the time since boot.
     private let offset: Int64
     private let bootID: String
 
     /// - Parameter sample: the newest one that was stored; nil on the first start.
-    package init(resuming sample: Sample?) {
+    package init(resuming sample: ClockSample?) {
         self.bootID = Self.systemBootID()
         let boot = Self.sinceBootMs()
         let wall = Self.wallMs()
@@ -50,9 +35,9 @@ package final class ServerClock: Sendable {
     /// The server's clock, in milliseconds.
     package func now() -> Int64 { self.offset + Self.sinceBootMs() }
 
-    package func sample() -> Sample {
+    package func sample() -> ClockSample {
         let boot = Self.sinceBootMs()
-        return Sample(serverMs: self.offset + boot, bootMs: boot, bootID: self.bootID)
+        return ClockSample(serverMs: self.offset + boot, bootMs: boot, bootID: self.bootID)
     }
 
     /// Unix time in milliseconds by the wall clock.

@@ -74,6 +74,8 @@ package struct ServerConfiguration: Sendable {
         package var issuer: String?
         /// The `aud` that a token must have.
         package var audience: String?
+        /// Whether a token must have an `exp`.
+        package var requireExp = false
         /// Difference of clocks that is forgiven in `exp`, `nbf` and `iat`, in seconds.
         package var leewaySeconds = 30
 

@@ -17,15 +17,9 @@ struct StoreSetup: Sendable {
         settings.limits = configuration.limits
         let environment = SQLiteStoreEnvironment(
             now: { late.clock.now() }, wall: { ServerClock.wallMs() },
-            clockSample: {
-                let sample = late.clock.sample()
-                return ClockSample(serverMs: sample.serverMs, bootMs: sample.bootMs, bootID: sample.bootID)
-            })
+            clockSample: { late.clock.sample() })
         let log = try SQLiteStore(settings, environment: environment, logger: logger, metrics: metrics)
-        let sample = log.loadClock().map {
-            ServerClock.Sample(serverMs: $0.serverMs, bootMs: $0.bootMs, bootID: $0.bootID)
-        }
-        let clock = ServerClock(resuming: sample)
+        let clock = ServerClock(resuming: log.loadClock())
         late.set(clock)
         return StoreSetup(log: log, clock: clock)
     }

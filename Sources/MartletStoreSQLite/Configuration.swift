@@ -76,27 +76,16 @@ package struct SQLiteStoreEnvironment: Sendable {
     }
 }
 
-/// The server's clock beside the machine's, so that it can go on after a restart.
-package struct ClockSample: Equatable, Sendable {
-    /// The server's clock, in milliseconds.
-    package var serverMs: Int64
-    /// Time since the machine started, in milliseconds.
-    package var bootMs: Int64
-    /// Names this start of the machine.
-    package var bootID: String
-
-    package init(serverMs: Int64, bootMs: Int64, bootID: String) {
-        self.serverMs = serverMs
-        self.bootMs = bootMs
-        self.bootID = bootID
-    }
-
+extension ClockSample {
     /// As it is kept: both times and the name, with spaces between.
     init?(text: String) {
         let parts = text.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false)
         guard parts.count == 3, let server = Int64(parts[0]), let boot = Int64(parts[1]) else { return nil }
         self.init(serverMs: server, bootMs: boot, bootID: String(parts[2]))
     }
+
+    /// See ``init(text:)``.
+    var text: String { "\(self.serverMs) \(self.bootMs) \(self.bootID)" }
 }
 
 /// Why a store cannot be opened: one plain sentence for the operator.

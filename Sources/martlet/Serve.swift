@@ -9,7 +9,8 @@ struct Serve: AsyncParsableCommand {
         abstract: "Run the server.",
         usage: "martlet serve [--config <file>] [any option as a flag]",
         discussion: """
-            One process with an embedded store. In dev mode nothing needs a key and only this machine can connect:
+            One process with an embedded store. In dev mode nothing needs a key, only this machine can connect, and it \
+            answers only to localhost, *.localhost, 127.0.0.0/8 and [::1], so that no web page elsewhere can use it:
 
               martlet serve --dev
               curl -N 'http://127.0.0.1:8080/v1/sse?user=alice&device=a1'

@@ -12,7 +12,7 @@ struct Token: AsyncParsableCommand {
             as `martlet serve` finds it.
 
             Examples:
-              openssl rand -hex 32 > secret
+              (umask 077; openssl rand -hex 32 > secret)
               martlet token --user alice --device a1 --secret-file secret
               martlet token --user alice --topic 'news/#' --topic 'chat/+=subscribe,publish' --secret-file secret
               martlet subscribe --token "$(martlet token --user alice --device a1 --secret-file secret)"

@@ -127,6 +127,26 @@ import Testing
         await gate.service.stop()
     }
 
+    @Test("Where an end is required, a token without one is refused, and no other")
+    func requiredEnd() async throws {
+        let gate = try await Gate { $0.requireExp = true }
+        let endless = try await Gate.signed(#"{"sub":"a","iat":1700000000}"#)
+        for _ in 0..<2 {
+            guard case .failure(let error)? = gate.token(endless) else {
+                Issue.record("it was taken")
+                break
+            }
+            #expect(error.code == .unauthorized)
+            #expect(error.message.contains("(exp)"))
+        }
+        #expect(gate.code(try await Gate.signed(#"{"sub":"a","exp":1700000600}"#)) == nil)
+        #expect(gate.code(try await Gate.signed(#"{"sub":"a","exp":1699999000}"#)) == .tokenExpired)
+        await gate.service.stop()
+        let other = try await Gate()
+        #expect(other.code(endless) == nil)
+        await other.service.stop()
+    }
+
     @Test("A secret shorter than its hash is refused")
     func shortSecret() async {
         await #expect(throws: AccessError.self) { try await Gate { $0.secret = Array("short".utf8) } }

@@ -89,3 +89,20 @@ extension TemporaryFolder {
         return sqlite3_step(statement) == SQLITE_ROW ? sqlite3_column_int64(statement, 0) : nil
     }
 }
+
+func topicRequest(
+    _ text: String, to topic: String, ttl: Int = 1_800, retain: TopicAppend.Retain = .leave,
+    keep: TopicAppend.Keep = .init(messages: 1_000, seconds: 86_400, bytes: 1 << 30)
+) -> AppendRequest {
+    AppendRequest(
+        app: .dev, targets: [], ttl: ttl, topic: TopicAppend(name: topic, retain: retain, keep: keep),
+        members: Array("\"data\":\"\(text)\"".utf8))
+}
+
+func history(
+    _ store: any LogStore, _ filter: String, _ start: TopicStart, messages: Int = 100_000, bytes: Int = 1 << 40, now: Int64
+) async throws -> TopicSlice {
+    try await store.readTopic(
+        TopicReadRequest(
+            app: .dev, filter: try TopicFilter(parsing: filter, limits: Limits()), start: start, messages: messages, bytes: bytes, now: now))
+}

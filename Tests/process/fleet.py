@@ -22,10 +22,13 @@ class HTTP:
         self.port = port
         self.reader = self.writer = None
 
-    async def request(self, method: str, path: str, body: bytes = b"") -> tuple[sse.Head, bytes]:
+    async def request(self, method: str, path: str, body: bytes = b"", credential: str | None = None) -> tuple[sse.Head, bytes]:
+        """The credential is an API key or a token; in dev mode there is none."""
         if self.writer is None:
             self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
-        self.writer.write(b"%s %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % (method.encode(), path.encode(), len(body)) + body)
+        shown = {"Authorization": f"Bearer {credential}"} if credential else {}
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{lines(shown)}Content-Length: {len(body)}\r\n\r\n"
+        self.writer.write(head.encode() + body)
         head = sse.parse_head((await self.reader.readuntil(b"\r\n\r\n"))[:-4])
         return head, await self.reader.readexactly(int(head.headers.get("content-length", 0)))
 
@@ -33,6 +36,11 @@ class HTTP:
         if self.writer:
             self.writer.close()
         self.reader = self.writer = None
+
+
+def lines(fields: dict[str, str]) -> str:
+    """Header fields as they are written."""
+    return "".join(f"{name}: {value}\r\n" for name, value in fields.items())
 
 
 class Device:
@@ -91,6 +99,37 @@ class Device:
     async def session(self) -> None:
         raise NotImplementedError
 
+    # ------------------------------------------------------------ who it is: in dev mode the query says so
+
+    async def prepare(self) -> None:
+        """Before it connects, and before each poll."""
+
+    def credential(self) -> str | None:
+        """What polls and acks show."""
+        return None
+
+    def fields(self) -> dict[str, str]:
+        """Header fields that open a stream."""
+        return {}
+
+    def query(self, **more) -> str:
+        return urlencode({"user": self.user, "device": self.name} | {key: value for key, value in more.items() if value is not None})
+
+    # ------------------------------------------------------------ what it hears
+
+    def told(self, name: str, value: dict) -> None:
+        """Everything but messages: `welcome`, `gap`, `drain`, `error`, and `close` with its code."""
+        if name in ("gap", "error"):
+            self.problem(f"{name} {value}")
+
+    async def refused(self, status: int, body: bytes) -> None:
+        """Instead of a session."""
+        self.problem(f"answered {status} {body!r}")
+        await asyncio.sleep(0.5)
+
+    def ack_refused(self, status: int, body: bytes) -> None:
+        self.problem(f"ack answered {status} {body!r}")
+
     def received(self, message: dict, position: str) -> None:
         lane, number, again = message["priority"], message["id"], message.get("redelivered", False)
         known = number in self.seen
@@ -115,35 +154,31 @@ class Device:
     def problem(self, text: str) -> None:
         self.problems.append(f"{self.name}: session {self.sessions}: {text}")
 
-    def query(self, **more) -> str:
-        return urlencode({"user": self.user, "device": self.name} | {key: value for key, value in more.items() if value is not None})
-
 
 class SSEDevice(Device):
     kind = "sse"
 
     def request(self) -> str:
         position = f"Last-Event-ID: {self.position}\r\n" if self.position else ""
-        return f"GET /v1/sse?{self.query()} HTTP/1.1\r\nHost: localhost\r\n{position}\r\n"
+        return f"GET /v1/sse?{self.query()} HTTP/1.1\r\nHost: localhost\r\n{lines(self.fields())}{position}\r\n"
 
     async def session(self) -> None:
+        await self.prepare()
         http = HTTP(self.port)
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(self.request().encode())
             head = sse.parse_head((await reader.readuntil(b"\r\n\r\n"))[:-4])
             if head.status != 200:
-                body = await reader.read(1000)
-                self.problem(f"answered {head.status} {body!r}")
-                await asyncio.sleep(0.5)
+                await self.refused(head.status, await reader.read(1000))
                 return
             parser = sse.Parser()
             while chunk := await reader.read(65536):
                 for event in parser.feed(chunk):
                     if event.type == "message":
                         self.received(json.loads(event.data), event.id)
-                    elif event.type == "gap":
-                        self.problem(f"gap {event.data}")
+                    elif event.type != ":":
+                        self.told(event.type, json.loads(event.data))
                 if self.unacked > 200:
                     await self.ack(http)
         finally:
@@ -153,9 +188,9 @@ class SSEDevice(Device):
     async def ack(self, http: HTTP) -> None:
         """Now and then, over a connection of its own."""
         self.unacked = 0
-        head, body = await http.request("POST", f"/v1/ack?{self.query()}", json.dumps({"cursor": self.position}).encode())
+        head, body = await http.request("POST", f"/v1/ack?{self.query()}", json.dumps({"cursor": self.position}).encode(), self.credential())
         if head.status != 204:
-            self.problem(f"ack answered {head.status} {body!r}")
+            self.ack_refused(head.status, body)
 
 
 class RamenDevice(SSEDevice):
@@ -164,30 +199,48 @@ class RamenDevice(SSEDevice):
 
     async def ack(self, http: HTTP) -> None:
         self.unacked = 0
-        head, body = await http.request("GET", f"/ramen/ack?{self.query(seq=self.position)}")
+        head, body = await http.request("GET", f"/ramen/ack?{self.query(seq=self.position)}", credential=self.credential())
         if head.status != 204:
-            self.problem(f"ack answered {head.status} {body!r}")
+            self.ack_refused(head.status, body)
 
     def request(self) -> str:
-        return f"GET /ramen/receive?{self.query(seq=self.position or 0)} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        return f"GET /ramen/receive?{self.query(seq=self.position or 0)} HTTP/1.1\r\nHost: localhost\r\n{lines(self.fields())}\r\n"
 
 
 class WebSocketDevice(Device):
     kind = "websocket"
 
     async def session(self) -> None:
+        await self.prepare()
         uri = f"ws://127.0.0.1:{self.port}/v1/ws?{self.query(cursor=self.position)}"
-        async with websockets.asyncio.client.connect(uri, compression=None, ping_interval=None, proxy=None, close_timeout=0.2) as connection:
-            async for frame in connection:
-                (name, value), = json.loads(frame).items()
-                if name == "message":
-                    self.received(value, value["cursor"])
-                    # Handlers finish late: some messages stay unacked for a while.
-                    if self.unacked >= self.rng.randint(1, 24):
-                        await connection.send(json.dumps({"ack": value["seq"]}))
-                        self.unacked = 0
-                elif name in ("gap", "error"):
-                    self.problem(f"{name} {value}")
+        try:
+            connection = await websockets.asyncio.client.connect(
+                uri, additional_headers=self.fields(), compression=None, ping_interval=None, proxy=None, close_timeout=0.2)
+        except websockets.exceptions.InvalidStatus as error:
+            await self.refused(error.response.status_code, error.response.body or b"")
+            return
+        async with connection:
+            await self.greet(connection)
+            try:
+                await self.listen(connection)
+            finally:
+                if connection.close_code:
+                    self.told("close", {"code": connection.close_code})
+
+    async def greet(self, connection) -> None:
+        """The connection stands; nothing was said yet."""
+
+    async def listen(self, connection) -> None:
+        async for frame in connection:
+            (name, value), = json.loads(frame).items()
+            if name == "message":
+                self.received(value, value["cursor"])
+                # Handlers finish late: some messages stay unacked for a while.
+                if self.unacked >= self.rng.randint(1, 24):
+                    await connection.send(json.dumps({"ack": value["seq"]}))
+                    self.unacked = 0
+            else:
+                self.told(name, value)
 
 
 class LongPollDevice(Device):
@@ -197,16 +250,17 @@ class LongPollDevice(Device):
         http = HTTP(self.port)
         try:
             while True:
-                head, body = await http.request("GET", f"/v1/poll?{self.query(cursor=self.position, wait=20)}")
+                await self.prepare()
+                head, body = await http.request("GET", f"/v1/poll?{self.query(cursor=self.position, wait=20)}", credential=self.credential())
                 if head.status == 304:
                     continue
                 if head.status != 200:
-                    self.problem(f"answered {head.status} {body!r}")
-                    await asyncio.sleep(0.5)
+                    await self.refused(head.status, body)
                     return
                 answer = json.loads(body)
-                if answer.get("gaps"):
-                    self.problem(f"gaps {answer['gaps']}")
+                self.told("answer", answer)
+                for gap in answer.get("gaps", []):
+                    self.told("gap", gap)
                 self.unacked = 0
                 for message in answer["messages"]:
                     self.received(message, answer["cursor"])
@@ -221,8 +275,8 @@ KINDS = (SSEDevice, WebSocketDevice, LongPollDevice, RamenDevice)
 class Publishers:
     """Keep-alive connections that publish at a rate in total; what got no answer is published again with the same key."""
 
-    def __init__(self, port: int, users: list[str], connections: int, rate: float, rng: random.Random):
-        self.port, self.users, self.connections, self.rate, self.rng = port, users, connections, rate, rng
+    def __init__(self, port: int, users: list[str], connections: int, rate: float, rng: random.Random, key: str | None = None):
+        self.port, self.users, self.connections, self.rate, self.rng, self.key = port, users, connections, rate, rng, key
         self.up = asyncio.Event()
         self.accepted: dict[str, dict[str, int]] = {user: {} for user in users}
         self.unanswered: list[tuple[str, bytes]] = []
@@ -271,7 +325,7 @@ class Publishers:
             user, body = self.unanswered.pop() if again else self.next()
             self.in_flight += 1
             try:
-                head, answer = await http.request("POST", "/v1/messages", body)
+                head, answer = await http.request("POST", "/v1/messages", body, self.key)
             except LOST:
                 self.unanswered.append((user, body))
                 http.close()

@@ -37,10 +37,28 @@ def test_a_key_works_at_once_and_is_refused_within_a_second_of_its_revocation(gu
 
 
 def test_a_key_expires(guarded):
-    key = guarded.key("--expires", "1s")
+    key = guarded.key("--expires", "2s")
     assert publishes(guarded, key) == 202
-    wait_until(lambda: publishes(guarded, key) == 401, 3)
+    wait_until(lambda: publishes(guarded, key) == 401, 4)
     assert "time is over" in guarded.request("POST", "/v1/messages", key, **MESSAGE).json()["error"]["message"]
+
+
+def test_a_revocation_is_told_once(guarded):
+    expired, good, last = guarded.key("--expires", "1s"), guarded.key(), guarded.key()
+    wait_until(lambda: publishes(guarded, expired) == 401, 3)
+    for key in (expired, good):
+        guarded.revoke(key)
+    assert martlet("key", "revoke", good, "--data", str(guarded.data)).returncode == 1  # it was before
+    wait_until(lambda: revocations(guarded, good), 3)
+    # The server is asked to end before it has looked.
+    guarded.revoke(last)
+    guarded.terminate()
+    assert guarded.wait(10) == 0
+    assert [revocations(guarded, key) for key in (expired, good, last)] == [1, 1, 1]
+
+
+def revocations(server, key: str) -> int:
+    return sum("key revoked" in line and key.split("_")[1] in line for line in server.log.read_text().splitlines())
 
 
 def test_keys_survive_a_crash_and_are_kept_as_hashes_only(guarded):

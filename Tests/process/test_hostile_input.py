@@ -109,7 +109,7 @@ def test_bad_queries(hub, path):
 @pytest.mark.parametrize("header", ["Last-Event-ID: garbage", "Last-Event-ID: \xff\xfe", "Last-Event-ID: " + "A" * 4_000])
 def test_bad_last_event_ids(hub, header):
     with Wire(hub) as wire:
-        wire.send(f"GET /v1/sse?user=a&device=d HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n".encode("latin-1"))
+        wire.send(f"GET /v1/sse?user=a&device=d HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n".encode("latin-1"))
         status, body = wire.answer()
         assert (status, error(body)) == (400, "invalid_cursor")
 
@@ -151,8 +151,10 @@ def test_nothing_forges_a_line_of_the_log(limited, form):
         with Wire(server) as wire:
             wire.send(request("GET", path)).answer()
     for value in (encoded, "\x1b[31mforged", "\xff\xfe", "forged=yes"):
-        with Wire(server) as wire:
-            wire.send(f"GET /healthz HTTP/1.1\r\nHost: {value}\r\nUser-Agent: {value}\r\nX-Forwarded-For: {value}\r\nX-Request-ID: {value}\r\n\r\n".encode("latin-1")).answer()
+        # With a Host of its own dev mode refuses it; either way nothing may show.
+        for host in ("localhost", value):
+            with Wire(server) as wire:
+                wire.send(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {value}\r\nX-Forwarded-For: {value}\r\nX-Request-ID: {value}\r\n\r\n".encode("latin-1")).answer()
     for _ in range(2):
         server.post({"to": {"user": "a", "x": forged}, forged: forged})
         server.post({"to": {"user": forged}})

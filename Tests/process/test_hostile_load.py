@@ -140,7 +140,7 @@ def test_many_slow_heads_and_bodies(limited):
     with Others(server) as others:
         slow = []
         for number in range(500):
-            slow.append(Wire(server, source=f"127.2.0.{number % 250 + 1}").send(b"GET / HTTP/1.1\r\nHost: x\r\nX: "))
+            slow.append(Wire(server, source=f"127.2.0.{number % 250 + 1}").send(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "))
             slow.append(Wire(server, source=f"127.2.1.{number % 250 + 1}").send(request("POST", "/v1/messages", "Content-Length: 60000")))
         wait_until(lambda: sockets(server) >= open_before + 900, 10, "all of them")
 

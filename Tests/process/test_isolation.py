@@ -55,11 +55,11 @@ def test_hostile_bytes_end_one_connection_only(hub, user):
         b"\x00\x01\x02\x03" * 100,
         b"GET / HTTP/9.9\r\n\r\n",
         b"GET /v1/sse?user=x HTTP/1.1\r\n" + b"A: " + b"x" * 200_000,
-        b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n",
-        b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n",
-        b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
-        b"GET /v1/ws?user=x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-        b"GET /v1/messages/%ff%fe HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzzz\r\n",
+        b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
+        b"GET /v1/ws?user=x HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"GET /v1/messages/%ff%fe HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ]
     with RawSSE(hub, user, f"{user}-d1") as client:
         for payload in hostile:
@@ -77,8 +77,8 @@ def test_hostile_bytes_end_one_connection_only(hub, user):
 def test_pipelined_requests_are_answered_in_order(hub, user):
     connection = hub.connect()
     body = json.dumps({"to": {"user": user}, "data": 1}).encode()
-    post = b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-    connection.sendall(post + b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" + post + b"GET /v1/nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    post = b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    connection.sendall(post + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" + post + b"GET /v1/nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     received = b""
     while chunk := connection.recv(65536):
         received += chunk
@@ -89,7 +89,7 @@ def test_a_body_may_come_slowly_and_after_100_continue(hub, user):
     connection = hub.connect()
     body = json.dumps({"to": {"user": user}, "data": 1}).encode()
     connection.sendall(
-        b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body))
+        b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body))
     assert connection.recv(100).startswith(b"HTTP/1.1 100")
     for byte in body:
         connection.sendall(bytes([byte]))

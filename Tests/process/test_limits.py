@@ -194,8 +194,8 @@ def test_slow_heads_get_408_and_slow_bodies_too(limited):
     second.send(request("GET", "/healthz"))
     assert second.answer()[0] == 200
     start = time.monotonic()
-    slow.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-")
-    second.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-")
+    slow.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-")
+    second.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-")
     body.send(request("POST", "/v1/messages", "Content-Length: 1000"))
 
     def drip(wire: Wire, seconds: float) -> None:

@@ -20,7 +20,9 @@ import websockets.sync.client
 from server import ROOT, Server, unique, wait_until
 
 DEPLOY = ROOT / "deploy"
-NAME = "push.example.com"
+# What the examples call the server, and a name that dev mode answers to.
+EXAMPLE = "push.example.com"
+NAME = "push.localhost"
 # Where Debian puts them is not in everybody's path.
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -40,7 +42,7 @@ def replaced(text: str, *pairs: tuple[str, str]) -> str:
 
 def nginx(folder: Path, port: int, upstream: int, names: dict) -> list[str]:
     site = replaced(
-        (DEPLOY / "nginx" / "martlet.conf").read_text(), ("127.0.0.1:8080", f"127.0.0.1:{upstream}"),
+        (DEPLOY / "nginx" / "martlet.conf").read_text(), (EXAMPLE, NAME), ("127.0.0.1:8080", f"127.0.0.1:{upstream}"),
         ("listen 443", f"listen 127.0.0.1:{port}"), ("/etc/ssl/martlet/fullchain.pem", names["certificate"]),
         ("/etc/ssl/martlet/key.pem", names["key"]), ("/var/log/nginx", str(folder)))
     (folder / "site.conf").write_text(site)
@@ -71,7 +73,7 @@ def caddy(folder: Path, port: int, upstream: int, names: dict) -> list[str]:
     # The certificate that it would fetch is handed to it, and its administration and its port 80 are off.
     site = replaced(
         (DEPLOY / "caddy" / "Caddyfile").read_text(), ("127.0.0.1:8080", f"127.0.0.1:{upstream}"),
-        (NAME + " {", f"https://{NAME}:{port} {{\n\tbind 127.0.0.1\n\ttls {names['certificate']} {names['key']}"))
+        (EXAMPLE + " {", f"https://{NAME}:{port} {{\n\tbind 127.0.0.1\n\ttls {names['certificate']} {names['key']}"))
     (folder / "Caddyfile").write_text(replaced(site, ("\tgrace", "\tadmin off\n\tauto_https disable_redirects\n\tgrace")))
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
 

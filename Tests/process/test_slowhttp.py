@@ -16,6 +16,7 @@ MODES = {"slow-headers": ["-H"], "slow-body": ["-B", "-s", "60000", "-t", "POST"
 
 
 @pytest.mark.skipif(not shutil.which("slowhttptest"), reason="slowhttptest is missing: apt-get install slowhttptest")
+@pytest.mark.timeout(SECONDS + 120)
 @pytest.mark.parametrize("mode", MODES)
 def test_slowhttptest(limited, mode):
     server = limited("--limits-head-seconds", "4", "--limits-body-seconds", "4")

@@ -11,7 +11,7 @@ import websockets.exceptions
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from access import SECRET, Guarded, bearer, martlet, token
+from access import ACME_SECRET, SECRET, Guarded, bearer, martlet, token
 from clients import RawSSE, WebSocket
 from server import wait_until
 
@@ -106,6 +106,33 @@ def test_the_leeway_forgives_a_clock(tmp_path):
     try:
         assert may(server, token(exp=now - 30)) and may(server, token(nbf=now + 30)) and may(server, token(iat=now + 30))
         assert not may(server, token(exp=now - 90)) and not may(server, token(nbf=now + 90))
+    finally:
+        server.stop()
+
+
+def test_an_end_may_be_required(tmp_path):
+    server = Guarded(tmp_path / "data", "--tokens-require-exp").start()
+    try:
+        good, endless = token(), token(exp=None)
+        assert may(server, good)
+        for status, code, _ in (
+            server.status_of("GET", "/v1/poll", headers=bearer(endless)), server.status_of("GET", f"/v1/sse?token={endless}"),
+            server.websocket_status("", bearer(endless)),
+        ):
+            assert (status, code) == (401, "unauthorized")
+        answer = server.request("GET", "/v1/poll", endless)
+        assert "(exp)" in answer.json()["error"]["message"] and answer.headers["www-authenticate"] == "Bearer"
+        # Neither as the first frame, nor to renew with.
+        with server.websocket() as opened:
+            opened.send(json.dumps({"token": endless}))
+            assert json.loads(opened.recv(5))["error"]["code"] == "unauthorized"
+        with server.websocket("?device=d", bearer(good)) as opened:
+            assert "welcome" in json.loads(opened.recv(5))
+            opened.send(json.dumps({"token": endless}))
+            assert json.loads(opened.recv(5))["error"]["code"] == "unauthorized"
+        # Another app decides for itself.
+        assert may(server, token(secret=ACME_SECRET, app="acme", exp=None))
+        assert may(server, martlet("token", "--user", "alice", "--secret-file", str(tmp_path / "data-default-secret")).stdout.strip())
     finally:
         server.stop()
 

@@ -1,8 +1,10 @@
-"""A long run of everything at once against the real server: churn on every transport, kill -9 and restarts, slow and rude clients,
-expiry, recalls, backups. `make soak SOAK_MINUTES=30` runs it; SOAK_SEED repeats its choices.
+"""A long run of everything at once against the real server, as in production (API keys, tokens that end, are renewed or taken back):
+churn on every transport, kill -9 and restarts, slow and rude clients, expiry, recalls, backups. `make soak SOAK_MINUTES=30` runs it;
+SOAK_SEED repeats its choices.
 
-At the end: nothing acknowledged is missing, duplicates were marked, memory and descriptors are back at the level of an idle server
-that has done the same for a moment, files are no larger than what they hold. Exit code 0 only then.
+At the end: nothing acknowledged is missing, duplicates were marked, no session outlived its token or ended before it, what was taken
+back was refused ever after, memory and descriptors are back at the level of an idle server that has done the same for a moment,
+files are no larger than what they hold. Exit code 0 only then.
 """
 
 import asyncio
@@ -20,8 +22,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "process"))
 
 import crowd  # noqa: E402
-from fleet import KINDS, Publishers  # noqa: E402
-from server import Server, binary  # noqa: E402
+from access import Guarded  # noqa: E402
+from bearers import KINDS  # noqa: E402
+from fleet import Publishers  # noqa: E402
+from server import binary  # noqa: E402
+from tickets import GRACE, Tickets  # noqa: E402
 
 USERS = ["alice", "bob", "carol"]
 RATE = float(os.environ.get("SOAK_RATE", 150))
@@ -32,7 +37,7 @@ WARM_UP = 20.0
 class Soak:
     def __init__(self, folder: Path, minutes: float, seed: int):
         self.folder, self.seconds, self.rng = folder, minutes * 60, random.Random(seed)
-        self.server = Server(folder / "data")
+        self.server = Guarded(folder / "data")
         self.problems: list[str] = []
         self.kills = self.stops = self.backups = 0
         self.backup_seconds: list[float] = []
@@ -48,11 +53,13 @@ class Soak:
     # ------------------------------------------------------------ the run
 
     async def run(self) -> bool:
+        publisher, admin = self.server.key("--name", "publisher"), self.server.key("--name", "admin", "--scope", "admin")
         self.server.start()
         users, port = USERS, self.server.port
-        self.devices = [kind(port, user, f"{user}-{kind.kind}", self.rng) for user in users for kind in KINDS]
-        self.publishers = Publishers(port, users, connections=8, rate=RATE, rng=self.rng)
-        self.crowd = crowd.Crowd(port, self.rng, CROWD)
+        self.tickets = Tickets(port, self.rng, publisher, admin)
+        self.devices = [kind(port, user, f"{user}-{kind.kind}", self.rng, self.tickets) for user in users for kind in KINDS]
+        self.publishers = Publishers(port, users, connections=8, rate=RATE, rng=self.rng, key=publisher)
+        self.crowd = crowd.Crowd(port, self.rng, CROWD, self.tickets)
         tasks = [asyncio.create_task(device.run()) for device in self.devices]
         tasks += [asyncio.create_task(self.publishers.run()), asyncio.create_task(self.watch())]
         helpers = []
@@ -62,7 +69,7 @@ class Soak:
             await self.pause()
             self.start, self.start_mb = await self.level(), size(self.server.data / "martlet.sqlite")
             print(f"level at the start, idle after {WARM_UP:.0f} s of load: {self.start[0] / 1024:.1f} MB, {self.start[1]} descriptors", flush=True)
-            helpers += [asyncio.create_task(self.restarts()), asyncio.create_task(self.copies())]
+            helpers += [asyncio.create_task(work()) for work in (self.restarts, self.copies, self.revocations)]
             self.resume()
             await self.guard(asyncio.sleep(max(0, self.begun + self.seconds - time.monotonic())), tasks + helpers)
             self.is_over = True
@@ -151,6 +158,32 @@ class Soak:
                     await asyncio.to_thread(self.server.wait, 30)
                 await asyncio.to_thread(self.server.restart)
                 self.down_seconds.append(time.monotonic() - begin)
+            self.problems += await self.tickets.try_withdrawn()
+
+    async def revocations(self):
+        """Now and then a user's sessions are ended, with its tokens or without, of one device or all."""
+        while not self.is_over:
+            await asyncio.sleep(self.rng.uniform(5, 25))
+            user = self.rng.choice(USERS)
+            device = self.rng.choice(self.devices_of(user)).name if self.rng.random() < 0.3 else None
+            before = self.rng.choices(("now", int(time.time()) - 10, None), (6, 3, 1))[0]
+            # Good for long otherwise.
+            witness = await self.tickets.issue(user, f"{user}-gone", 600)
+            live: dict[str, str] = {}
+            while True:
+                live |= {entry.name: entry.live for entry in self.devices_of(user) if entry.name == (device or entry.name) and entry.live}
+                if await self.tickets.disconnect(user, device, before) is not None:
+                    break
+                await asyncio.sleep(0.2)
+            if self.tickets.is_taken_back(witness):
+                # Tried again after each restart.
+                self.tickets.withdrawn.append(witness)
+            await self.until(
+                lambda: not any(live.get(entry.name) == entry.live for entry in self.devices_of(user) if entry.live), GRACE,
+                f"the end of {user}'s sessions after a disconnect")
+
+    def devices_of(self, user: str):
+        return [device for device in self.devices if device.user == user]
 
     async def copies(self):
         """Backups while everything goes on; the last one is restored at the end."""
@@ -183,10 +216,11 @@ class Soak:
             except OSError:
                 continue  # between two processes
             self.peak_kb = max(self.peak_kb, kb)
-            log = self.server.data / "martlet.sqlite-wal"
+            log, count = self.server.data / "martlet.sqlite-wal", self.tickets.count
             print(
                 f"{(now - self.begun) / 60:6.1f} min  {(accepted - before) / (now - was):6.0f} publishes/s  "
-                f"{sum(len(device.seen) for device in self.devices):8d} delivered  {self.crowd.summary()}  {kb / 1024:6.1f} MB  {files:4d} files  "
+                f"{sum(len(device.seen) for device in self.devices):8d} delivered  {self.crowd.summary()}  "
+                f"{count['renewed']:5d} renewed {count['closed with 4002']:5d} ended {count['disconnected']:4d} disconnected  {kb / 1024:6.1f} MB  {files:4d} files  "
                 f"store {size(self.server.data / 'martlet.sqlite'):6.1f} MB  log {size(log):5.1f} MB  "
                 f"{self.kills} kills  {self.stops} stops  {self.backups} backups  {len(self.all_problems())} problems", flush=True)
             for problem in self.all_problems()[told:told + 5]:
@@ -240,8 +274,10 @@ class Soak:
             self.problems.append(f"memory: {start_kb} KB at the start, {end_kb} KB at the end")
         if end_files > start_files + 4:
             self.problems.append(f"descriptors: {start_files} at the start, {end_files} at the end")
-        for problem in self.crowd.verdict():
-            self.problems.append(problem)
+        count = self.tickets.count
+        self.problems += self.crowd.verdict()
+        self.problems += [f"no token was ever {what}" for what in (
+            "renewed", "closed with 4002", "refused as over", "refused as taken back", "changed between polls", "disconnected") if not count[what]]
         problems = self.all_problems()
         rows = [
             ("time", f"{(time.monotonic() - self.begun) / 60:.1f} min"),
@@ -251,6 +287,10 @@ class Soak:
             ("publishes answered again by key", str(self.publishers.repeats)),
             ("sessions of the crowd", self.crowd.detail()),
             ("expired, recalled", f"{self.crowd.expired}, {self.crowd.recalled}"),
+            ("tokens", f"{count['issued']} issued; on live sessions {count['renewed']} renewed, {count['closed with 4002']} let end (closed with 4002); "
+                       f"{count['changed between polls']} changed between polls; {count['refused as over']} refused as expired"),
+            ("disconnects by the back end", f"{count['disconnects']}; {count['disconnected']} sessions told so, {count['refused as taken back']} tokens refused as "
+                                            f"taken back, {count['withdrawn']} more after a restart"),
             ("kill -9, SIGTERM", f"{self.kills}, {self.stops}; back after {max(self.down_seconds, default=0):.1f} s at most"),
             ("backups", f"{self.backups}, {max(self.backup_seconds, default=0):.1f} s at most; the last one restored and compared"),
             ("memory idle, start → end", f"{start_kb / 1024:.1f} → {end_kb / 1024:.1f} MB (peak {self.peak_kb / 1024:.1f}), {cache_kb / 1024:.0f} of it SQLite's cache of a grown store"),

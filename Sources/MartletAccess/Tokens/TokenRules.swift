@@ -10,6 +10,8 @@ package struct TokenRules: Sendable {
     package var issuer: String?
     /// The `aud` that a token must have; nil takes only tokens without one.
     package var audience: String?
+    /// Whether a token without `exp` is refused.
+    package var requireExp = false
     /// Difference of clocks that is forgiven, in seconds.
     package var leewaySeconds = 30
 

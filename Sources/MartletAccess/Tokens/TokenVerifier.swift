@@ -50,6 +50,9 @@ package final class TokenVerifier: Sendable {
         let leeway = Int64(self.rules.leewaySeconds) * 1_000
         let expires = token.expiresAtMs.map { $0 + leeway }
         if let expires, expires <= now { throw Self.expired }
+        if expires == nil, self.rules.requireExp {
+            throw WireError(.unauthorized, "The token does not say when it ends (exp), and this server takes none that never ends.")
+        }
         if let notBefore = token.notBeforeMs, notBefore > now + leeway {
             throw WireError(.unauthorized, "The token is not valid yet.")
         }

@@ -5,8 +5,9 @@ package import MartletWire
 /// **Shape.** base64url of: version (1 byte), session tag, epoch, hash of the app, of the user, of the device
 /// (4 bytes each, big-endian), the largest offset (varint), then for each of the nine lanes how far it is behind
 /// the largest (varint). That is version 1, at most 121 bytes. Version 2 goes on with the place in topics: epoch of the memory log (4 bytes),
-/// offset in the memory log and in the durable one (varint), the number of filters that were read less far (1 byte, at most
-/// ``TopicPlace/maxBehind``), and for each of these its hash (4 bytes), its log (1 byte) and how far it is behind that log's offset (varint).
+/// offset in the memory log and in the durable one, each with one added, or 0 for ``TopicPlace/unread`` (varint), the number of filters
+/// that were read less far (1 byte, at most ``TopicPlace/maxBehind``), and for each of these its hash (4 bytes), its log (1 byte) and how
+/// far it is behind that log's offset (varint).
 /// At most 326 bytes, so 435 characters; URL-safe. Opaque to clients.
 ///
 /// **Rules** (docs/protocol.md, "Cursors"). A part counts only if its owner and epoch are the reader's; then reading
@@ -126,7 +127,7 @@ extension TopicPlace {
         guard let epoch = bytes.popWord(), let memory = Varint.read(&bytes), let durable = Varint.read(&bytes),
             let count = bytes.popFirst(), count <= Self.maxBehind
         else { return nil }
-        self.init(memoryEpoch: epoch, memory: memory, durable: durable)
+        self.init(memoryEpoch: epoch, memory: memory &- 1, durable: durable &- 1)
         for _ in 0..<count {
             guard let hash = bytes.popWord(), let log = bytes.popFirst().flatMap(TopicLogKind.init(rawValue:)),
                 let distance = Varint.read(&bytes), distance <= self[log]
@@ -147,8 +148,8 @@ extension TopicPlace {
         }
         writeWord(self.memoryEpoch, to: bytes, at: count)
         count += 4
-        Varint.write(place.0, to: bytes, at: &count)
-        Varint.write(place.1, to: bytes, at: &count)
+        Varint.write(place.0 &+ 1, to: bytes, at: &count)
+        Varint.write(place.1 &+ 1, to: bytes, at: &count)
         bytes[count] = isListed ? UInt8(truncatingIfNeeded: self.behind.count) : 0
         count += 1
         guard isListed else { return }

@@ -8,14 +8,26 @@ package enum NameHint {
 
     /// `; perhaps "x" is meant` if a known name is near, otherwise which ones there are. As the end of a sentence.
     package static func hint(_ name: String, _ known: [String]) -> String {
-        let plain = Self.folded(name)
-        if plain.count <= 24 {
-            let near = known.map { ($0, Self.distance(plain, Self.folded($0))) }.min { $0.1 < $1.1 }
-            if let near, near.1 <= max(1, near.0.utf8.count / 3), near.1 < near.0.utf8.count {
-                return "; perhaps \"\(near.0)\" is meant"
-            }
-        }
+        if let near = Self.nearest(name, among: known) { return "; perhaps \"\(near)\" is meant" }
         return ": there are " + known.joined(separator: ", ")
+    }
+
+    /// The known name that is most similar, whatever the case, dashes and underscores; nil if none is similar enough to be meant.
+    ///
+    /// The last part of a name with dots is near enough: it is what one writes who forgot the section.
+    package static func nearest(_ name: String, among known: [String]) -> String? {
+        let typed = Self.folded(name)
+        var best: (name: String, distance: Int)?
+        for candidate in known {
+            let folded = Self.folded(candidate)
+            if folded.split(separator: UInt8(ascii: ".")).last?.elementsEqual(typed) == true { return candidate }
+            // So many must change at least. It also bounds the work for a name that a stranger sent.
+            let most = max(1, folded.count / 3)
+            guard abs(typed.count - folded.count) <= most else { continue }
+            let distance = Self.distance(typed, folded)
+            if distance <= most, distance < folded.count, distance < best?.distance ?? .max { best = (candidate, distance) }
+        }
+        return best?.name
     }
 
     /// Without case, dashes and underscores.

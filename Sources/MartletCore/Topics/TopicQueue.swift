@@ -96,7 +96,10 @@ struct TopicRing {
         return self.items[index]?.message.offset == offset ? index : nil
     }
 
-    func isTooOld(_ item: Item, now: Int64) -> Bool { item.storedAt + Int64(self.keep.seconds) * 1_000 <= now }
+    /// When a message is too old, by the server's clock.
+    func tooOldAt(_ item: Item) -> Int64 { item.storedAt + Int64(min(max(0, self.keep.seconds), 1 << 40)) * 1_000 }
+
+    func isTooOld(_ item: Item, now: Int64) -> Bool { self.tooOldAt(item) <= now }
 
     /// Whether the oldest message has to go.
     func isOver(now: Int64) -> Bool {

@@ -148,13 +148,13 @@ package struct TopicTable {
     mutating func sweep(_ slot: Int, now: Int64) {
         guard !self.rings[slot].isFree, self.rings[slot].hasContent else { return }
         if self.rings[slot].retained?.isExpired(at: now) == true { self.dropRetained(slot) }
+        self.trimFront(slot, now: now)
         var expired: [StoredMessage] = []
         for index in 0..<self.rings[slot].items.count {
             if let message = self.rings[slot].items[index]?.message, message.isExpired(at: now) { expired.append(message) }
         }
         if !expired.isEmpty { self.rings[slot].items.keep { !$0.message.isExpired(at: now) } }
         for message in expired { self.forget(message, slot) }
-        self.trimFront(slot, now: now)
         self.settle(slot, had: true)
     }
 
@@ -193,7 +193,8 @@ package struct TopicTable {
     private mutating func dropFirst(_ slot: Int, now: Int64) {
         guard let item = self.rings[slot].items.popFirst() else { return }
         self.forget(item.message, slot)
-        guard !item.message.isExpired(at: now) else { return }
+        // One that had expired by then is no loss, whenever this is found out.
+        guard !item.message.isExpired(at: min(now, self.rings[slot].tooOldAt(item))) else { return }
         self.rings[slot].trimmedUpTo = item.message.offset
         self.newestTrim = max(self.newestTrim, item.message.offset)
     }

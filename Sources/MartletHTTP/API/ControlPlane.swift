@@ -85,7 +85,7 @@ struct ControlPlane: Sendable {
     }
 
     private static let nothingHere = WireError(
-        .notFound, "There is nothing at this path: docs/protocol.md lists those that there are.")
+        .notFound, "There is nothing at this path: /openapi.yaml lists those that there are.")
 
     private func errorResponse(_ error: WireError) -> (HTTPResponse, ByteBuffer) {
         self.services.metrics.refused(error.code)

@@ -4,8 +4,6 @@
 extension OpenAPIRoutes {
     /// The bytes of api/openapi.yaml.
     static let text: StaticString = #"""
-# What Martlet speaks over HTTP. Written by hand, checked against the running server by Tests/process/test_openapi.py,
-# served at /openapi.yaml. After a change: scripts/openapi (it writes the copy that the server holds).
 openapi: 3.1.0
 info:
   title: Martlet
@@ -13,13 +11,13 @@ info:
   summary: Push messages to people and devices, with an inbox, acks and a status for each message.
   description: |
     One server, one port. Back ends publish with an API key; clients receive over SSE, WebSocket, long poll or RAMEN with a token.
-    In dev mode (`--dev`, loopback only) no key is needed, and the query parameters `user` and `device` stand for a token; otherwise every
-    operation needs what its security says. Keys have scopes: `publish` for publishing and recalling, `read` for statuses and `/metrics`,
+    In dev mode (`--dev`, loopback only) no key is needed, and the query parameters `user` and `device` stand for a token; every request under
+    another `Host` than this machine's own, or of a page of another site, is answered `403` there. Otherwise every operation needs what its security says. Keys have scopes: `publish` for publishing and recalling, `read` for statuses and `/metrics`,
     `admin` for disconnecting. Pages of other origins are answered as the configuration's `origins` says (CORS); preflights are answered.
 
-    docs/protocol.md tells the same with examples and the reasons. Times named `…At`, `at` and `serverTime` are Unix times in
-    milliseconds; `ttl`, `wait` and `heartbeat` are seconds. An unknown query parameter or member is refused with `400`, and the
-    answer names the nearest known one. Clients ignore members of answers that they do not know.
+    Martlet's documentation (`docs/protocol.md` in its source) tells the same with examples and the reasons. Times named `…At`, `at` and
+    `serverTime` are Unix times in milliseconds; `ttl`, `wait` and `heartbeat` are seconds. An unknown query parameter or member is refused
+    with `400`, and the answer names the nearest known one. Clients ignore members of answers that they do not know.
   license:
     name: Apache-2.0
     identifier: Apache-2.0
@@ -932,7 +930,9 @@ components:
           schema: {$ref: '#/components/schemas/Error'}
           example: {error: {code: unauthorized, message: Publishing needs an API key.}}
     Forbidden:
-      description: Known, but not allowed; or the user has as many devices as it may.
+      description: |
+        Known, but not allowed; or the user has as many devices as it may; or, in dev mode, the request's `Host` is another name than this
+        machine's own, or a page of another site asks.
       content:
         application/json:
           schema: {$ref: '#/components/schemas/Error'}
@@ -1385,7 +1385,7 @@ components:
               description: When to try again, more exactly than `Retry-After` says it.
               type: integer
     ErrorCode:
-      description: For programs; stays. docs/protocol.md says when to try again.
+      description: For programs; stays. Trying again makes sense after `request_timeout`, `internal_error` and those of the statuses 429 and 503.
       type: string
       enum:
         - bad_request

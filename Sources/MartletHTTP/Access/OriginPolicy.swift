@@ -56,10 +56,7 @@ package struct OriginPolicy: Sendable {
 
     private static func isLoopback(_ origin: String) -> Bool {
         guard let scheme = origin.firstRange(of: "://") else { return false }
-        let rest = origin[scheme.upperBound...]
-        if rest == "[::1]" || rest.hasPrefix("[::1]:") { return true }
-        let host = rest.prefix { $0 != ":" }
-        return host == "localhost" || host.hasSuffix(".localhost") || host == "127.0.0.1"
+        return LoopbackHost.matches(origin[scheme.upperBound...].utf8)
     }
 
     // MARK: CORS

@@ -57,6 +57,9 @@ package struct ClientAddress: Hashable, Sendable, CustomStringConvertible {
 
     package var isV4: Bool { self.high == 0 && self.low >> 32 == 0xffff }
 
+    /// Whether it can only mean this machine: `127.0.0.0/8` (RFC 1122 §3.2.1.3) or `::1` (RFC 4291 §2.5.3).
+    package var isLoopback: Bool { self.isV4 ? self.low >> 24 & 0xff == 127 : self.high == 0 && self.low == 1 }
+
     /// What counts as one address in limits: of version 6 the network of 64 bits that one customer has.
     package var counted: ClientAddress { self.isV4 ? self : ClientAddress(high: self.high, low: 0) }
 

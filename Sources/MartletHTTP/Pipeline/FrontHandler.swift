@@ -100,7 +100,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
         self.isUsed = true
         self.lastActivity = .now()
         self.bytes.bodyBegins()
-        if let fault = HeadCheck.fault(in: head) {
+        if let fault = self.fault(in: head) {
             self.refuse(head, fault)
             return
         }
@@ -113,6 +113,13 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
             self.context?.writeAndFlush(self.wrapOutboundOut(.head(.init(version: head.version, status: .continue))), promise: nil)
         }
         self.phase = .reading(head, nil)
+    }
+
+    /// Why a request is not even routed.
+    private func fault(in head: HTTPRequestHead) -> WireError? {
+        if let fault = HeadCheck.fault(in: head) { return fault }
+        guard self.services.isDev else { return nil }
+        return DevGuard.fault(in: head, peer: self.peer.address, origins: self.services.origins)
     }
 
     private func append(_ part: ByteBuffer) {
@@ -137,8 +144,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
 
     private func refuseBody(_ head: HTTPRequestHead, limit: Int) {
         let isBatch = PublishAPI.isBatch(head.headers)
-        self.route = Route(path: Self.target(head.uri).prefix { $0 != "?" })
-        if self.route == .publish { self.services.metrics.refusedPublishes() }
+        if Self.route(of: head) == .publish { self.services.metrics.refusedPublishes() }
         self.refuse(
             head,
             WireError(
@@ -151,6 +157,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     /// Answers a request that was not read to its end, and ends the connection.
     func refuse(_ head: HTTPRequestHead, _ error: WireError) {
         self.phase = .answering(head)
+        self.route = Self.route(of: head)
         self.respond(error, close: true, lingers: true)
         self.phase = .dropping
         self.bytes.drop()
@@ -171,6 +178,8 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
             body: body ?? ByteBuffer())
         self.route(request)
     }
+
+    private static func route(of head: HTTPRequestHead) -> Route { Route(path: self.target(head.uri).prefix { $0 != "?" }) }
 
     /// Without the scheme and host that a client may put before the path (RFC 9112 §3.2.2).
     private static func target(_ uri: String) -> Substring {

@@ -99,9 +99,7 @@ extension Doctor {
 
     private func clock(_ found: StoreInspection) -> [Finding] {
         let wall = ServerClock.wallMs()
-        let current = ServerClock(
-            resuming: found.clock.map { .init(serverMs: $0.serverMs, bootMs: $0.bootMs, bootID: $0.bootID) }
-        ).now()
+        let current = ServerClock(resuming: found.clock).now()
         let ahead = max(current, found.newestMs ?? 0) - wall
         guard ahead > 120_000 else { return [Finding("clock", .ok, "The machine's clock goes with the store's.")] }
         return [

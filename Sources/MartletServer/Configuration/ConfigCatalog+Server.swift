@@ -73,6 +73,9 @@ extension ConfigCatalog {
             check: { NetworkText.isURL($0) ? nil : "must begin with https:// (or http://) and a host" }),
         .appText("tokens.issuer", "text", \.tokens.issuer, "The `iss` that a token must have; any if not set."),
         .appText("tokens.audience", "text", \.tokens.audience, "The `aud` that a token must have; if not set, tokens that have one are refused."),
+        .appFlag(
+            "tokens.requireExp", \.tokens.requireExp,
+            "Whether a token must have an `exp`. Otherwise one without it is good until its user's tokens are revoked."),
         .appNumber(
             .tokens, "tokens.leewaySeconds", \.tokens.leewaySeconds, .seconds, 0...600,
             "Difference of clocks that is forgiven in `exp`, `nbf` and `iat`."),

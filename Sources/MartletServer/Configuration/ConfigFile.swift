@@ -1,3 +1,4 @@
+import MartletCore
 import Yams
 
 /// Reads the YAML file.
@@ -88,7 +89,7 @@ struct ConfigFile {
         } else {
             names += ConfigCatalog.sections
         }
-        let hint = NearestName.of(name, among: names).map { "did you mean \($0)?" } ?? "`martlet config doc` lists all."
+        let hint = NameHint.nearest(name, among: names).map { "did you mean \($0)?" } ?? "`martlet config doc` lists all."
         self.refuse(node, "\(name) is not an option: \(hint)")
     }
 

@@ -1,3 +1,5 @@
+import MartletCore
+
 /// Reads the command line of `serve` and `config`.
 package struct ConfigFlags: Sendable {
     /// `--config FILE`.
@@ -63,7 +65,7 @@ package struct ConfigFlags: Sendable {
 
     private static func unknown(_ flag: String) -> String {
         let flags = ConfigCatalog.settings(apps: []).map(\.flag) + ["--config", "--help"]
-        let hint = NearestName.of(flag, among: flags).map { "did you mean \($0)?" } ?? "`martlet serve --help` lists all."
+        let hint = NameHint.nearest(flag, among: flags).map { "did you mean \($0)?" } ?? "`martlet serve --help` lists all."
         return "\(flag) is not an option: \(hint)"
     }
 }

@@ -84,6 +84,17 @@ extension ConfigOption {
             })
     }
 
+    static func appFlag(
+        _ name: String, _ path: Field<ServerConfiguration.AppOptions, Bool>, _ doc: String
+    ) -> ConfigOption {
+        ConfigOption(
+            group: .tokens, name: name, kind: .flag, doc: doc, owner: .app,
+            read: { configuration, app in .flag(configuration.options(of: app)[keyPath: path]) },
+            write: { configuration, app, value in
+                if case .flag(let flag) = value { configuration.apps[app, default: .init()][keyPath: path] = flag }
+            })
+    }
+
     static func appText(
         _ name: String, _ placeholder: String, _ path: Field<ServerConfiguration.AppOptions, String?>,
         _ doc: String, isSecret: Bool = false, check: @escaping @Sendable (String) -> String? = { _ in nil }

@@ -1,4 +1,5 @@
 import Configuration
+import MartletCore
 
 /// Something wrong with the configuration, in one sentence, with where it stands.
 package struct ConfigProblem: Error, Equatable, CustomStringConvertible, Sendable {
@@ -69,7 +70,7 @@ struct ConfigSource {
     /// The sentence about a name that nobody knows.
     static func unknown(_ name: String, spelling: (String) -> String, names: ConfigNames) -> String {
         let names = ConfigCatalog.settings(names).map { spelling($0.key) }
-        let hint = NearestName.of(name, among: names).map { "did you mean \($0)?" } ?? "`martlet config doc` lists all."
+        let hint = NameHint.nearest(name, among: names).map { "did you mean \($0)?" } ?? "`martlet config doc` lists all."
         return "\(name) is not an option: \(hint)"
     }
 }

@@ -53,6 +53,7 @@ struct AccessSetup {
         rules.jwksURL = options.jwksURL
         rules.issuer = options.issuer
         rules.audience = options.audience
+        rules.requireExp = options.requireExp
         rules.leewaySeconds = options.leewaySeconds
         return rules
     }

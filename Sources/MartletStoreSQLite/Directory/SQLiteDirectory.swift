@@ -70,7 +70,7 @@ package final class SQLiteDirectory: KeyDirectory, NamespaceDirectory {
         self.thread.withLock { $0 = worker }
     }
 
-    /// Ends the watching. What waits is written first.
+    /// Ends the watching. What waits is written first, and what others changed last is still told.
     package func stop() {
         self.jobs.change { jobs in
             jobs.isStopped = true
@@ -149,8 +149,8 @@ package final class SQLiteDirectory: KeyDirectory, NamespaceDirectory {
                 return jobs
             }
             for job in next?.waiting ?? [] { self.write(job, file) }
-            if next?.isStopped == true { return }
             self.look()
+            if next?.isStopped == true { return }
         }
     }
 

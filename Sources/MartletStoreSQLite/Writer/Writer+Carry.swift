@@ -195,7 +195,7 @@ extension Writer {
         else { return }
         self.lastClockMs = clock
         self.sql.setMeta.bind(1, "clock")
-        self.sql.setMeta.bind(2, "\(sample.serverMs) \(sample.bootMs) \(sample.bootID)")
+        self.sql.setMeta.bind(2, sample.text)
         try self.sql.setMeta.run()
         try self.setMeta("messages", Int64(self.shared.messages.load(ordering: .relaxed)))
     }

@@ -54,6 +54,7 @@ package enum LogStoreContract {
     /// Every guarantee that is checked.
     package static let cases: [Case] =
         appendCases + collapseCases + readCases + limitCases + deviceCases + statusCases + reopenCases
+        + topicCases + retainedCases
 
     /// A guarantee that did not hold.
     package struct Violation: Error, CustomStringConvertible {

@@ -115,11 +115,14 @@ extension LogStoreContract {
 
         static func texts(_ result: ReadResult) -> [String] {
             result.entries.map { entry in
-                guard case .message(let message) = entry.content else { return "-" }
+                if case .message(let message) = entry.content { Self.text(message) } else { "-" }
+            }
+        }
+
+        static func text(_ message: StoredMessage) -> String {
                 let text = String(decoding: message.fragment, as: UTF8.self)
                 let parts = text.split(separator: "\"data\":\"", maxSplits: 1)
                 return parts.count == 2 ? String(parts[1].prefix { $0 != "\"" }) : text
-            }
         }
 
         @discardableResult

@@ -88,6 +88,20 @@ import Testing
         #expect(apps["third"]?.publishRate == 9)
     }
 
+    @Test func anEndOfTokensIsRequiredPerApp() throws {
+        #expect(try load().configuration.apps["default"]?.tokens.requireExp == false)
+        #expect(try load("tokens.requireExp: true\n").configuration.apps["default"]?.tokens.requireExp == true)
+        #expect(try load(nil, "--tokens-require-exp").configuration.apps["default"]?.tokens.requireExp == true)
+        let loaded = try load(
+            "apps:\n  acme:\n    tokens: {requireExp: true}\n", environment: ["MARTLET_APPS_OTHER_TOKENS_REQUIRE_EXP": "true"])
+        #expect(loaded.sentences == [])
+        let apps = loaded.configuration.apps
+        #expect(apps["acme"]?.tokens.requireExp == true)
+        #expect(apps["other"]?.tokens.requireExp == true)
+        #expect(apps["default"]?.tokens.requireExp == false)
+        #expect(try load("tokens.requireExp: sometimes\n").sentences.count == 1)
+    }
+
     @Test func variablesOfOthersAreLeftAlone() throws {
         let environment = [
             "MARTLET_KEY": "mk_x", "MARTLET_TOKEN": "x", "MARTLET_URL": "http://x", "MARTLET_SERVICE_HOST": "10.0.0.1",

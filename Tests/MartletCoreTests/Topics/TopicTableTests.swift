@@ -119,6 +119,18 @@ struct TopicTableTests {
         #expect(try topics.read("a", .after(2)).gaps.isEmpty)
     }
 
+    /// What a message went for does not depend on when it is looked for.
+    @Test(arguments: [true, false]) func oneThatExpiredBeforeItWasTooOldIsNoLoss(_ isSwept: Bool) throws {
+        var topics = TopicFixture()
+        topics.options.historySeconds = 60
+        try topics.publish("a", ttl: 90)
+        try topics.publish("a", ttl: 30)
+        try topics.publish("b", ttl: 60)
+        topics.now += 100_000
+        if isSwept { topics.table.trim(now: topics.now) }
+        #expect(try topics.read("+", .after(0)).gaps == [TopicGap(topic: "a", reason: .trimmed, from: 0, to: 1)])
+    }
+
     @Test func allTopicsTogetherAreLimited() throws {
         var limits = Limits()
         limits.topicMemoryBytes = 40_000

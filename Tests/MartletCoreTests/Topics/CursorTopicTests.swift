@@ -21,6 +21,10 @@ struct CursorTopicTests {
         var cursors = [self.cursor(self.sample), self.cursor(TopicPlace(memoryEpoch: 0, memory: 0, durable: 0))]
         cursors.append(self.cursor(TopicPlace(memoryEpoch: .max, memory: .max, durable: .max), positions: Positions()))
         for cursor in cursors { #expect(try Cursor(parsing: cursor.description) == cursor) }
+        // No topics of a log take one byte.
+        let one = self.cursor(TopicPlace(memoryEpoch: 1, memory: 5), positions: Positions())
+        #expect(Base64URL.decode(one.description.utf8)?.count == 38)
+        #expect(try Cursor(parsing: one.description).topics?.durable == TopicPlace.unread)
     }
 
     /// What older servers gave out is still a cursor, and one without topics is still written so.
@@ -33,7 +37,7 @@ struct CursorTopicTests {
     }
 
     @Test func theLargestFits() throws {
-        var place = TopicPlace(memoryEpoch: .max, memory: .max, durable: .max)
+        var place = TopicPlace(memoryEpoch: .max, memory: .max, durable: .max - 1)
         for index in 0..<UInt32(TopicPlace.maxBehind) { place.behind.append(.init(hash: .max - index, log: .durable, offset: 0)) }
         var positions = Positions()
         positions[Lane(index: 8)] = .max
