@@ -105,6 +105,9 @@ KEY_ENDPOINTS = {
     "recall": ("DELETE", "/v1/messages/{id}", {}, "publish", 200, 404),
     "metrics": ("GET", "/metrics", {}, "read", 200, 200),
     "disconnect": ("POST", "/v1/users/nobody/disconnect", {}, "admin", 200, 200),
+    "namespaces": ("GET", "/v1/namespaces", {}, "admin", 200, 200),
+    "namespace": ("GET", "/v1/namespaces/chat", {}, "admin", 200, 200),
+    "set namespace": ("PUT", "/v1/namespaces/chat", {"json": {"presence": True}}, "admin", 200, 200),
 }
 KEY_ROWS = [
     None, "good", "other app", "publish only", "read only", "admin only", "expired", "revoked", "wrong secret", "unknown", "garbage",

@@ -16,6 +16,8 @@ enum Fuzz {
         ("batch", { Guarded.lend($0, $1, BatchTarget.run) }),
         ("query", { Guarded.lend($0, $1, QueryTarget.run) }),
         ("token", { Guarded.lend($0, $1, TokenTarget.run) }),
+        ("filter", { Guarded.lend($0, $1, FilterTarget.run) }),
+        ("namespace", { Guarded.lend($0, $1, NamespaceTarget.run) }),
         ("proxy", { Guarded.lend($0, $1, ProxyTarget.run) }),
         ("forwarded", { Guarded.lend($0, $1, ForwardedTarget.run) }),
     ]

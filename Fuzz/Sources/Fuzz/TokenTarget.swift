@@ -1,3 +1,4 @@
+import MartletCore
 import MartletWire
 
 @testable import MartletAccess
@@ -18,6 +19,11 @@ enum TokenTarget {
             let signed = String(decoding: token.signed, as: UTF8.self)
             check(text.hasPrefix(signed + ".") && !signed.contains(".."), "something else was signed")
             check(signed.split(separator: ".", omittingEmptySubsequences: false).count == 2, "not two parts were signed")
+            if let rights = try token.topics?.rights(Limits()) {
+                check(
+                    rights.rules?.allSatisfy { rule in (try? TopicFilter(parsing: rule.pattern.text, limits: Limits())) == rule.pattern } == true,
+                    "a pattern that is none")
+            }
             for time in [token.expiresAtMs, token.notBeforeMs, token.issuedAtMs] {
                 check((0...100_000_000_000_000).contains(time ?? 0), "a time of \(time ?? 0)")
             }

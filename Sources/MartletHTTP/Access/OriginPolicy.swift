@@ -61,7 +61,7 @@ package struct OriginPolicy: Sendable {
 
     // MARK: CORS
 
-    private static let methods = "GET, HEAD, POST, DELETE"
+    private static let methods = "GET, HEAD, POST, PUT, DELETE"
     private static let requestHeaders =
         "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Message-Type, Retain, TTL, X-API-Key"
     private static let answerHeaders = "ETag, Idempotent-Replayed, Retry-After"

@@ -1,10 +1,10 @@
-import MartletCore
-import MartletWire
+package import MartletCore
+package import MartletWire
 
 /// The options of topics as JSON: `{"history":{"messages":100,"age":86400,"bytes":1048576},"storage":"memory","presence":false,`
 /// `"subscribe":"token","publish":"token"}`.
-enum TopicOptionsJSON {
-    static func append(_ options: TopicOptions, to output: inout [UInt8]) {
+package enum TopicOptionsJSON {
+    package static func append(_ options: TopicOptions, to output: inout [UInt8]) {
         var all = TopicOptionsChange()
         all.historyMessages = options.historyMessages
         all.historySeconds = options.historySeconds
@@ -17,7 +17,7 @@ enum TopicOptionsJSON {
     }
 
     /// Only what it says something of.
-    static func append(_ change: TopicOptionsChange, to output: inout [UInt8]) {
+    package static func append(_ change: TopicOptionsChange, to output: inout [UInt8]) {
         let history = [("messages", change.historyMessages), ("age", change.historySeconds), ("bytes", change.historyBytes)]
             .compactMap { name, value in value.map { #""\#(name)":\#($0)"# } }
         var members: [String] = []
@@ -34,7 +34,7 @@ enum TopicOptionsJSON {
     /// Reads what a back end sets. Untrusted: any bytes.
     ///
     /// - Throws: `invalid_json`, or `bad_request` with a sentence that names the member.
-    static func change(_ bytes: UnsafeRawBufferPointer) throws(WireError) -> TopicOptionsChange {
+    package static func change(_ bytes: UnsafeRawBufferPointer) throws(WireError) -> TopicOptionsChange {
         var change = TopicOptionsChange()
         var seen: Set<String> = []
         for (key, value) in try JSON.object(in: bytes, maxDepth: 4) {

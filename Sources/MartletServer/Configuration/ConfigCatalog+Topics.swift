@@ -67,24 +67,24 @@ extension ConfigCatalog {
         _ name: String, _ path: Field<TopicOptions, Int>, _ change: Field<TopicOptionsChange, Int?>, _ unit: OptionUnit,
         _ range: ClosedRange<Int>, _ doc: String
     ) -> (all: ConfigOption, one: ConfigOption) {
-        self.pair(name, .integer(unit, range), doc, read: { .integer($0[keyPath: path]) }) {
-            if case .integer(let number) = $1 { $0[keyPath: change] = number }
-        }
+        self.pair(
+            name, .integer(unit, range), doc, read: { .integer($0[keyPath: path]) },
+            write: { if case .integer(let number) = $1 { $0[keyPath: change] = number } })
     }
 
     private static func flag(
         _ name: String, _ path: Field<TopicOptions, Bool>, _ change: Field<TopicOptionsChange, Bool?>, _ doc: String
     ) -> (all: ConfigOption, one: ConfigOption) {
-        self.pair(name, .flag, doc, read: { .flag($0[keyPath: path]) }) {
-            if case .flag(let flag) = $1 { $0[keyPath: change] = flag }
-        }
+        self.pair(
+            name, .flag, doc, read: { .flag($0[keyPath: path]) },
+            write: { if case .flag(let flag) = $1 { $0[keyPath: change] = flag } })
     }
 
     private static func choice<Choice: RawRepresentable<String> & CaseIterable & Sendable>(
         _ name: String, _ path: Field<TopicOptions, Choice>, _ change: Field<TopicOptionsChange, Choice?>, _ doc: String
     ) -> (all: ConfigOption, one: ConfigOption) {
-        self.pair(name, .choice(Choice.allCases.map(\.rawValue)), doc, read: { .text($0[keyPath: path].rawValue) }) {
-            if case .text(let text) = $1, let choice = Choice(rawValue: text) { $0[keyPath: change] = choice }
-        }
+        self.pair(
+            name, .choice(Choice.allCases.map(\.rawValue)), doc, read: { .text($0[keyPath: path].rawValue) },
+            write: { if case .text(let text) = $1, let choice = Choice(rawValue: text) { $0[keyPath: change] = choice } })
     }
 }
