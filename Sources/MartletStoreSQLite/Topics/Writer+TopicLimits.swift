@@ -13,8 +13,10 @@ extension Writer {
 
     /// Takes out what is too old.
     ///
-    /// - Parameter own: the message that is about to be stored.
-    func ageOut(_ id: Int64, _ book: inout TopicBook, _ group: Group, _ own: Head? = nil) throws {
+    /// - Parameters:
+    ///   - own: the message that is about to be stored.
+    ///   - isNew: whether the age is that of the append.
+    func ageOut(_ id: Int64, _ book: inout TopicBook, _ group: Group, _ own: Head? = nil, isNew: Bool = false) throws {
         guard book.count > 0, book.state.agedAt(book.oldestBorn) <= self.now else { return }
         var changed = book
         changed.oldestBorn = .max
@@ -25,7 +27,7 @@ extension Writer {
                 return false
             }
             changed.remove(head.size)
-            changed.state.cut(upTo: head.offset, isLost: head.expires > aged)
+            changed.state.cut(upTo: head.offset, isLost: head.expires > (isNew ? self.now : aged))
             return true
         }
         book = changed
@@ -201,6 +203,7 @@ extension Writer {
     func reap(_ group: inout Group, limit: Int) throws {
         guard self.isReaping else { return }
         var topics: [(id: Int64, upTo: UInt64)] = []
+        self.topicSQL.dirty.bind(1, limit)
         while try self.topicSQL.dirty.step() { topics.append((self.topicSQL.dirty.integer(0), self.topicSQL.dirty.unsigned(1))) }
         self.topicSQL.dirty.reset()
         guard !topics.isEmpty else {
