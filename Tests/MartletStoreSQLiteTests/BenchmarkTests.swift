@@ -112,13 +112,13 @@ struct BenchmarkTests {
     }
 
     /// Durable topics beside inboxes, in turns: what a topic costs more is its state and the deletion of what it keeps no longer.
-    @Test(arguments: [1, 10_000]) func topicsBesideInboxes(names: Int) async throws {
-        let keep = TopicAppend.Keep(messages: 100, seconds: 86_400, bytes: 1 << 20)
+    @Test(arguments: [(1, 100), (10_000, 100), (1_000, 10)]) func topicsBesideInboxes(names: Int, messages: Int) async throws {
+        let keep = TopicAppend.Keep(messages: messages, seconds: 86_400, bytes: 1 << 20)
         for round in 0..<6 {
             let isTopic = round % 2 == 1
             let folder = TemporaryFolder()
             let store = try self.fresh(folder, .full)
-            await self.measure("4 callers, 1,000 messages each, to \(names) \(isTopic ? "topics of 100" : "inboxes")") {
+            await self.measure("4 callers, 1,000 messages each, to \(names) \(isTopic ? "topics of \(messages)" : "inboxes")") {
                 let end = ContinuousClock.now + .seconds(4)
                 return await withTaskGroup(of: Int.self) { group in
                     for caller in 0..<4 {

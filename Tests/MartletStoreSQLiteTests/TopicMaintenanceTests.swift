@@ -107,8 +107,10 @@ import Testing
         let keep = TopicAppend.Keep(messages: 1, seconds: 600, bytes: 1 << 20)
         _ = await store.append((0..<10).map { topicRequest("\($0)", to: "lossy", keep: keep) })
         let lost = store.end
-        self.clock.advance(milliseconds: 600_000)
-        await self.settleAll(store)
+        for _ in 0..<2 {
+            self.clock.advance(milliseconds: 300_000)
+            await self.settleAll(store)
+        }
         self.clock.advance(milliseconds: 86_400_000 * 89)
         _ = await store.append([topicRequest("x", to: "busy", ttl: 86_400 * 9, keep: .init(messages: 1, seconds: 86_400 * 30, bytes: 1 << 20))])
         await self.settleAll(store)

@@ -120,7 +120,7 @@ extension Writer {
         let isRecalled = row.integer(6) & MessageFlag.recalled != 0
         row.reset()
         let (indexed, newest) = self.shared.memtable.withLock { ($0.indexed, $0.end) }
-        guard offset <= indexed else { return try self.schedule(.init(at: self.now + 1_000, offset: offset, stage: 0)) }
+        guard offset <= indexed else { return try self.postpone(offset, of: topic, to: self.now + 1_000) }
         guard var state = try self.topicState(topic, group) else { return try self.forget(offset, newest) }
         let fate = state.fate(offset, born, expires, self.now)
         if isRecalled, expires > self.now { return try self.schedule(.init(at: expires, offset: offset, stage: 0)) }
@@ -211,7 +211,7 @@ extension Writer {
             return
         }
         try self.begin(&group)
-        var victims: [(offset: UInt64, topic: Int64, due: Int64)] = []
+        var victims: [(offset: UInt64, topic: Int64, due: Int64, expires: Int64)] = []
         for topic in topics where victims.count < limit {
             let room = limit - victims.count
             let garbage = self.topicSQL.garbage
@@ -219,7 +219,7 @@ extension Writer {
             garbage.bind(2, topic.upTo)
             garbage.bind(3, room)
             let before = victims.count
-            while try garbage.step() { victims.append((garbage.unsigned(0), topic.id, garbage.integer(1))) }
+            while try garbage.step() { victims.append((garbage.unsigned(0), topic.id, garbage.integer(1), garbage.integer(2))) }
             garbage.reset()
             guard victims.count - before < room else { break }
             self.topicSQL.setClean.bind(1, topic.id)
@@ -231,9 +231,12 @@ extension Writer {
             try self.sql.deleteBody.run()
             if self.sql.deleteBody.changes > 0 { group.reaped += 1 }
             try self.delete(entry: victim.offset, of: victim.topic)
-            if try self.isRetained(victim.offset, victim.topic) { continue }
             try self.unschedule(victim.due, victim.offset)
-            try self.forget(victim.offset, newest)
+            if try self.isRetained(victim.offset, victim.topic) {
+                try self.schedule(.init(at: victim.expires, offset: victim.offset, stage: 0))
+            } else {
+                try self.forget(victim.offset, newest)
+            }
         }
     }
 
