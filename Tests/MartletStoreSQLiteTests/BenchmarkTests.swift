@@ -111,6 +111,39 @@ struct BenchmarkTests {
         #expect(await store.stop() == nil)
     }
 
+    /// Durable topics beside inboxes, in turns: what a topic costs more is its state and the deletion of what it keeps no longer.
+    @Test(arguments: [(1, 100), (10_000, 100), (1_000, 10)]) func topicsBesideInboxes(names: Int, messages: Int) async throws {
+        let keep = TopicAppend.Keep(messages: messages, seconds: 86_400, bytes: 1 << 20)
+        for round in 0..<6 {
+            let isTopic = round % 2 == 1
+            let folder = TemporaryFolder()
+            let store = try self.fresh(folder, .full)
+            await self.measure("4 callers, 1,000 messages each, to \(names) \(isTopic ? "topics of \(messages)" : "inboxes")") {
+                let end = ContinuousClock.now + .seconds(4)
+                return await withTaskGroup(of: Int.self) { group in
+                    for caller in 0..<4 {
+                        group.addTask {
+                            var rows = 0
+                            while ContinuousClock.now < end {
+                                let requests = (0..<1_000).map { number -> AppendRequest in
+                                    let name = "u\((caller * 157 + (rows + number) * 7_919) % names)"
+                                    return AppendRequest(
+                                        app: .dev, targets: isTopic ? [] : [.user(name, in: .dev)],
+                                        topic: isTopic ? TopicAppend(name: name, keep: keep) : nil, members: Self.members)
+                                }
+                                for case .stored in await store.append(requests) { rows += 1 }
+                            }
+                            return rows
+                        }
+                    }
+                    return await group.reduce(0, +)
+                }
+            }
+            print("bench: log \(folder.size(of: "-wal") >> 20) MiB, file \(folder.size(of: "") >> 20) MiB")
+            #expect(await store.stop() == nil)
+        }
+    }
+
     @Test func readings() async throws {
         let folder = TemporaryFolder()
         let store = try self.fresh(folder, .normal)

@@ -37,7 +37,8 @@ import Testing
         }
     }
 
-    func run(crashes: Int, durability: Durability, seed: UInt64) async throws -> Tally {
+    /// - Parameter pauseUs: for how long to publish before the crash, at least, in microseconds.
+    func run(crashes: Int, durability: Durability, seed: UInt64, pauseUs: UInt64 = 0) async throws -> Tally {
         lossy_vfs_register()
         var random = SeededRandom(seed)
         var tally = Tally()
@@ -54,7 +55,7 @@ import Testing
                 continue
             }
             store.observe { _ in }
-            let pause = random.next() % 12_000
+            let pause = pauseUs + random.next() % 12_000
             let seed = random.next()
             async let told = withTaskGroup(of: (String, Told).self) { group in
                 for publisher in 0..<4 {
@@ -153,7 +154,7 @@ import Testing
 
     /// The canary: the same check must notice a store that does not sync.
     @Test func withoutSyncingSomeAreMissing() async throws {
-        let tally = try await self.run(crashes: 30, durability: .memory, seed: 4)
+        let tally = try await self.run(crashes: 30, durability: .memory, seed: 4, pauseUs: 60_000)
         #expect(!tally.broken.isEmpty)
         print("topic crashes, memory:", tally.crashes, tally.acknowledged, tally.broken.count)
     }

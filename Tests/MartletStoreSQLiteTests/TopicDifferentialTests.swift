@@ -78,10 +78,25 @@ import Testing
         let first = try await history(stores[0], filter, start, messages: messages, bytes: bytes, now: now)
         let second = try await history(stores[1], filter, start, messages: messages, bytes: bytes, now: now)
         let words = "\(place): \(filter) \(start) \(messages) \(bytes)"
-        #expect(self.told(first) == self.told(second), "\(words)")
         #expect(first.gaps.map { "\($0)" }.sorted() == second.gaps.map { "\($0)" }.sorted(), "\(words)")
-        #expect(first.more == second.more, "\(words)")
-        if !first.entries.isEmpty || !first.more { #expect(first.position == second.position, "\(words)") }
+        // A reading by a wildcard may end early; then it says so, and the next one goes on.
+        #expect(self.told(second).starts(with: self.told(first)), "\(words)")
+        if first.entries.count < second.entries.count || first.more != second.more {
+            #expect(first.more && filter != "a" && filter != "a/b" && filter != "b/c/d", "\(words)")
+        } else if !first.entries.isEmpty {
+            #expect(first.position == second.position || first.entries.last.map { $0.message.offset <= first.position } == true, "\(words)")
+        }
+        guard messages > 0 else { return }
+        var position: UInt64 = 0
+        var all: [String] = []
+        while true {
+            let page = try await history(stores[0], filter, .after(position), messages: messages, bytes: bytes, now: now)
+            all += self.told(page)
+            position = page.position
+            if !page.more { break }
+        }
+        let whole = try await history(stores[1], filter, .earliest, now: now)
+        #expect(all == self.told(whole), "\(words)")
         for name in Self.names {
             let key = TopicKey(app: .dev, name: name)
             let infos = [try await stores[0].topicInfo(key, now: now), try await stores[1].topicInfo(key, now: now)]

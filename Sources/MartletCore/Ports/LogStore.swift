@@ -76,6 +76,10 @@ package protocol LogStore: AnyObject, Sendable {
     /// A request with ``AppendRequest/topic`` is a message of that topic, in one order with all others. A topic keeps as many messages, as
     /// old and as many bytes as its newest append says (``TopicAppend/Keep``); what went for it is told as a gap to who asks for what comes
     /// after an older offset, for as long as cursors live. What expired by its own TTL, or was recalled, is left out without one.
+    ///
+    /// A gap begins where the reading does and may end beyond its ``TopicSlice/position``: whoever reads on is told the rest of it again.
+    /// More gaps than a store cares to name (1,000) are told as one of the filter's text. A reading by a wildcard looks at a bounded part
+    /// of the log: it may return nothing, and more, with a position further on.
     func readTopic(_ request: TopicReadRequest, done: @escaping @Sendable (Result<TopicSlice, StoreError>) -> Void)
 
     /// The retained values of all topics that match a filter, at most `limit`, by topic. Kept until replaced or cleared by a later append,

@@ -29,7 +29,7 @@ extension Doctor {
         guard found.schema.map({ $0 > 0 && $0 <= StoreInspection.knownSchema }) == true else { return }
         diagnosis.findings += self.history(found, seen) + self.clock(found) + self.contents(found)
         for (name, value) in [
-            ("messages", found.messages), ("devices", found.devices), ("inboxes", found.inboxes),
+            ("messages", found.messages), ("devices", found.devices), ("inboxes", found.inboxes), ("topics", found.topics),
             ("idempotencyKeys", found.idempotencyKeys), ("schema", found.schema),
         ] {
             if let value { diagnosis.figures.append((name, Int64(value))) }
@@ -113,7 +113,7 @@ extension Doctor {
     private func contents(_ found: StoreInspection) -> [Finding] {
         var findings: [Finding] = []
         let wall = ServerClock.wallMs()
-        let counts = [(found.messages, "messages"), (found.devices, "devices"), (found.inboxes, "inboxes")]
+        let counts = [(found.messages, "messages"), (found.devices, "devices"), (found.inboxes, "inboxes"), (found.topics, "topics")]
         var text = counts.compactMap { count, name in count.map { "\($0) \(name)" } }.joined(separator: ", ")
         if let oldest = found.oldestMs { text += "; the oldest that may still be delivered is \(Self.duration(wall - oldest)) old" }
         findings.append(Finding("contents", .ok, text + "."))

@@ -22,6 +22,7 @@ package struct StoreInspection: Sendable {
     package var newestMs: Int64?
     package var devices: Int?
     package var inboxes: Int?
+    package var topics: Int?
     package var idempotencyKeys: Int?
     /// When the oldest overdue clean-up was due, by the server's clock; nil if nothing is due.
     package var dueMs: Int64?
@@ -96,6 +97,8 @@ package struct StoreInspection: Sendable {
         self.newestMs = number("SELECT at FROM message ORDER BY offset DESC LIMIT 1")
         self.devices = number("SELECT count(*) FROM device").map(Int.init)
         self.inboxes = number("SELECT count(*) FROM inbox").map(Int.init)
+        // A file of an older schema has none.
+        self.topics = number("SELECT count(*) FROM topic").map(Int.init)
         self.idempotencyKeys = number("SELECT count(*) FROM idempotency").map(Int.init)
         self.dueMs = number("SELECT at FROM expiry ORDER BY at LIMIT 1")
         self.largest = (try? Self.fullInboxes(db, limits)) ?? []

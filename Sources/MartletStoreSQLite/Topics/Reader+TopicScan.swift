@@ -5,7 +5,7 @@ import Synchronization
 /// Reads by a filter that many topics match: over the log, a bounded part at a time.
 extension Reader {
     /// Messages of topics that one reading looks at, at most.
-    private static let scanned = 10_000
+    private static let scanned = 5_000
 
     private struct Scan {
         var refs: [(offset: UInt64, topic: Int64)] = []

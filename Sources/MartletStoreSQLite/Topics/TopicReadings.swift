@@ -11,7 +11,7 @@ struct TopicReadings {
         self.topicByID = try db.prepare("SELECT \(TopicRow.columns), name FROM topic WHERE id = ?")
         self.topics = try db.prepare(
             "SELECT \(TopicRow.columns), name FROM topic WHERE app = ? AND name >= ? AND name < ? ORDER BY name")
-        self.lost = try db.prepare("SELECT id, lost, name FROM topic WHERE app = ? AND lost > ? ORDER BY lost")
+        self.lost = try db.prepare("SELECT id, lost, name FROM topic WHERE app = ? AND lost > ? AND lost > 0 ORDER BY lost")
         self.largestLost = try db.prepare("SELECT max(lost) FROM topic WHERE app = ? AND lost > 0")
         self.floor = try db.prepare("SELECT upto FROM topic_floor WHERE app = ?")
         let columns = "SELECT offset, size, born, expires FROM topic_entry WHERE topic = ? AND offset > ? AND offset <= ?"

@@ -45,9 +45,9 @@ struct TopicStatements {
             """)
         self.deleteRetained = try db.prepare("DELETE FROM retained WHERE topic = ?")
         self.deleteRetainedAt = try db.prepare("DELETE FROM retained WHERE topic = ? AND offset = ?")
-        self.dirty = try db.prepare("SELECT id, upto FROM topic WHERE dirty = 1 LIMIT 50")
+        self.dirty = try db.prepare("SELECT id, upto FROM topic WHERE dirty = 1 LIMIT ?")
         self.garbage = try db.prepare(
-            "SELECT offset, due FROM topic_entry WHERE topic = ? AND offset <= ? ORDER BY offset LIMIT ?")
+            "SELECT offset, due, expires FROM topic_entry WHERE topic = ? AND offset <= ? ORDER BY offset LIMIT ?")
         self.setClean = try db.prepare("UPDATE topic SET dirty = 0 WHERE id = ?")
         self.sweep = try db.prepare("SELECT id, app, name, lost, touched FROM topic WHERE id > ? ORDER BY id LIMIT 100")
         self.deleteTopic = try db.prepare("DELETE FROM topic WHERE id = ?")

@@ -13,8 +13,10 @@ extension Writer {
 
     /// Takes out what is too old.
     ///
-    /// - Parameter own: the message that is about to be stored.
-    func ageOut(_ id: Int64, _ book: inout TopicBook, _ group: Group, _ own: Head? = nil) throws {
+    /// - Parameters:
+    ///   - own: the message that is about to be stored.
+    ///   - isNew: whether the age is that of the append.
+    func ageOut(_ id: Int64, _ book: inout TopicBook, _ group: Group, _ own: Head? = nil, isNew: Bool = false) throws {
         guard book.count > 0, book.state.agedAt(book.oldestBorn) <= self.now else { return }
         var changed = book
         changed.oldestBorn = .max
@@ -25,7 +27,7 @@ extension Writer {
                 return false
             }
             changed.remove(head.size)
-            changed.state.cut(upTo: head.offset, isLost: head.expires > aged)
+            changed.state.cut(upTo: head.offset, isLost: head.expires > (isNew ? self.now : aged))
             return true
         }
         book = changed
@@ -118,7 +120,7 @@ extension Writer {
         let isRecalled = row.integer(6) & MessageFlag.recalled != 0
         row.reset()
         let (indexed, newest) = self.shared.memtable.withLock { ($0.indexed, $0.end) }
-        guard offset <= indexed else { return try self.schedule(.init(at: self.now + 1_000, offset: offset, stage: 0)) }
+        guard offset <= indexed else { return try self.postpone(offset, of: topic, to: self.now + 1_000) }
         guard var state = try self.topicState(topic, group) else { return try self.forget(offset, newest) }
         let fate = state.fate(offset, born, expires, self.now)
         if isRecalled, expires > self.now { return try self.schedule(.init(at: expires, offset: offset, stage: 0)) }
@@ -201,6 +203,7 @@ extension Writer {
     func reap(_ group: inout Group, limit: Int) throws {
         guard self.isReaping else { return }
         var topics: [(id: Int64, upTo: UInt64)] = []
+        self.topicSQL.dirty.bind(1, limit)
         while try self.topicSQL.dirty.step() { topics.append((self.topicSQL.dirty.integer(0), self.topicSQL.dirty.unsigned(1))) }
         self.topicSQL.dirty.reset()
         guard !topics.isEmpty else {
@@ -208,7 +211,7 @@ extension Writer {
             return
         }
         try self.begin(&group)
-        var victims: [(offset: UInt64, topic: Int64, due: Int64)] = []
+        var victims: [(offset: UInt64, topic: Int64, due: Int64, expires: Int64)] = []
         for topic in topics where victims.count < limit {
             let room = limit - victims.count
             let garbage = self.topicSQL.garbage
@@ -216,7 +219,7 @@ extension Writer {
             garbage.bind(2, topic.upTo)
             garbage.bind(3, room)
             let before = victims.count
-            while try garbage.step() { victims.append((garbage.unsigned(0), topic.id, garbage.integer(1))) }
+            while try garbage.step() { victims.append((garbage.unsigned(0), topic.id, garbage.integer(1), garbage.integer(2))) }
             garbage.reset()
             guard victims.count - before < room else { break }
             self.topicSQL.setClean.bind(1, topic.id)
@@ -228,9 +231,12 @@ extension Writer {
             try self.sql.deleteBody.run()
             if self.sql.deleteBody.changes > 0 { group.reaped += 1 }
             try self.delete(entry: victim.offset, of: victim.topic)
-            if try self.isRetained(victim.offset, victim.topic) { continue }
             try self.unschedule(victim.due, victim.offset)
-            try self.forget(victim.offset, newest)
+            if try self.isRetained(victim.offset, victim.topic) {
+                try self.schedule(.init(at: victim.expires, offset: victim.offset, stage: 0))
+            } else {
+                try self.forget(victim.offset, newest)
+            }
         }
     }
 

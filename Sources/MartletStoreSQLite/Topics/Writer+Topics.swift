@@ -45,7 +45,8 @@ extension Writer {
         book.state.asOf = message.offset
         let own = message.liveOnly ? nil : Head(message, born: self.now)
         if let own { book.add(own.size, born: own.born) }
-        try self.ageOut(id, &book, group, own)
+        // What is too old only from now on goes now.
+        try self.ageOut(id, &book, group, own, isNew: true)
         try self.retain(message, topic.retain, id, key, &book)
         try self.fit(id, &book, group, own)
         self.books[id] = book

@@ -31,6 +31,20 @@ extension LogStore {
         try await withCheckedContinuation { waiting in self.status(request) { waiting.resume(returning: $0) } }.get()
     }
 
+    package func readTopic(_ request: TopicReadRequest) async throws -> TopicSlice {
+        try await withCheckedContinuation { waiting in self.readTopic(request) { waiting.resume(returning: $0) } }.get()
+    }
+
+    package func retained(_ filter: TopicFilter, app: AppID, limit: Int, now: Int64) async throws -> [TopicSlice.Entry] {
+        try await withCheckedContinuation { waiting in
+            self.retained(filter, app: app, limit: limit, now: now) { waiting.resume(returning: $0) }
+        }.get()
+    }
+
+    package func topicInfo(_ topic: TopicKey, now: Int64) async throws -> TopicLogInfo {
+        try await withCheckedContinuation { waiting in self.topicInfo(topic, now: now) { waiting.resume(returning: $0) } }.get()
+    }
+
     package func stop() async -> StoreError? {
         await withCheckedContinuation { waiting in self.stop { waiting.resume(returning: $0) } }
     }
@@ -120,9 +134,9 @@ extension LogStoreContract {
         }
 
         static func text(_ message: StoredMessage) -> String {
-                let text = String(decoding: message.fragment, as: UTF8.self)
-                let parts = text.split(separator: "\"data\":\"", maxSplits: 1)
-                return parts.count == 2 ? String(parts[1].prefix { $0 != "\"" }) : text
+            let text = String(decoding: message.fragment, as: UTF8.self)
+            let parts = text.split(separator: "\"data\":\"", maxSplits: 1)
+            return parts.count == 2 ? String(parts[1].prefix { $0 != "\"" }) : text
         }
 
         @discardableResult

@@ -210,22 +210,6 @@ extension LogStoreContract {
     ]
 }
 
-extension LogStore {
-    package func readTopic(_ request: TopicReadRequest) async throws -> TopicSlice {
-        try await withCheckedContinuation { waiting in self.readTopic(request) { waiting.resume(returning: $0) } }.get()
-    }
-
-    package func retained(_ filter: TopicFilter, app: AppID, limit: Int, now: Int64) async throws -> [TopicSlice.Entry] {
-        try await withCheckedContinuation { waiting in
-            self.retained(filter, app: app, limit: limit, now: now) { waiting.resume(returning: $0) }
-        }.get()
-    }
-
-    package func topicInfo(_ topic: TopicKey, now: Int64) async throws -> TopicLogInfo {
-        try await withCheckedContinuation { waiting in self.topicInfo(topic, now: now) { waiting.resume(returning: $0) } }.get()
-    }
-}
-
 extension TopicSlice {
     /// The texts of the messages, in order.
     var texts: [String] { self.entries.map { LogStoreContract.Fixture.text($0.message) } }

@@ -21,7 +21,7 @@ extension MemoryTables {
         self.ageOut(&topic, now: now)
         topic.keep = append.keep
         if !message.liveOnly { topic.entries.append(message.offset) }
-        self.ageOut(&topic, now: now)
+        self.ageOut(&topic, now: now, isNew: true)
         switch append.retain {
         case .leave: break
         case .set: topic.retained = message.liveOnly ? nil : message.offset
@@ -41,10 +41,12 @@ extension MemoryTables {
     private func bytes(_ offsets: [UInt64]) -> Int { offsets.reduce(0) { $0 + (self.rows[$1]?.message.weight ?? 0) } }
 
     /// Takes out what is too old; what had expired before that is no loss.
-    private func ageOut(_ topic: inout MemoryTopic, now: Int64) {
+    ///
+    /// - Parameter isNew: whether the age is that of an append now.
+    private func ageOut(_ topic: inout MemoryTopic, now: Int64, isNew: Bool = false) {
         while let first = topic.entries.first, let row = self.rows[first], topic.agedAt(row) <= now {
             topic.entries.removeFirst()
-            if row.message.expiresAt > topic.agedAt(row) { topic.lost = max(topic.lost, first) }
+            if row.message.expiresAt > (isNew ? now : topic.agedAt(row)) { topic.lost = max(topic.lost, first) }
         }
     }
 
