@@ -17,8 +17,8 @@ extension LiveSession {
     struct StartedTopics {
         var notices: [SubscribedNotice] = []
         var gaps: [TopicGap] = []
-        /// Those that begin now: they get the retained values.
-        var fresh: [TopicFilter] = []
+        /// Those that begin now: they get the retained values, as far as those are not newer.
+        var fresh: [(filter: TopicFilter, ends: TopicSubscriptions.Ends)] = []
     }
 
     /// Adds subscriptions that were found to be allowed.
@@ -45,23 +45,26 @@ extension LiveSession {
             self.shard.subscribe(self, slot, wish.filter)
             started.gaps += gaps
             started.notices.append(SubscribedNotice(filter: wish.filter, count: self.node.joined(self, wish.filter)))
-            if resume == nil, wish.start == .latest { started.fresh.append(wish.filter) }
+            if resume == nil, wish.start == .latest { started.fresh.append((wish.filter, ends)) }
         }
         self.node.metrics.subscriptions(started.notices.count)
         return started
     }
 
-    func tell(_ gaps: [TopicGap], _ client: any LiveClient) {
-        for gap in gaps {
-            client.gap(gap)
+    /// - Parameter isLast: whether no messages follow that were read with them.
+    func tell(_ gaps: [TopicGap], _ client: any LiveClient, isLast: Bool = false) {
+        for (index, gap) in gaps.enumerated() {
+            client.gap(gap, cursor: isLast && index == gaps.count - 1 ? self.cursor : nil)
             self.node.metrics.gap(gap.reason.rawValue)
         }
     }
 
     /// Sends the retained values of subscriptions that have just begun.
-    func sendRetained(_ filters: [TopicFilter]) {
-        for filter in filters {
-            self.node.retained(filter, app: self.app, loop: self.shard.loop) { entries in
+    func sendRetained(_ fresh: [(filter: TopicFilter, ends: TopicSubscriptions.Ends)]) {
+        for (filter, ends) in fresh {
+            self.node.retained(filter, app: self.app, loop: self.shard.loop) { log, entries in
+                // What is newer than the subscription comes as a message.
+                let entries = entries.filter { $0.message.offset <= ends[log] }
                 guard let client = self.client, self.topics?.subscriptions.slot(of: filter) != nil else { return }
                 let now = self.node.clock.now()
                 for entry in entries where !entry.message.isExpired(at: now) {
@@ -109,7 +112,7 @@ extension LiveSession {
     func endForbidden() {
         guard let topics = self.topics else { return }
         for (_, filter) in topics.subscriptions.all
-        where !self.rights.allows(.subscribe, filter, self.node.namespaces.options(of: filter.text, in: self.app)) {
+        where !self.rights.allows(.subscribe, filter, self.node.access(to: filter, in: self.app)) {
             self.endSubscription(filter, .forbidden)
         }
         self.shard.endTurn()
@@ -229,7 +232,8 @@ extension LiveSession {
         let now = self.node.clock.now()
         slice.entries.removeAll { $0.message.isExpired(at: now) }
         guard topics.subscriptions.readDone(read, &slice, weight: { TopicMail.weight($0) }), let client = self.client else { return }
-        self.tell(slice.gaps, client)
+        let gaps = topics.subscriptions.untold(slice.gaps, of: read)
+        self.tell(gaps, client, isLast: slice.entries.isEmpty)
         for entry in slice.entries {
             var cursor = self.cursor
             cursor.topics = self.topicPlace(sending: (read, entry.message.offset))
@@ -238,6 +242,6 @@ extension LiveSession {
                     message: entry.message, isRetained: false, cursor: cursor, isCursorShared: false, frames: SharedFrames()))
             self.shard.tally.sentTopic(on: self.transport)
         }
-        if !slice.gaps.isEmpty || !slice.entries.isEmpty { self.touch() }
+        if !gaps.isEmpty || !slice.entries.isEmpty { self.touch() }
     }
 }

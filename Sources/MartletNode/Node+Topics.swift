@@ -6,13 +6,12 @@ import NIOCore
 extension Node: TopicDesk {
     package func options(of topic: TopicKey) -> TopicOptions { self.namespaces.options(of: topic.name, in: topic.app) }
 
+    /// The options that say who may do what with a filter's topics; of one that spans namespaces, the strictest.
+    func access(to filter: TopicFilter, in app: AppID) -> TopicOptions { self.namespaces.options(of: filter.text, in: app) }
+
     /// The options of all topics that a filter matches; nil if they may be of several namespaces.
-    func options(of filter: TopicFilter, in app: AppID) -> TopicOptions? {
-        guard filter.isWildcard else { return self.namespaces.options(of: filter.text, in: app) }
-        let first = filter.text.prefix { $0 != "/" }
-        // Only a first level without wildcards is a namespace's name; "a/#" matches "a" too.
-        guard first != "+", first != "#" else { return nil }
-        return self.namespaces.options(of: String(first), in: app)
+    private func options(of filter: TopicFilter, in app: AppID) -> TopicOptions? {
+        topicNamespace(filter.text) == nil ? nil : self.namespaces.options(of: filter.text, in: app)
     }
 
     /// The logs that a filter's topics may be kept in.
@@ -131,15 +130,19 @@ extension Node: TopicDesk {
     /// The retained values of all topics of a filter.
     ///
     /// - Parameter then: called on the loop, at once if no store is to be asked; a store that cannot say counts as none.
-    func retained(_ filter: TopicFilter, app: AppID, loop: any EventLoop, then: @escaping ([TopicSlice.Entry]) -> Void) {
+    func retained(
+        _ filter: TopicFilter, app: AppID, loop: any EventLoop, then: @escaping (TopicLogKind, [TopicSlice.Entry]) -> Void
+    ) {
         let now = self.clock.now()
         let options = self.options(of: filter, in: app)
-        if options?.storage != .durable { then(self.hub.retained(filter, app: app, limit: Self.retainedLimit, now: now)) }
+        if options?.storage != .durable {
+            then(.memory, self.hub.retained(filter, app: app, limit: Self.retainedLimit, now: now))
+        }
         guard options == nil || options?.storage == .durable else { return }
         let bound = NIOLoopBound(then, eventLoop: loop)
         self.store.retained(filter, app: app, limit: Self.retainedLimit, now: now) { result in
             guard case .success(let entries) = result, !entries.isEmpty else { return }
-            loop.execute { bound.value(entries) }
+            loop.execute { bound.value(.durable, entries) }
         }
     }
 

@@ -30,7 +30,8 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     ///   - appSessions: how many sessions an app may have live; 0 is any number. Called with each session.
     package init(
         store: any LogStore, loops: [any EventLoop], limits: Limits, clock: NodeClock, logger: Logger,
-        namespaces: any TopicNamespaces = PlainNamespaces(), metrics: NodeMetrics = NodeMetrics(), appSessions: @escaping @Sendable (AppID) -> Int = { _ in 0 }
+        namespaces: any TopicNamespaces = PlainNamespaces(), metrics: NodeMetrics = NodeMetrics(),
+        appSessions: @escaping @Sendable (AppID) -> Int = { _ in 0 }
     ) {
         self.store = store
         self.limits = limits

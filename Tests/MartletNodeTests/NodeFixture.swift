@@ -44,6 +44,7 @@ final class Recorder: LiveClient {
     var gaps: [GapNotice] = []
     var topics: [TopicDelivery] = []
     var topicGaps: [TopicGap] = []
+    var gapCursor: Cursor?
     var subscribed: [SubscribedNotice] = []
     var unsubscribed: [(filter: String, reason: UnsubscribeReason)] = []
     var presence: [PresenceEvent] = []
@@ -62,7 +63,10 @@ final class Recorder: LiveClient {
     func send(_ delivery: borrowing Delivery) { self.messages.append(copy delivery) }
     func gap(_ gap: GapNotice) { self.gaps.append(gap) }
     func send(_ delivery: borrowing TopicDelivery) { self.topics.append(copy delivery) }
-    func gap(_ gap: TopicGap) { self.topicGaps.append(gap) }
+    func gap(_ gap: TopicGap, cursor: Cursor?) {
+        self.topicGaps.append(gap)
+        if let cursor { self.gapCursor = cursor }
+    }
     func subscribed(_ notices: [SubscribedNotice]) { self.subscribed += notices }
     func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason) { self.unsubscribed.append((filter.text, reason)) }
     func presence(_ event: PresenceEvent) { self.presence.append(event) }

@@ -140,6 +140,23 @@ import Testing
         #expect(back.topicGaps == [TopicGap(topic: "short/a", reason: .trimmed, from: place.memory, to: place.memory + 4)])
     }
 
+    @Test func aGapWithNothingAfterItIsToldOnce() throws {
+        let (client, handle) = self.connect(try self.hello(["kept/a"]))
+        self.publish("kept/a", "0")
+        let cursor = try #require(client.topics.last?.cursor)
+        handle.clientClosed()
+        self.publish("kept/a", "1", ttl: 200_000)
+        // Older than a day: kept no longer.
+        self.fixture.clock.advance(90_000_000)
+        var hello = try self.hello(["kept/a"])
+        hello.cursor = cursor
+        let back = self.connect(hello).client
+        #expect(back.topics.isEmpty)
+        #expect(back.topicGaps.map(\.reason) == [.trimmed])
+        hello.cursor = try #require(back.gapCursor)
+        #expect(self.connect(hello).client.topicGaps.isEmpty)
+    }
+
     @Test(arguments: ["kept/a", "stored/a"])
     func whoReadsSlowlyCatchesUpFromTheLog(topic: String) throws {
         let slow = self.connect(try self.hello([topic]))

@@ -19,7 +19,9 @@ package protocol LiveClient: AnyObject {
     func send(_ delivery: borrowing TopicDelivery)
 
     /// Some messages of a topic are gone, or a presented position could not be used.
-    func gap(_ gap: TopicGap)
+    ///
+    /// - Parameter cursor: the place after it, where nothing follows that would bring one: who comes back with it is not told again.
+    func gap(_ gap: TopicGap, cursor: Cursor?)
 
     /// What was asked for on a live session stands. Not called for what came with the hello: that is in the ``Welcome``.
     func subscribed(_ notices: [SubscribedNotice])

@@ -72,6 +72,24 @@ extension TopicSubscriptions {
         return true
     }
 
+    /// What of the gaps of a read was not told before: a log may name one again as long as the read goes on.
+    package mutating func untold(_ gaps: [TopicGap], of read: TopicRead) -> [TopicGap] {
+        var left: [TopicGap] = []
+        for var gap in gaps {
+            if let to = gap.to, let index = self.told.firstIndex(where: { $0.slot == read.slot && isSameName($0.topic, gap.topic) }) {
+                guard to > self.told[index].to else { continue }
+                gap.from = max(gap.from ?? 0, self.told[index].to)
+                self.told[index].to = to
+            } else if let to = gap.to {
+                self.told.append((read.slot, gap.topic, to))
+            }
+            left.append(gap)
+        }
+        let isBehind = self.slots.indices.contains(read.slot) && self.slots[read.slot].feeds[Int(read.log.rawValue)].isBehind
+        if !isBehind { self.told.removeAll { $0.slot == read.slot } }
+        return left
+    }
+
     /// The place of the session after everything that was sent, for its cursor.
     ///
     /// - Parameters:

@@ -70,6 +70,8 @@ package struct TopicSubscriptions: Sendable {
     /// Logs in which there is, or was, something to read: one bit each.
     private var usedLogs: UInt8 = 0
     var beginnings: [Beginning] = []
+    /// Up to where gaps of feeds that are behind were told, by topic.
+    var told: [(slot: Slot, topic: String, to: UInt64)] = []
     /// Feeds that are behind, and subscriptions that lost something.
     var behind: Int32 = 0
     var lost: Int32 = 0
@@ -201,6 +203,7 @@ package struct TopicSubscriptions: Sendable {
         for index in 0..<2 where self.slots[slot].feeds[index].isBehind { self.behind -= 1 }
         if self.slots[slot].lostTo > 0 { self.lost -= 1 }
         self.beginnings.removeAll { $0.slot == slot }
+        self.told.removeAll { $0.slot == slot }
         self.slots[slot].generation = 0
         self.slots[slot].filter = TopicFilter(topic: "")
         if self.isEmpty { self.slots = [] }

@@ -90,7 +90,10 @@ final class PollClient: LiveClient {
         if let cursor = delivery.cursor { self.cursor = cursor }
     }
 
-    func gap(_ gap: TopicGap) { self.gaps.append(DeliveryJSON.gap(gap)) }
+    func gap(_ gap: TopicGap, cursor: Cursor?) {
+        self.gaps.append(DeliveryJSON.gap(gap))
+        if let cursor { self.cursor = cursor }
+    }
 
     func subscribed(_ notices: [SubscribedNotice]) {
         // A poll asks for its topics when it begins.

@@ -117,7 +117,9 @@ final class SSEConnection: StreamConnection, LiveClient {
 
     func send(_ delivery: borrowing TopicDelivery) { TopicFrames.sse(delivery, to: &self.output) }
 
-    func gap(_ gap: TopicGap) { self.output.append(192) { self.encoder.gap(gap, into: &$0) } }
+    func gap(_ gap: TopicGap, cursor: Cursor?) {
+        self.output.append(192) { self.encoder.gap(gap, cursor: cursor, into: &$0) }
+    }
 
     func subscribed(_ notices: [SubscribedNotice]) {
         // Nothing is asked for on a live stream.

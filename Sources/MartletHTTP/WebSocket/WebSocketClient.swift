@@ -45,7 +45,7 @@ final class WebSocketClient: LiveClient {
 
     func send(_ delivery: borrowing TopicDelivery) { self.connection.send(delivery) }
 
-    func gap(_ gap: TopicGap) { self.connection.writeText("gap", DeliveryJSON.gap(gap)) }
+    func gap(_ gap: TopicGap, cursor: Cursor?) { self.connection.writeText("gap", DeliveryJSON.gap(gap)) }
 
     func subscribed(_ notices: [SubscribedNotice]) { self.connection.writeText("subscribed", DeliveryJSON.subscribed(notices)) }
 
