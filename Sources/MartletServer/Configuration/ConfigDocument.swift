@@ -143,7 +143,7 @@ package enum ConfigDocument {
                     }
                 let standard = self.defaultText(option).map { option.kind == .flag ? "" : " (default: \($0))" } ?? ""
                 text += "  \(ConfigName.flag(key))\(value)\n"
-                text += self.wrapped(option.doc.replacing("`", with: "") + standard, at: 72).map { "        \($0)\n" }.joined()
+                text += self.wrapped(option.doc.replacing("`", with: "") + standard, at: 71).map { "        \($0)\n" }.joined()
             }
         }
         return text
