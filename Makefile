@@ -9,8 +9,8 @@ SOAK_MINUTES ?= 30
 menu: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-run: ## install what is missing, build a release, start in dev mode
-	@scripts/run
+run: ## build a release (needs Swift), start in dev mode: make run PORT=9000, make run ARGS='--listen 127.0.0.1:9000'
+	@scripts/run $(if $(PORT),--listen 127.0.0.1:$(PORT)) $(ARGS)
 
 test: ## everything: unit, simulation, conformance, real processes and clients
 	@scripts/test
@@ -36,7 +36,7 @@ bench: ## the figures of docs/performance.md
 dist: ## a binary that needs no Swift, as dist/martlet-….tar.gz
 	@scripts/dist
 
-deb: ## a Debian package of it, as dist/martlet_….deb
+deb: ## a Debian package of it, as dist/martlet_….deb (builds it first: minutes)
 	@scripts/deb
 
 deb-test: ## install that package here, use it, remove it (needs root)

@@ -63,6 +63,11 @@ package struct Server: Service {
         if store.log.wasUnclean {
             self.logger.notice("the last run did not stop cleanly", metadata: ["messages": "\(store.log.gauges.messages)"])
         }
+        if let mode = FileStatus.openMode(self.configuration.dataFolder) {
+            self.logger.warning(
+                "other users may enter the data folder",
+                metadata: ["data": "\(self.configuration.dataFolder)", "mode": "\(mode)", "next": "chmod 700 \(self.configuration.dataFolder)"])
+        }
         let group = MultiThreadedEventLoopGroup(numberOfThreads: UsableCores.count)
         let access: AccessSetup
         do {
@@ -103,7 +108,7 @@ package struct Server: Service {
             await access.stop()
             await Self.stop(store, logger: self.logger)
             throw StartError(
-                "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen."
+                "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen, such as --listen 127.0.0.1:9000 (or make run PORT=9000)."
             )
         }
         let port = listener.address?.port ?? self.configuration.port

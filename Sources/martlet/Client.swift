@@ -22,12 +22,18 @@ struct Client: Sendable {
     /// The key or token to show; asked for at each request, because a file may hold a newer one.
     private let credential: @Sendable () throws -> String?
 
+    /// What to say when nothing was shown and something is needed.
+    private let hint: String?
+
     /// The longest answer that is read, in bytes.
     private static let maxAnswer = 16 * 1_024 * 1_024
 
     /// - Parameter silence: time without a byte after which a connection counts as lost.
-    init(_ server: Endpoint, silence: TimeAmount, credential: @escaping @Sendable () throws -> String? = { nil }) {
+    init(
+        _ server: Endpoint, silence: TimeAmount, hint: String? = nil, credential: @escaping @Sendable () throws -> String? = { nil }
+    ) {
         self.credential = credential
+        self.hint = hint
         var configuration = HTTPClient.Configuration()
         configuration.timeout.connect = .seconds(5)
         configuration.timeout.read = silence
@@ -109,6 +115,7 @@ struct Client: Sendable {
         }
         error.code = code
         error.message = message
+        if status == 401, let hint = self.hint, (try? self.credential()) == nil { error.message = hint }
         return error
     }
 }

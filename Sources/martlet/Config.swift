@@ -22,7 +22,7 @@ struct Config: ParsableCommand {
         try? Output.line((text.hasSuffix("\n") ? text.dropLast() : text[...]).utf8)
     }
 
-    struct Check: ParsableCommand {
+    struct Check: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Read the configuration as the server would, and say every mistake at once.",
             usage: "martlet config check [<file>] [any option of serve as a flag]",
@@ -31,12 +31,13 @@ struct Config: ParsableCommand {
         @Argument(parsing: .captureForPassthrough, help: .hidden)
         var options: [String] = []
 
-        func run() throws {
+        func run() async throws {
             var flags = ConfigFlags(self.options)
             if flags.wantsHelp { throw CleanExit.helpRequest(self) }
             if let file = flags.rest.first { flags.file = file }
             if flags.rest.count > 1 { throw ValidationError("One file at a time.") }
-            let loaded = LoadedConfiguration.load(.init(flags: flags, environment: ProcessInfo.processInfo.environment))
+            var loaded = LoadedConfiguration.load(.init(flags: flags, environment: ProcessInfo.processInfo.environment))
+            await loaded.tryStart()
             for warning in loaded.warnings { Output.status("warning: \(warning)") }
             for problem in loaded.problems { Output.status(problem.description) }
             guard loaded.problems.isEmpty else { throw ExitCode(1) }

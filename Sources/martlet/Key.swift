@@ -7,16 +7,28 @@ import MartletWire
 struct FolderOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "The server's data folder; created if there is none. (default: the configured one, else martlet-data)",
+            "The server's data folder. (default: the configured one, else martlet-data)",
             valueName: "folder"))
     var data: String?
 
     /// Runs with the folder's keys; a failure is told and ends the command.
-    func withDesk(_ body: (borrowing KeyDesk) throws -> Void) throws {
+    ///
+    /// - Parameter makes: whether the folder and its file are made if there are none.
+    func withDesk(makes: Bool = false, _ body: (borrowing KeyDesk) throws -> Void) throws {
         let folder = try DataFolder.chosen(self.data)
         DataFolder.actAsOwner(of: folder)
+        let isThere = FileManager.default.fileExists(atPath: folder)
+        guard makes || KeyDesk.exists(in: folder) else {
+            Output.status(
+                isThere
+                    ? "No keys were made in \(folder) yet: martlet key create makes one, or name another data folder with --data."
+                    : "There is no folder \(folder): name the server's data folder with --data.")
+            throw ExitCode.failure
+        }
         do {
-            try body(try KeyDesk(folder: folder))
+            let desk = try KeyDesk(folder: folder)
+            if !isThere { Output.status("there was no folder \(folder): made a new one; a server must be told to use it") }
+            try body(desk)
         } catch {
             Output.status("\(error)")
             throw ExitCode.failure
@@ -70,7 +82,7 @@ struct Key: ParsableCommand {
 
         func run() throws {
             guard let scopes = KeyDesk.scopes(self.scope) else { return }
-            try self.folder.withDesk { desk in
+            try self.folder.withDesk(makes: true) { desk in
                 let key = try desk.createKey(app: self.app, label: self.name, scopes: scopes, seconds: self.expires?.seconds)
                 Output.status("key \(key.id) created; this is the only time that it is shown")
                 try Output.line(key.text.utf8)
@@ -151,7 +163,7 @@ struct App: ParsableCommand {
         @ArgumentParser.OptionGroup var folder: FolderOptions
 
         func run() throws {
-            try self.folder.withDesk { desk in
+            try self.folder.withDesk(makes: true) { desk in
                 try desk.createApp(self.name)
                 Output.status("app \(self.name) created; martlet key create --app \(self.name) makes a key for it")
             }

@@ -77,7 +77,10 @@ struct Publish: AsyncParsableCommand {
     func run() async throws {
         Output.ignoreBrokenPipes()
         let access = self.access
-        let client = Client(self.server.url, silence: .seconds(30)) { try access.credential() }
+        let client = Client(
+            self.server.url, silence: .seconds(30),
+            hint: "publishing needs an API key here: give --key-file FILE or the variable MARTLET_KEY (martlet key create makes a key)"
+        ) { try access.credential() }
         let template = MessageTemplate(
             users: self.user, devices: self.device, topic: self.topic, all: self.all, type: self.type,
             priority: self.priority?.rawValue, ttl: self.ttl, collapseKey: self.collapseKey, retain: self.retain)

@@ -36,6 +36,42 @@ def test_a_key_works_at_once_and_is_refused_within_a_second_of_its_revocation(gu
         assert time.monotonic() - begin < 1
 
 
+def test_only_making_makes_a_folder(tmp_path):
+    """A folder's name with a mistake is told, not made."""
+    folder = tmp_path / "typo"
+    for words in (("key", "list"), ("key", "revoke", "q7n2x8m4kd3a"), ("app", "list")):
+        result = martlet(*words, "--data", str(folder))
+        assert result.returncode == 1 and f"There is no folder {folder}" in result.stderr
+        assert not folder.exists()
+    folder.mkdir()
+    assert "No keys were made" in martlet("key", "list", "--data", str(folder)).stderr
+    assert list(folder.iterdir()) == []
+    for command in (("key", "create"), ("app", "create", "acme")):
+        new = tmp_path / command[0]
+        made = martlet(*command, "--data", str(new))
+        assert made.returncode == 0 and f"there was no folder {new}: made a new one" in made.stderr
+        assert "made a new one" not in martlet("key", "create", "--data", str(new)).stderr
+
+
+def test_the_pipe_of_the_readme_with_keys(guarded, tmp_path):
+    """publish with a key's file, subscribe with a token's; without, the answer names what to give."""
+    key, shown = tmp_path / "key", tmp_path / "token"
+    key.write_text(guarded.key() + "\n")
+    shown.write_text(token() + "\n")
+    one = subprocess.Popen(
+        [binary(), "subscribe", "--url", guarded.url, "--token-file", str(shown), "--device", "laptop", "--count", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=clean_environment())
+    sent = subprocess.run(
+        [binary(), "publish", "--url", guarded.url, "--user", "alice", "--key-file", str(key)], input=b'{"trip": 42}\n', capture_output=True,
+        timeout=30, env=clean_environment())
+    assert sent.returncode == 0, sent.stderr
+    assert json.loads(one.communicate(timeout=20)[0])["data"] == {"trip": 42}
+    refused = martlet("publish", "--url", guarded.url, "--user", "alice", "x", "--retry-seconds", "0")
+    assert refused.returncode == 1 and "--key-file" in refused.stderr and "MARTLET_KEY" in refused.stderr
+    refused = martlet("publish", "--url", guarded.url, "--user", "alice", "x", "--key", "mk_nosuch")
+    assert "not an API key" in refused.stderr
+
+
 def test_a_key_expires(guarded):
     key = guarded.key("--expires", "2s")
     assert publishes(guarded, key) == 202
@@ -106,6 +142,7 @@ def test_the_list_shows_everything_but_the_secrets(tmp_path):
     (("app", "create", "a b"), "letters"),
 ])
 def test_mistakes_are_told(tmp_path, arguments, says):
+    assert martlet("key", "create", "--data", str(tmp_path / "data")).returncode == 0
     result = martlet(*arguments, "--data", str(tmp_path / "data"))
     assert result.returncode != 0 and result.stdout == ""
     assert says in result.stderr
@@ -132,7 +169,7 @@ def test_a_file_that_is_none(tmp_path):
 
 def test_a_file_of_a_newer_version(tmp_path):
     data = str(tmp_path / "data")
-    assert martlet("key", "list", "--data", data).returncode == 0
+    assert martlet("key", "create", "--data", data).returncode == 0
     with sqlite3.connect(tmp_path / "data" / "directory.db") as db:
         db.execute("PRAGMA user_version = 99")
     result = martlet("key", "list", "--data", data)

@@ -240,6 +240,7 @@ def test_keys_are_in_the_backup(server, tmp_path):
         "SELECT count(*) FROM sqlite_schema WHERE name = 'martlet_backup'").fetchone() == (0,)
     copy = Server(tmp_path / "again").start()
     try:
+        assert "did not stop cleanly" not in copy.log.read_text(), "a restored store had no last run"
         assert copy.post({"to": {"user": "alice"}, "data": 2}, Authorization=f"Bearer {secret}").status_code == 202
     finally:
         copy.stop()

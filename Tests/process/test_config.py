@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 
+from tls import make_pair, tls_options
 from server import ROOT, Server, binary, clean_environment, unique
 
 
@@ -39,6 +40,40 @@ def test_check_says_what_would_be_listened_on(tmp_path):
     result = martlet("config", "check", config(tmp_path, "listen: 127.0.0.1:9\ndata: /var/x\n"))
     assert result.returncode == 0, result.stderr
     assert "would listen on http://127.0.0.1:9 with the data in /var/x" in result.stdout
+
+
+def test_check_tries_what_serve_tries(tmp_path):
+    """Certificates, public keys and the folder; nothing is left behind."""
+    good, other = make_pair(tmp_path, "good"), make_pair(tmp_path, "other")
+    empty, file = tmp_path / "empty.pem", tmp_path / "file"
+    empty.write_text("nothing\n")
+    file.write_text("x")
+    here = ["--data", str(tmp_path / "new" / "data")]
+    cases = [
+        ([*tls_options((good[0], other[1])), *here], "does not belong to"), ([*tls_options((empty, good[1])), *here], "There is no certificate in"),
+        ([*tls_options((good[0], empty)), *here], "There is no private key in"), (["--tokens-public-keys", str(empty), *here], "is no public key"),
+        (["--apps-acme-tokens-public-keys", str(empty), *here], "is no public key"), (["--data", str(file)], "must be a folder"),
+        (["--data", str(file / "below")], "cannot be looked at"),
+    ]
+    before = sorted(tmp_path.rglob("*"))
+    for options, says in cases:
+        checked = martlet("config", "check", *options)
+        assert (checked.returncode, checked.stdout) == (1, ""), options
+        problems = [line for line in checked.stderr.splitlines() if "warning: " not in line]
+        assert len(problems) == 1 and says in problems[0], checked.stderr
+        assert martlet("serve", "--listen", "127.0.0.1:0", *options).returncode == 1
+    result = martlet("config", "check", *tls_options(good), "--data", str(tmp_path / "never" / "made"))
+    assert result.returncode == 0, result.stderr
+    assert not (tmp_path / "never").exists() and set(before) <= set(tmp_path.rglob("*"))
+
+
+def test_check_says_every_bad_entry_of_a_list(tmp_path):
+    path = config(tmp_path, "origins: [https://ok.example, 'http://*.example.com', https://a/b]\ntrustedProxies: [10.0.0.0/33, nonsense]\n")
+    result = martlet("config", "check", path)
+    assert result.returncode == 1
+    for entry in ("http://*.example.com", "https://a/b", "10.0.0.0/33", "nonsense"):
+        assert f'"{entry}" is none' in result.stderr
+    assert len(result.stderr.splitlines()) == 4 and "ok.example" not in result.stderr
 
 
 def test_print_says_where_each_value_comes_from(tmp_path):
@@ -98,6 +133,9 @@ def test_help_lists_every_option():
             assert re.search(rf"^ +{flag}( |$)", text, re.M), flag
     for other in (["help", "serve"], ["serve", "-h"]):
         assert martlet(*other).stdout == text
+    # A line that is too long is broken by force, and its rest begins at the margin.
+    assert max(map(len, text.splitlines())) < 80
+    assert not [line for line in text.partition("\nOPTIONS")[2].partition("USAGE:")[0].splitlines() if re.match(r"[a-z0-9]", line)]
 
 
 def test_limits_of_a_file_are_enforced(tmp_path):

@@ -1,6 +1,7 @@
 """Starting, stopping, and what happens to everybody meanwhile."""
 
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -48,6 +49,46 @@ def test_refuses_a_damaged_file(server):
     result = run("serve", "--dev", "--listen", "127.0.0.1:0", "--data", str(server.data))
     assert result.returncode not in (0, -4, -5, -6, -11)
     assert result.stderr.strip()
+
+
+@pytest.mark.parametrize("left", [["martlet.sqlite"], ["martlet.sqlite", "directory.db"], ["martlet.sqlite", "martlet.sqlite-wal"], ["martlet.sqlite-wal"]])
+def test_refuses_an_emptied_store(server, left):
+    """A file of 0 bytes was a store once; what is left beside it, or only its log, makes no difference."""
+    server.publish("alice", data=1)
+    server.kill9()
+    assert (server.data / "martlet.sqlite-wal").stat().st_size > 0
+    for path in server.data.iterdir():
+        if path.name == "martlet.sqlite" and path.name in left:
+            os.truncate(path, 0)
+        elif path.name not in left and path.is_file():
+            path.unlink()
+    result = run("serve", "--dev", "--listen", "127.0.0.1:0", "--data", str(server.data))
+    assert result.returncode == 1
+    assert "restore the newest backup" in result.stderr and "martlet.sqlite" in result.stderr
+    if "martlet.sqlite" in left:
+        assert "it is empty" in run("doctor", "--data", str(server.data)).stdout
+
+
+def test_a_crash_in_the_very_first_moment_is_not_an_emptied_store(tmp_path):
+    """SQLite makes a file of 0 bytes first: killed there, whether keys were made before or not, the next start goes on."""
+    for number, keys in enumerate((False, True)):
+        data = tmp_path / f"data{number}"
+        if keys:
+            assert run("key", "create", "--data", str(data)).returncode == 0
+        else:
+            data.mkdir(mode=0o700)
+        if strace := shutil.which("strace"):
+            subprocess.run(
+                [strace, "-f", "-o", "/dev/null", "-P", str(data / "martlet.sqlite"), "-e", "inject=pwrite64:signal=SIGKILL", binary(), "serve", "--dev",
+                 "--listen", "127.0.0.1:0", "--data", str(data)], capture_output=True, timeout=30, env=clean_environment())
+        else:  # what that leaves
+            (data / "martlet.sqlite").touch()
+            (data / "martlet.new").touch()
+        assert (data / "martlet.sqlite").stat().st_size == 0
+        server = Server(data).start()
+        server.publish("alice", data=1)
+        assert not (data / "martlet.new").exists()
+        server.stop()
 
 
 def test_version():

@@ -46,6 +46,25 @@ def test_a_life_in_json(json_server):
     assert got[1]["address"] == f"127.0.0.1:{json_server.port}"
 
 
+def test_a_folder_that_others_may_enter_is_told(tmp_path):
+    told = "other users may enter the data folder"
+    server = Server(tmp_path / "data").start()
+    server.stop()
+    assert told not in server.log.read_text()
+    server.data.chmod(0o755)
+    server = Server(tmp_path / "data").start()
+    server.stop()
+    assert told in server.log.read_text() and f"chmod 700 {server.data}" in server.log.read_text()
+
+
+def test_tokens_in_dev_mode_are_told(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("s" * 40)
+    server = Server(tmp_path / "data", "--tokens-secret-file", str(secret)).start()
+    server.stop()
+    assert "dev mode needs no tokens" in server.log.read_text()
+
+
 def test_an_unclean_stop_is_told_at_the_next_start(server):
     server.publish("alice", data=1)
     server.kill9()
@@ -106,8 +125,8 @@ def test_keys_that_come_and_go_are_told(json_server):
     command("key", "revoke", key[1], "--data", str(json_server.data))
     wait_until(lambda: "key revoked" in json_server.log.read_text(), what="revoked")
     told = [event for event in events(json_server) if event["message"].startswith("key ")]
-    assert [(event["message"], event["key"], event["name"]) for event in told] == [
-        ("key created", key[1], "billing"), ("key revoked", key[1], "billing")]
+    assert [(event["message"], event["key"], event["app"], event["name"]) for event in told] == [
+        ("key created", key[1], "default", "billing"), ("key revoked", key[1], "default", "billing")]
     assert key[0] not in json_server.log.read_text()
 
 

@@ -85,6 +85,38 @@ def test_the_cookie_is_for_own_and_listed_pages(server):
         assert server.websocket_status("", headers)[0] == (101 if may else 403), origin
 
 
+@pytest.mark.parametrize("site, origin, method, may", [
+    ("same-origin", None, "GET", True), ("same-origin", "{own}", "GET", True), ("same-origin", "{own}", "POST", True),
+    ("none", None, "GET", True), ("none", None, "POST", False),
+    ("cross-site", None, "GET", False), ("cross-site", "{own}", "GET", False), ("cross-site", FOREIGN, "GET", False),
+    ("cross-site", "null", "GET", False), ("cross-site", LISTED, "GET", True), ("cross-site", LISTED, "POST", True),
+    ("same-site", None, "GET", False), ("same-site", FOREIGN, "GET", False), ("same-site", LISTED, "GET", True), ("new-word", None, "GET", False),
+])
+def test_what_the_browser_says_of_the_page_counts_for_the_cookie(server, site, origin, method, may):
+    """`Sec-Fetch-Site` tells of images, frames and links, which have no `Origin`. A token that is shown is nobody else's doing."""
+    fields = {"Sec-Fetch-Site": site} | ({} if origin is None else {"Origin": origin.format(own=server.url)})
+    cookie = {"Cookie": f"martlet_token={token()}"}
+    path, options = ("/v1/ack?device=c", {"json": {"cursor": "x"}}) if method == "POST" else ("/v1/poll?device=c", {})
+    allowed = 400 if method == "POST" else 200
+    assert server.http.request(method, server.url + path, headers=fields | cookie, **options).status_code == (allowed if may else 403)
+    assert server.http.request(method, server.url + path, headers=fields | bearer(token()), **options).status_code == allowed
+
+
+def test_an_image_elsewhere_acks_nothing(server):
+    cookie = {"Cookie": f"martlet_token={token()}"}
+    image = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+    assert server.get("/ramen/ack?seq=3&device=r", headers=cookie | image).status_code == 403
+    link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert server.get("/v1/poll?device=r", headers=cookie | link).status_code == 403
+
+
+@pytest.mark.parametrize("field, value", [("Origin", LISTED), ("Authorization", "Bearer x")])
+def test_two_of_a_field_that_decides_are_refused(server, field, value):
+    for path in ("/v1/poll", "/healthz", "/v1/ws"):
+        answer = server.http.get(server.url + path, headers=[(field, value), (field, value)])
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+
+
 def test_everybody(tmp_path):
     """`*` opens all but the cookie, which the browser would send for any page."""
     server = Guarded(tmp_path / "data", "--origins", "*").start()

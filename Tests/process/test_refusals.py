@@ -116,3 +116,13 @@ def test_a_status_with_weak_and_several_tags(hub, user):
         answer = hub.get(path, headers={"If-None-Match": known})
         assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag), known
     assert hub.get(path, headers={"If-None-Match": '"x"'}).status_code == 200
+
+
+def test_head_says_how_long_the_answer_to_get_is(hub, user):
+    """RFC 9110 §8.6: the same Content-Length, or none, and no body."""
+    for path in ("/healthz", "/readyz", "/openapi.yaml", "/metrics", "/", f"/v1/messages/{hub.publish(user)}", "/nothing", "/v1/messages"):
+        got, head = hub.get(path), hub.http.head(hub.url + path)
+        assert (head.status_code, head.content) == (got.status_code, b""), path
+        if path != "/metrics":  # it changes
+            assert head.headers["content-length"] == got.headers["content-length"] == str(len(got.content)), path
+        assert int(head.headers["content-length"]) > 0, path

@@ -160,6 +160,33 @@ def test_a_new_certificate_is_taken_while_connections_live(folder):
         server.stop()
 
 
+def test_a_renewal_in_two_steps_is_no_error(folder):
+    """First the certificate, then the key: a warning in between. An error only if it stays so for a minute."""
+    first, second = make_pair(folder, "early"), make_pair(folder, "late")
+    live = folder / "steps"
+    live.mkdir()
+    pair = (live / "cert.pem", live / "key.pem")
+    for source, target in zip(first, pair):
+        shutil.copy(source, target)
+    server = Server(folder / "steps-data", "--log-format", "json", *tls_options(pair)).start()
+
+    def told() -> list[str]:
+        lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.startswith("{")]
+        return [line["level"] for line in lines if line["message"].startswith("certificate not reloaded")]
+
+    try:
+        shutil.copy(second[0], pair[0])
+        wait_until(told, 10, "the line about the half")
+        assert told() == ["warning"] and served_name(server) == "early"
+        shutil.copy(second[1], pair[1])
+        wait_until(lambda: served_name(server) == "late", 15, "the new pair")
+        assert told() == ["warning"]
+        shutil.copy(first[0], pair[0])
+        wait_until(lambda: told() == ["warning", "warning", "error"], 80, "the error")
+    finally:
+        server.stop()
+
+
 def test_sighup_without_tls_ends_nothing(server):
     server.process.send_signal(signal.SIGHUP)
     wait_until(lambda: "SIGHUP" in server.tail(), 5, "the line")

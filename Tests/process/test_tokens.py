@@ -320,7 +320,7 @@ def test_an_event_stream_is_renewed_by_a_request(guarded):
 def test_the_first_frame_must_come_in_time_and_be_a_token(tmp_path):
     server = Guarded(tmp_path / "data", "--limits-head-seconds", "1").start()
     try:
-        for frame, code, close in (({"ack": 1}, "unauthorized", 4501), ({"tokn": "x"}, "bad_request", 1008), (None, "request_timeout", 4501)):
+        for frame, code, close in (({"ack": 1}, "unauthorized", 4501), ({"tokn": "x"}, "bad_request", 1008), (None, "request_timeout", 4000)):
             with server.websocket() as socket:
                 if frame:
                     socket.send(json.dumps(frame))
@@ -380,6 +380,12 @@ def test_revoked_tokens_stay_revoked_after_a_crash(guarded):
 
 def test_disconnect_refuses_what_it_does_not_understand(guarded):
     admin = guarded.key("--scope", "admin")
+    ahead = int(time.time())
+    assert guarded.request("POST", "/v1/users/bob/disconnect", admin, json={"revokeBefore": ahead + 30}).status_code == 200
+    for seconds in (120, 86_400 * 365, 90_000_000_000):
+        answer = guarded.request("POST", "/v1/users/alice/disconnect", admin, json={"revokeBefore": ahead + seconds})
+        assert (answer.status_code, answer.json()["error"]["limit"]) == (400, 60)
+    assert may(guarded, token())  # nobody was locked out
     for body in ('{"revokeBefore":"later"}', '{"revokeBefore":-1}', '{"revokeBefor":1}', "[]", '{"device":""}', "{"):
         answer = guarded.request("POST", "/v1/users/alice/disconnect", admin, content=body)
         assert answer.status_code == 400, body

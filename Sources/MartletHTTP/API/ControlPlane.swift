@@ -36,6 +36,7 @@ struct ControlPlane: Sendable {
             return
         }
         let channel = context.channel
+        let isHead = request.head.method == .HEAD
         let isolated = NIOLoopBound(front, eventLoop: context.eventLoop)
         let hummingbirdRequest = Request(head: head, body: RequestBody(buffer: request.body))
         Task {
@@ -45,7 +46,8 @@ struct ControlPlane: Sendable {
                     .filter { $0.0.lowercased() != "content-length" && $0.0.lowercased() != "content-type" }
                 isolated.value.respond(
                     status: .init(statusCode: response.status.code), contentType: response.headerFields[.contentType],
-                    headers: headers, body: body)
+                    headers: headers, body: body,
+                    length: isHead ? response.headerFields[.contentLength].flatMap { Int($0) } : nil)
             }
         }
     }
@@ -106,8 +108,12 @@ private struct CollectingWriter: ResponseBodyWriter {
     let collected = Collected()
 
     mutating func write(_ buffer: ByteBuffer) async throws {
-        var buffer = buffer
-        self.collected.buffer.writeBuffer(&buffer)
+        // The first part is not copied, and mostly it is the only one.
+        if self.collected.buffer.readableBytes == 0 {
+            self.collected.buffer = buffer
+        } else {
+            self.collected.buffer.writeImmutableBuffer(buffer)
+        }
     }
 
     consuming func finish(_ trailingHeaders: HTTPFields?) async throws {}

@@ -1616,7 +1616,7 @@ components:
       additionalProperties: false
       properties:
         revokeBefore:
-          description: Unix time in seconds; `now` takes back all that exist.
+          description: Unix time in seconds, at most 60 s ahead; `now` takes back all that exist.
           oneOf:
             - {type: integer, minimum: 0, maximum: 99999999999}
             - {const: now}

@@ -46,8 +46,7 @@ enum TopicAPI {
         let services = front.services
         let shown = KeyAccess.Shown(request.head.headers)
         do throws(WireError) {
-            let bearer = try Bearer.token(shown.authorization)
-            if shown.apiKey != nil || bearer?.hasPrefix("mk_") == true {
+            if try shown.isKey() {
                 let grant = try KeyAccess.grant(scope, shown, services)
                 // They mean nothing with a key, but must be names.
                 for parameter in ["user", "device"] { _ = try request.query.name(parameter, limit: services.limits.nameBytes) }

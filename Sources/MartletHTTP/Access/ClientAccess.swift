@@ -29,11 +29,13 @@ struct ClientAccess {
     let services: HTTPServices
     let query: QueryString
     let headers: HTTPHeaders
+    private let method: HTTPMethod
 
     init(_ request: FrontRequest, _ services: HTTPServices) {
         self.services = services
         self.query = request.query
         self.headers = request.head.headers
+        self.method = request.head.method
     }
 
     /// For a token that comes without a request.
@@ -41,6 +43,7 @@ struct ClientAccess {
         self.services = services
         self.query = QueryString("")
         self.headers = [:]
+        self.method = .GET
     }
 
     /// Keeps pages of elsewhere from opening a WebSocket, which browsers let them try.
@@ -66,8 +69,7 @@ struct ClientAccess {
         if let token = try Bearer.token(self.headers.first(name: "authorization")) { return token }
         if let token = self.query["token"] { return token }
         guard let token = self.cookieToken else { return nil }
-        try Bearer.refuseForeign(
-            self.headers.first(name: "origin"), host: self.headers.first(name: "host"), self.services, isCookie: true)
+        guard CookieGuard.allows(self.method, self.headers, self.services.origins) else { throw Bearer.foreign }
         return token
     }
 
@@ -89,6 +91,7 @@ struct ClientAccess {
     static func caller(
         _ request: FrontRequest, front: FrontHandler, then: @escaping (Result<Caller, WireError>) -> Void
     ) {
+        if let caller = request.caller { return then(.success(caller)) }
         let access = ClientAccess(request, front.services)
         do throws(WireError) {
             if let token = try access.token() {

@@ -12,6 +12,14 @@ struct KeyAccess {
         var origin: String?
         var host: String?
 
+        /// Whether it shows an API key, where a client's token would do too.
+        ///
+        /// - Throws: `unauthorized` for another scheme than Bearer.
+        func isKey() throws(WireError) -> Bool {
+            if self.apiKey != nil { return true }
+            return try Bearer.token(self.authorization)?.hasPrefix("mk_") == true
+        }
+
         init(_ headers: HTTPHeaders) {
             self.authorization = headers.first(name: "authorization")
             self.apiKey = headers.first(name: "x-api-key")

@@ -74,10 +74,20 @@ struct DisconnectBody: Equatable {
 
     private init() {}
 
+    /// By how much the back end's clock may be ahead of this one.
+    private static let aheadMs: Int64 = 60_000
+
     /// `"now"` takes back all that exist: tokens say in whole seconds when they were issued, so the present second counts.
     private static func time(_ value: JSONValue, now: Int64) throws(WireError) -> Int64 {
         if value.equals("now") { return (now / 1_000 + 1) * 1_000 }
         guard let seconds = value.unsigned, seconds < 100_000_000_000 else { throw Self.shape }
+        // What is not issued yet would be taken back too: the user could not come back.
+        guard Int64(seconds) * 1_000 <= now + Self.aheadMs else {
+            throw WireError(
+                .badRequest,
+                "\"revokeBefore\" is a Unix time in seconds, and this one is in the future: nobody could sign in before it. Use \"now\".",
+                limit: Int(Self.aheadMs / 1_000))
+        }
         return Int64(seconds) * 1_000
     }
 }

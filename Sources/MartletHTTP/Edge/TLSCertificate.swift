@@ -1,6 +1,6 @@
 import Crypto
 package import Logging
-import NIOCore
+package import NIOCore
 import NIOSSL
 import Synchronization
 
@@ -23,12 +23,16 @@ package final class TLSCertificate: Sendable {
         var context: NIOSSLContext
         /// What the files held when they were last read, as hashes; nil for one that could not be read.
         var digests: [SHA256.Digest?]
+        /// Since when the files hold what cannot be used; nil if they do not, or that was logged as an error.
+        var unusableSince: NIODeadline?
     }
 
     /// Bytes of one PEM file. A chain with its key has less than 20,000.
     private static let fileBytes = 1_048_576
     /// Time that a peer gets to answer the end of a TLS connection.
     private static let shutdownTimeout = TimeAmount.seconds(2)
+    /// Time that a renewal gets to put the second file beside the first.
+    private static let patience = TimeAmount.seconds(60)
     /// A certificate that ends sooner is worth a warning, in seconds.
     private static let endsSoonSeconds = 14 * 86_400
 
@@ -54,22 +58,35 @@ package final class TLSCertificate: Sendable {
     var context: NIOSSLContext { self.state.withLock { $0.context } }
 
     /// Takes what the files hold if that changed. Call now and then, from one place.
-    package func reloadIfChanged() {
+    package func reloadIfChanged(now: NIODeadline = .now()) {
         let digests = Self.digests(self.certificatePath, self.keyPath)
-        guard digests != self.state.withLock({ $0.digests }) else { return }
-        self.reload(why: "the files changed")
+        let state = self.state.withLock { $0 }
+        if digests != state.digests {
+            self.reload(why: "the files changed", now: now)
+        } else if let since = state.unusableSince, now - since >= Self.patience {
+            self.reload(why: "the files are still not a pair", isLast: true, now: now)
+        }
     }
 
-    /// Takes what the files hold now. What cannot be used is logged, and changes nothing.
-    package func reload(why: String) {
+    /// Takes what the files hold now. What cannot be used is logged, and changes nothing: as a warning, because the other file may
+    /// be about to follow, and as an error if it stays so.
+    package func reload(why: String, isLast: Bool = false, now: NIODeadline = .now()) {
         let digests = Self.digests(self.certificatePath, self.keyPath)
         do throws(EdgeError) {
             let context = try Self.read(certificate: self.certificatePath, key: self.keyPath, logger: self.logger)
             self.state.withLock { $0 = State(context: context, digests: digests) }
             self.logger.notice("certificate reloaded", metadata: ["certificate": "\(self.certificatePath)", "why": "\(why)"])
         } catch {
-            self.state.withLock { $0.digests = digests }
-            self.logger.error("certificate not reloaded, the one before stays", metadata: ["error": "\(error)", "why": "\(why)"])
+            self.state.withLock { state in
+                state.digests = digests
+                state.unusableSince = isLast ? nil : state.unusableSince ?? now
+            }
+            let metadata: Logger.Metadata = ["error": "\(error)", "why": "\(why)"]
+            if isLast {
+                self.logger.error("certificate not reloaded, the one before stays", metadata: metadata)
+            } else {
+                self.logger.warning("certificate not reloaded, the one before stays", metadata: metadata)
+            }
         }
     }
 

@@ -20,7 +20,7 @@ extension FrontHandler {
             } else if now - self.lastActivity > .seconds(Int64(self.isUsed ? limits.idleSeconds : limits.headSeconds)) {
                 self.context?.close(promise: nil)
             }
-        case .reading(let head, _):
+        case .reading(let head):
             guard now - self.lastActivity > .seconds(Int64(limits.bodySeconds)) else { return }
             self.refuse(
                 head,
@@ -28,6 +28,9 @@ extension FrontHandler {
                     .requestTimeout, "A request's body must be complete within \(limits.bodySeconds) s.", limit: limits.bodySeconds))
         case .dropping:
             if now - self.lastActivity > Self.lingerLimit { self.context?.close(promise: nil) }
+        // A client that does not read its answer.
+        case .sending:
+            if now - self.lastActivity > .seconds(Int64(limits.idleSeconds)) { self.context?.close(promise: nil) }
         // Answers that are being made have limits of their own.
         case .answering, .handedOver: return
         }
@@ -35,7 +38,7 @@ extension FrontHandler {
 
     /// The framing of the body in hand takes far more bytes than the body.
     func refuseWaste() {
-        guard case .reading(let head, _) = self.phase else { return }
+        guard case .reading(let head) = self.phase else { return }
         self.refuse(head, WireError(.badRequest, "The chunks of this body are mostly framing: send larger ones."))
     }
 
@@ -79,6 +82,10 @@ enum HeadCheck {
         let hosts = head.headers["host"].count
         if hosts > 1 || (hosts == 0 && head.version == .http1_1) {
             return WireError(.badRequest, "A request has one Host field (RFC 9112 §3.2).")
+        }
+        // Which of two counts, others on the way may see differently (RFC 9110 §5.3, RFC 6454 §7.3).
+        for name in ["Authorization", "Origin"] where head.headers[name].count > 1 {
+            return WireError(.badRequest, "A request has one \(name) field at most.")
         }
         // Who forwards it as HTTP/1.0 does not see where its body ends (RFC 9112 §6.1).
         if head.version == .http1_0, head.headers.contains(name: "transfer-encoding") {

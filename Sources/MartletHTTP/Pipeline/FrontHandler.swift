@@ -10,22 +10,27 @@ struct FrontRequest {
     var path: Substring
     var query: QueryString
     var body: ByteBuffer
+    /// Who is asking, if that was found out before the body was read.
+    var caller: Caller?
 }
 
 /// Stands at the end of the HTTP pipeline: keeps data-plane requests and hands the others to the control plane.
 ///
 /// The pipelining handler before it lets one request through at a time.
-final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connection, Swept {
+final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connection, Swept {
     typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundIn = HTTPServerResponsePart
     typealias OutboundOut = HTTPServerResponsePart
 
     enum State {
         case idle
-        case reading(HTTPRequestHead, ByteBuffer?)
+        case reading(HTTPRequestHead)
         /// The answer was sent though the body is still coming: the rest is dropped, then the connection ends.
         case dropping
         /// The answer is being made.
         case answering(HTTPRequestHead)
+        /// The answer was written, and the socket has not taken it: nothing is read before that, and no further request answered.
+        case sending
         /// Another handler has the connection.
         case handedOver
     }
@@ -41,6 +46,9 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     private var isQuiescing = false
     /// A stream has the connection, and with it the peer's place in the counts.
     private var isHandedOver = false
+    /// The body of the request in hand. Held here only, so that it grows in place.
+    private var body = BodyCollector()
+    var asker = Asker()
     /// Whether a request came on this connection.
     var isUsed = false
     private var route = Route.other
@@ -95,6 +103,10 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
         }
     }
 
+    func read(context: ChannelHandlerContext) {
+        if self.asker.isChecked { context.read() } else { self.asker.isReadWanted = true }
+    }
+
     private func begin(_ head: HTTPRequestHead) {
         guard case .idle = self.phase else { return }
         self.isUsed = true
@@ -104,15 +116,21 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
             self.refuse(head, fault)
             return
         }
-        let limit = self.bodyLimit(head)
-        if let text = head.headers.first(name: "content-length"), let length = Int(text), length > limit {
-            self.refuseBody(head, limit: limit)
-            return
+        let path = Self.path(of: head)
+        let need = BodyNeed(head.method, path)
+        self.body = BodyCollector(head, limit: self.bodyLimit(head, path), isKept: need != .none)
+        self.asker = Asker()
+        self.phase = .reading(head)
+        // A request without a body is at its end: what it shows is looked at where it is answered.
+        guard self.body.isExpected else { return self.readOn(head) }
+        do throws(WireError) {
+            let asksForToken = try self.checkKey(head, need)
+            if self.body.isTooLarge { return self.refuseBody(head, limit: self.body.limit) }
+            if asksForToken { self.check(head) } else { self.readOn(head) }
+        } catch {
+            self.refusePublish(head)
+            self.refuse(head, error)
         }
-        if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
-            self.context?.writeAndFlush(self.wrapOutboundOut(.head(.init(version: head.version, status: .continue))), promise: nil)
-        }
-        self.phase = .reading(head, nil)
     }
 
     /// Why a request is not even routed.
@@ -123,22 +141,14 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     }
 
     private func append(_ part: ByteBuffer) {
-        guard case .reading(let head, let body) = self.phase else { return }
+        guard case .reading(let head) = self.phase else { return }
         self.bytes.bodyGrew(by: part.readableBytes)
-        self.phase = .idle  // Gives up the other reference, so that the buffer grows in place.
-        var part = part
-        var whole = body ?? ByteBuffer()
-        if whole.readableBytes == 0 { whole = part } else { whole.writeBuffer(&part) }
-        let limit = self.bodyLimit(head)
-        guard whole.readableBytes <= limit else {
-            self.refuseBody(head, limit: limit)
-            return
-        }
-        self.phase = .reading(head, whole)
+        self.body.append(part)
+        if self.body.isTooLarge { self.refuseBody(head, limit: self.body.limit) }
     }
 
-    private func bodyLimit(_ head: HTTPRequestHead) -> Int {
-        guard head.method == .POST, head.uri.hasPrefix("/v1/messages") || head.uri.hasPrefix(TopicAPI.prefix) else {
+    private func bodyLimit(_ head: HTTPRequestHead, _ path: Substring) -> Int {
+        guard head.method == .POST, path == "/v1/messages" || path.hasPrefix(TopicAPI.prefix) else {
             return self.services.limits.messageBytes
         }
         return PublishAPI.isBatch(head.headers) ? self.services.limits.batchBytes : self.services.limits.messageBytes
@@ -146,7 +156,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
 
     private func refuseBody(_ head: HTTPRequestHead, limit: Int) {
         let isBatch = PublishAPI.isBatch(head.headers)
-        if [.publish, .topic].contains(Self.route(of: head)) { self.services.metrics.refusedPublishes() }
+        self.refusePublish(head)
         self.refuse(
             head,
             WireError(
@@ -160,28 +170,43 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     func refuse(_ head: HTTPRequestHead, _ error: WireError) {
         self.phase = .answering(head)
         self.route = Self.route(of: head)
+        self.body = BodyCollector()
+        self.asker = Asker()
         self.respond(error, close: true, lingers: true)
         self.phase = .dropping
         self.bytes.drop()
     }
 
     private func finish() {
-        guard case .reading(let head, let body) = self.phase else { return }
+        guard case .reading(let head) = self.phase else { return }
         self.phase = .answering(head)
         self.route = .other
         self.bytes.requestEnds()
+        let request = self.request(head, body: self.body.take())
         guard self.peer.requested(head.headers[canonicalForm: "x-forwarded-for"].map(String.init)) else {
+            self.asker = Asker()
             self.respond(HTTPListener.tooManyOfAddress)
             return
         }
-        let parts = Self.target(head.uri).split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-        let request = FrontRequest(
-            head: head, path: parts.first ?? "/", query: QueryString(parts.count > 1 ? parts[1] : ""),
-            body: body ?? ByteBuffer())
-        self.route(request)
+        if self.asker.isChecked { self.route(request) } else { self.asker.request = request }
     }
 
-    private static func route(of head: HTTPRequestHead) -> Route { Route(path: self.target(head.uri).prefix { $0 != "?" }) }
+    func request(_ head: HTTPRequestHead, body: ByteBuffer) -> FrontRequest {
+        let parts = Self.target(head.uri).split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        return FrontRequest(
+            head: head, path: parts.first ?? "/", query: QueryString(parts.count > 1 ? parts[1] : ""), body: body,
+            caller: self.asker.caller)
+    }
+
+    /// Counts a publish that is refused before it is looked at.
+    func refusePublish(_ head: HTTPRequestHead) {
+        guard head.method == .POST, [.publish, .topic].contains(Self.route(of: head)) else { return }
+        self.services.metrics.refusedPublishes()
+    }
+
+    private static func path(of head: HTTPRequestHead) -> Substring { self.target(head.uri).prefix { $0 != "?" } }
+
+    private static func route(of head: HTTPRequestHead) -> Route { Route(path: self.path(of: head)) }
 
     /// Without the scheme and host that a client may put before the path (RFC 9112 §3.2.2).
     private static func target(_ uri: String) -> Substring {
@@ -192,7 +217,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
 
     // MARK: Routing
 
-    private func route(_ request: FrontRequest) {
+    func route(_ request: FrontRequest) {
         self.route = Route(path: request.path)
         if request.head.method == .OPTIONS, request.head.headers.contains(name: "access-control-request-method") {
             self.preflight(request)
@@ -289,11 +314,12 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
     ///
     /// - Parameters:
     ///   - contentType: nil for none.
+    ///   - length: what `Content-Length` says, where that is not the body's (`HEAD`; RFC 9110 §8.6).
     ///   - close: end the connection whatever the client wishes.
     ///   - lingers: the client still sends: close only the sending side, or it loses the answer (RFC 9112 §9.6).
     func respond(
         status: HTTPResponseStatus, contentType: String? = "application/json", headers extra: [(String, String)] = [],
-        body: ByteBuffer = ByteBuffer(), close: Bool = false, lingers: Bool = false
+        body: ByteBuffer = ByteBuffer(), length: Int? = nil, close: Bool = false, lingers: Bool = false
     ) {
         guard case .answering(let request) = self.phase, let context = self.context else { return }
         self.onGone = nil
@@ -304,7 +330,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
         headers.reserveCapacity(6 + extra.count)
         if let contentType { headers.add(name: "content-type", value: contentType) }
         if status != .noContent, status != .notModified {
-            headers.add(name: "content-length", value: String(body.readableBytes))
+            headers.add(name: "content-length", value: String(length ?? body.readableBytes))
         }
         headers.add(name: "date", value: self.state.date.header(at: self.services.wall()))
         for (name, value) in extra { headers.add(name: name, value: value) }
@@ -317,7 +343,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
         } else if request.version == .http1_0 {
             headers.add(name: "connection", value: "keep-alive")
         }
-        self.phase = .idle
+        self.phase = .sending
         self.lastActivity = .now()
         self.peer.answered()
         context.write(self.wrapOutboundOut(.head(.init(version: request.version, status: status, headers: headers))), promise: nil)
@@ -325,14 +351,25 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
             context.write(self.wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
         }
         if keepAlive {
-            context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
-        } else {
-            let promise = context.eventLoop.makePromise(of: Void.self)
-            promise.futureResult.assumeIsolated().whenComplete { _ in
-                context.close(mode: lingers ? .output : .all, promise: nil)
-            }
-            context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: promise)
+            context.flush()
+            if StreamOutput.unread(context.channel) == 0 { return self.sent() }
         }
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { _ in
+            if keepAlive { self.sent() } else { context.close(mode: lingers ? .output : .all, promise: nil) }
+        }
+        // Whoever sends on gets the rest of its request read, though not kept; otherwise the end of the answer, which lets the
+        // next request in, waits for the socket, or is not needed.
+        let last: OutboundOut = lingers ? .end(nil) : .body(.byteBuffer(ByteBuffer()))
+        context.writeAndFlush(self.wrapOutboundOut(last), promise: promise)
+    }
+
+    /// The socket has taken the answer: the next request may come.
+    private func sent() {
+        guard case .sending = self.phase, let context = self.context else { return }
+        self.phase = .idle
+        if self.isQuiescing { return context.close(promise: nil) }
+        context.write(self.wrapOutboundOut(.end(nil)), promise: nil)
     }
 
     func respond(_ error: WireError, headers: [(String, String)] = [], close: Bool = false, lingers: Bool = false) {
@@ -351,7 +388,7 @@ final class FrontHandler: ChannelInboundHandler, RemovableChannelHandler, Connec
         self.isQuiescing = true
         switch self.phase {
         case .idle, .dropping: self.context?.close(promise: nil)
-        case .reading, .answering, .handedOver: break
+        case .reading, .answering, .sending, .handedOver: break
         }
     }
 

@@ -82,7 +82,9 @@ extension WebSocketConnection {
             switch error.code {
             case .tokenExpired: .tokenExpired
             case .draining: .serviceRestart
-            case .unauthorized, .forbidden, .requestTimeout, .tooManyDevices: .refused
+            // Nothing was heard from the client in time; it may have been the network.
+            case .requestTimeout: .heartbeatTimeout
+            case .unauthorized, .forbidden, .tooManyDevices: .refused
             case _ where error.code.isTemporary: .storeUnavailable
             default: .policyViolation
             }

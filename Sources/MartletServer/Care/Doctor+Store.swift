@@ -12,7 +12,7 @@ extension Doctor {
             return
         }
         diagnosis.figures.append(("fileBytes", Int64(file.bytes)))
-        if let problem = seen.headProblem, seen.logBytes == 0 || file.bytes > 0 {
+        if let problem = seen.headProblem {
             diagnosis.findings.append(Self.damaged("martlet.sqlite is damaged: \(problem)."))
             return
         }

@@ -57,6 +57,11 @@ enum ConfigChecks {
                     loaded.refuse(key("tokens.publicKeys"), "\(file) holds a private key: the server needs only the public one.")
                 }
             }
+            if loaded.configuration.isDev, secret != nil || tokens.jwksURL != nil || !tokens.publicKeys.isEmpty {
+                loaded.warnings.append(
+                    "dev mode needs no tokens (\(key("tokens"))): who shows none is whom ?user= and ?device= name. A token that is shown is checked, and counts."
+                )
+            }
             if let url = tokens.jwksURL, url.hasPrefix("http://") {
                 loaded.warnings.append("\(key("tokens.jwksURL")) is not https: who can change its answer on the way can make tokens.")
             }
@@ -88,7 +93,7 @@ enum ConfigChecks {
 }
 
 extension LoadedConfiguration {
-    fileprivate mutating func refuse(_ key: String, _ text: String) {
+    mutating func refuse(_ key: String, _ text: String) {
         let place = self.place(of: key)
         self.problems.append(.init(place: place ?? key, text: text))
     }

@@ -164,7 +164,7 @@ package enum ConfigDocument {
                     }
                 let standard = group == .namespaces ? "" : self.defaultText(option).map { option.kind == .flag ? "" : " (default: \($0))" } ?? ""
                 text += "  \(ConfigName.flag(self.key(option)))\(value)\n"
-                text += self.wrapped(option.doc.replacing("`", with: "") + standard, at: 72).map { "        \($0)\n" }.joined()
+                text += self.wrapped(option.doc.replacing("`", with: "") + standard, at: 71).map { "        \($0)\n" }.joined()
             }
         }
         return text

@@ -80,7 +80,9 @@ package struct LoadedConfiguration: Sendable {
             if let place {
                 do throws(ConfigProblem) {
                     guard let value = try setting.value(from: reader, at: place) else { continue }
-                    setting.option.write(&self.configuration, setting.name, value)
+                    let faults = setting.option.check(value)
+                    self.problems += faults.map { ConfigProblem(place: place, text: "\(setting.key) \($0).") }
+                    if faults.isEmpty { setting.option.write(&self.configuration, setting.name, value) }
                 } catch {
                     self.problems.append(error)
                 }
@@ -97,14 +99,14 @@ package struct LoadedConfiguration: Sendable {
 }
 
 extension ConfigSetting {
-    /// Reads the value through swift-configuration, and checks it.
+    /// Reads the value through swift-configuration.
     fileprivate func value(from reader: ConfigReader, at place: String) throws(ConfigProblem) -> OptionValue? {
         let key = ConfigKey(self.key.split(separator: ".").map(String.init))
         if case .list = self.option.kind {
-            return try reader.stringArray(forKey: key).map { items throws(ConfigProblem) in try self.checked(.list(items), at: place) }
+            return reader.stringArray(forKey: key).map { .list($0) }
         }
         guard let text = reader.string(forKey: key, isSecret: self.option.isSecret) else { return nil }
-        return try self.checked(try self.parsed(text, at: place), at: place)
+        return try self.parsed(text, at: place)
     }
 
     private func parsed(_ text: String, at place: String) throws(ConfigProblem) -> OptionValue {
@@ -133,13 +135,6 @@ extension ConfigSetting {
             guard !text.isEmpty else { throw ConfigProblem(place: place, text: "\(self.key) is empty: give it a value, or leave it out.") }
             return .text(text)
         }
-    }
-
-    private func checked(_ value: OptionValue, at place: String) throws(ConfigProblem) -> OptionValue {
-        if let problem = self.option.check(value) {
-            throw ConfigProblem(place: place, text: "\(self.key) \(problem).")
-        }
-        return value
     }
 }
 

@@ -37,8 +37,8 @@ extension ConfigOption {
                 if case .list(let items) = value { configuration[keyPath: path] = items }
             },
             check: { value in
-                guard case .list(let items) = value else { return nil }
-                return items.lazy.compactMap(check).first
+                guard case .list(let items) = value else { return [] }
+                return items.compactMap(check)
             })
     }
 
@@ -119,10 +119,10 @@ extension ConfigOption {
             })
     }
 
-    private static func text(_ check: @escaping @Sendable (String) -> String?) -> @Sendable (OptionValue) -> String? {
+    private static func text(_ check: @escaping @Sendable (String) -> String?) -> @Sendable (OptionValue) -> [String] {
         { value in
-            guard case .text(let text) = value else { return nil }
-            return check(text)
+            guard case .text(let text) = value else { return [] }
+            return check(text).map { [$0] } ?? []
         }
     }
 }

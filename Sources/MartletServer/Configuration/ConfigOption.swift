@@ -30,8 +30,8 @@ package struct ConfigOption: Sendable {
     /// The value in a configuration, for an app or a namespace; nil if there is none.
     let read: @Sendable (ServerConfiguration, String) -> OptionValue?
     let write: @Sendable (inout ServerConfiguration, String, OptionValue) -> Void
-    /// What is wrong with a value of the right kind, as the end of a sentence that begins with its name.
-    var check: @Sendable (OptionValue) -> String? = { _ in nil }
+    /// All that is wrong with a value of the right kind, each as the end of a sentence that begins with its name.
+    var check: @Sendable (OptionValue) -> [String] = { _ in [] }
 }
 
 /// The sections of the documentation, in their order.

@@ -24,11 +24,37 @@ enum NetworkText {
         return Int(length) <= bits
     }
 
-    /// `https://example.com`, `http://localhost:3000` or `*` (RFC 6454 §6.2).
+    /// `https://example.com`, `http://localhost:3000` or `*` (RFC 6454 §6.2), and nothing that no browser ever says: a pattern, a
+    /// host that is not ASCII, a port that is none.
     static func isOrigin(_ text: String) -> Bool {
         if text == "*" { return true }
-        guard let host = self.afterScheme(text) else { return false }
-        return !host.isEmpty && !host.contains { "/?#@ ".contains($0) }
+        guard let rest = self.afterScheme(text) else { return false }
+        var host = rest
+        var port: Substring?
+        if let end = rest.lastIndex(of: "]"), rest.first == "[" {
+            host = rest[...end]
+            guard self.isNetwork(String(host.dropFirst().dropLast())), host.contains(":"), !host.contains("/") else { return false }
+            let after = rest[rest.index(after: end)...]
+            guard after.isEmpty || after.first == ":" else { return false }
+            port = after.isEmpty ? nil : after.dropFirst()
+        } else {
+            if let colon = rest.firstIndex(of: ":") {
+                host = rest[..<colon]
+                port = rest[rest.index(after: colon)...]
+            }
+            guard !host.isEmpty, host.utf8.allSatisfy({ self.isHostByte($0) }) else { return false }
+        }
+        guard let port else { return true }
+        return port.utf8.allSatisfy { (0x30...0x39).contains($0) } && UInt16(port).map { $0 > 0 } == true
+    }
+
+    private static func isHostByte(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+            UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"):
+            true
+        default: false
+        }
     }
 
     static func isURL(_ text: String) -> Bool {

@@ -15,6 +15,9 @@ package struct KeyDesk: ~Copyable {
         self.nowMs = ServerClock.wallMs()
     }
 
+    /// Whether keys were ever made in the folder, or a server ran on it.
+    package static func exists(in folder: String) -> Bool { TextFile.exists(folder + "/" + DirectoryFile.fileName) }
+
     /// Names of scopes with commas between them; nil if one is unknown.
     package static func scopes(_ names: String) -> KeyScopes? { KeyScopes(names: names) }
 

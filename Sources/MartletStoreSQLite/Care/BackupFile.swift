@@ -82,6 +82,9 @@ enum NewHistory {
     /// RAMEN numbers that the old history may have given out after the backup, for each device.
     static let skippedSeqs = 16_777_216
 
+    /// What the store says of its last stop: not clean, but there was none either.
+    static let unclean = "restored"
+
     /// Makes a copy of a store one that goes on differently from the original.
     ///
     /// A new epoch: positions that clients hold of the old history mean nothing here, and are told so by a `gap`. Every
@@ -94,7 +97,7 @@ enum NewHistory {
         try db.execute(
             """
             BEGIN IMMEDIATE;
-            INSERT OR REPLACE INTO meta (key, value) VALUES ('epoch', '\(epoch)'), ('clean', '0');
+            INSERT OR REPLACE INTO meta (key, value) VALUES ('epoch', '\(epoch)'), ('clean', '\(Self.unclean)');
             UPDATE device SET seq_end = seq_end + \(Self.skippedSeqs);
             DROP TABLE IF EXISTS \(BackupFile.table);
             COMMIT

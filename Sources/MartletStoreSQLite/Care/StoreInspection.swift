@@ -87,7 +87,7 @@ package struct StoreInspection: Sendable {
     private mutating func look(into db: Connection, _ limits: Limits) {
         let meta = { (key: String) in Self.text(db, "SELECT CAST(value AS TEXT) FROM meta WHERE key = '\(key)'") }
         let number = { (sql: String) in Self.text(db, sql).flatMap { Int64($0) } }
-        self.isClean = meta("clean").map { $0 == "1" }
+        self.isClean = meta("clean").map { $0 == "1" || $0 == NewHistory.unclean }
         self.durability = meta("durability")
         self.epoch = meta("epoch")
         self.clock = meta("clock").flatMap(ClockSample.init(text:))

@@ -196,7 +196,7 @@ package final class SQLiteDirectory: KeyDirectory, NamespaceDirectory {
                 let isFirst = reading.version == nil
                 reading.version = version
                 reading.isFailing = false
-                if !isFirst { self.note(keys, before: self.tables.withLock { $0.keys }) }
+                if !isFirst { self.note(keys, apps, before: self.tables.withLock { $0.keys }) }
                 self.tables.withLock { tables in
                     tables.apps = Dictionary(uniqueKeysWithValues: apps.map { ($0.name, $0.id) })
                     tables.keys = Dictionary(uniqueKeysWithValues: keys.map { ($0.id, $0) })
@@ -216,10 +216,11 @@ package final class SQLiteDirectory: KeyDirectory, NamespaceDirectory {
     }
 
     /// Logs what has changed.
-    private func note(_ keys: [KeyRecord], before: [String: KeyRecord]) {
+    private func note(_ keys: [KeyRecord], _ apps: [DirectoryFile.App], before: [String: KeyRecord]) {
         for key in keys {
+            let app = apps.first { $0.id == key.app }?.name ?? "?"
             let metadata: Logger.Metadata = [
-                "key": "\(key.id)", "name": "\(key.name)", "scopes": "\(key.scopes.names.joined(separator: ","))",
+                "key": "\(key.id)", "app": "\(app)", "name": "\(key.name)", "scopes": "\(key.scopes.names.joined(separator: ","))",
             ]
             if before[key.id] == nil { self.logger.notice("key created", metadata: metadata) }
             if key.revokedAtMs != nil, before[key.id]?.revokedAtMs == nil {

@@ -12,7 +12,7 @@ struct Opening {
     /// The messages that the index on disk does not hold, oldest first.
     var unindexed: [Indexer.Item]
     var clock: ClockSample?
-    /// Whether the last run did not end by ``SQLiteStore/stop(done:)``.
+    /// Whether the last run did not end by ``SQLiteStore/stop(done:)``. A restored backup had none.
     var wasUnclean: Bool
 
     /// Files larger than this are not read through at a start, in bytes.
@@ -24,8 +24,10 @@ struct Opening {
             throw StoreStartError(
                 "A restore into \(configuration.folder) did not get to its end: run martlet restore once more, with --force.")
         }
+        let first = try FirstStart(configuration.folder)
         do {
             self = try Opening(path, configuration, random)
+            first.done()
         } catch let error as StoreStartError {
             throw error
         } catch let error as SQLiteError {
@@ -71,15 +73,16 @@ struct Opening {
         last.reset()
         let run = Int64(meta["run"] ?? "") ?? 0
         let isFirst = run == 0
-        self.wasUnclean = !isFirst && meta["clean"] != "1"
+        let isUnclean = !isFirst && meta["clean"] != "1"
+        self.wasUnclean = isUnclean && meta["clean"] != NewHistory.unclean
         var uncleanRun = Int64(meta["unclean_run"] ?? "") ?? 0
         var uncleanEnd = Int64(meta["unclean_end"] ?? "") ?? 0
-        if self.wasUnclean {
+        if isUnclean {
             uncleanRun = run
             uncleanEnd = max(uncleanEnd, Int64(bitPattern: end))
         }
         var epoch = UInt32(meta["epoch"] ?? "") ?? 0
-        if isFirst || self.wasUnclean && meta["durability"] != Durability.full.rawValue {
+        if isFirst || isUnclean && meta["durability"] != Durability.full.rawValue {
             let before = epoch
             repeat { epoch = UInt32(truncatingIfNeeded: random() >> 16) } while epoch == 0 || epoch == before
         }
@@ -116,7 +119,7 @@ struct Opening {
         self.epoch = epoch
         self.shared = Shared(
             memtable: memtable, uncleanEnd: UInt64(bitPattern: uncleanEnd), uncleanRun: uncleanRun, run: run + 1,
-            messages: try Self.messages(db, meta["messages"], wasUnclean: self.wasUnclean))
+            messages: try Self.messages(db, meta["messages"], wasUnclean: isUnclean))
         self.clock = meta["clock"].flatMap(ClockSample.init(text:))
     }
 
