@@ -15,8 +15,8 @@ import MartletServer
             """,
         version: Version.text,
         subcommands: [
-            Serve.self, Config.self, Key.self, App.self, Token.self, Publish.self, Subscribe.self, Top.self, Backup.self, Restore.self,
-            DoctorCommand.self, Version.self,
+            Serve.self, Config.self, Key.self, App.self, Token.self, Publish.self, Subscribe.self, Top.self, Bench.self, Backup.self,
+            Restore.self, DoctorCommand.self, Version.self,
         ]
     )
 }

@@ -39,7 +39,7 @@ enum Rules {
             ]),
             "martlet": nio.union(libc).union([
                 "ArgumentParser", "AsyncHTTPClient", "Dispatch", "Foundation", "Logging", "MartletServer", "MartletWire",
-                "NIOHTTP1", "ServiceLifecycle", "Synchronization", "UnixSignals",
+                "NIOHTTP1", "NIOPosix", "ServiceLifecycle", "Synchronization", "UnixSignals",
             ]),
             "MartletTestSupport": adapter.union(nio).union(["MartletNode", "Testing"]),
         ]

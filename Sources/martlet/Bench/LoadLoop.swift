@@ -1,0 +1,96 @@
+import NIOCore
+import NIOPosix
+
+/// The subscribers of one event loop; used on it only.
+final class LoadLoop {
+    let loop: any EventLoop
+    let target: BenchTarget
+    var behaviour: MemberBehaviour
+    var shot = LoadSnapshot()
+    private(set) var members: [Member] = []
+    /// Members that are to be connected, from the last to the first.
+    private var waiting: [Member] = []
+    private var underWay = 0
+    /// How many connect at the same time.
+    private let maxUnderWay = 256
+    private var done: EventLoopPromise<Void>?
+
+    init(loop: any EventLoop, target: BenchTarget, behaviour: MemberBehaviour) {
+        self.loop = loop
+        self.target = target
+        self.behaviour = behaviour
+    }
+
+    /// Nanoseconds of the monotonic clock.
+    static func now() -> UInt64 { NIODeadline.now().uptimeNanoseconds }
+
+    func add(_ members: [Member]) { self.members += members }
+
+    /// Connects all members that are not connected.
+    ///
+    /// - Returns: done once each is open, or has failed.
+    func connect() -> EventLoopFuture<Void> {
+        let promise = self.loop.makePromise(of: Void.self)
+        self.done = promise
+        self.waiting = self.members.filter { $0.connection == nil }.reversed()
+        self.fill()
+        return promise.futureResult
+    }
+
+    private func fill() {
+        while self.underWay < self.maxUnderWay, let member = self.waiting.popLast() {
+            self.underWay += 1
+            self.connect(member)
+        }
+        if self.underWay == 0, self.waiting.isEmpty {
+            self.done?.succeed()
+            self.done = nil
+        }
+    }
+
+    private func connect(_ member: Member) {
+        var bootstrap = ClientBootstrap(group: self.loop)
+            .connectTimeout(.seconds(30))
+            .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2_048, maximum: 65_536))
+        if let source = self.target.source(member.index) { bootstrap = bootstrap.bind(to: source) }
+        let started = Self.now()
+        bootstrap.connect(to: self.target.address).assumeIsolated().whenComplete { result in
+            switch result {
+            case .success(let channel):
+                let connection = LoadConnection(loop: self, member: member, started: started)
+                member.connection = connection
+                do {
+                    try channel.pipeline.syncOperations.addHandler(connection)
+                } catch {
+                    self.shot.counts.problem = self.shot.counts.problem ?? "\(error)"
+                    self.attempted(opened: false)
+                }
+            case .failure(let error):
+                self.shot.counts.problem = self.shot.counts.problem ?? "cannot connect: \(error)"
+                self.attempted(opened: false)
+            }
+        }
+    }
+
+    /// A connection was opened, or refused.
+    func attempted(opened: Bool) {
+        if opened { self.shot.counts.opened += 1 } else { self.shot.counts.failed += 1 }
+        self.underWay -= 1
+        // Later, so that a long row of failures does not pile up on the stack.
+        guard self.underWay == 0 || self.underWay < self.maxUnderWay && !self.waiting.isEmpty else { return }
+        let bound = NIOLoopBound(self, eventLoop: self.loop)
+        self.loop.execute { bound.value.fill() }
+    }
+
+    /// Ends all connections at once.
+    func drop() {
+        for member in self.members { member.connection?.drop() }
+    }
+
+    /// Counts anew; what is open stays counted.
+    func reset() {
+        let open = self.shot.counts.open
+        self.shot = LoadSnapshot()
+        self.shot.counts.open = open
+    }
+}

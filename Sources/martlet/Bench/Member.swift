@@ -1,0 +1,95 @@
+/// One subscriber: what it asked for and what it got, over all its connections.
+final class Member {
+    let index: Int
+    /// Without what the scenario adds for coming back.
+    let path: String
+    /// What came of its topic and of its inbox.
+    var topic = SequenceCheck()
+    var inbox = SequenceCheck()
+    /// Where to go on; kept if the scenario asks for it.
+    var cursor: String?
+    /// How much it must have before it counts as recovered; nil if nobody waits for it.
+    var wanted: Wanted?
+    var connection: LoadConnection?
+
+    struct Wanted {
+        var topic: Int
+        var inbox: Int
+        /// Nanoseconds of the monotonic clock.
+        var since: UInt64
+    }
+
+    init(index: Int, path: String) {
+        self.index = index
+        self.path = path
+    }
+}
+
+/// What connections do with what they read.
+struct MemberBehaviour: Sendable {
+    /// Keeps the position, and counts gaps.
+    var keepsCursor = false
+    /// Acks what came of its inbox after each read: WebSocket only.
+    var acks = false
+    /// Stops to read once the stream is open.
+    var stalls = false
+}
+
+/// What the connections of one loop, or of all, have done since the last reset.
+struct LoadCounts: Sendable {
+    var opened = 0
+    var failed = 0
+    /// Connections that are open now.
+    var open = 0
+    /// Connections that the server, or the network, ended.
+    var closed = 0
+    /// Messages, those of the warm-up included.
+    var received = 0
+    /// Different numbered messages of topics, and of inboxes.
+    var distinct = 0
+    var inboxDistinct = 0
+    var duplicates = 0
+    var gaps = 0
+    var bytes = 0
+    var recovered = 0
+    /// When the first and the last message came: nanoseconds of the monotonic clock, 0 if none did.
+    var first: UInt64 = 0
+    var last: UInt64 = 0
+    /// Why the first connection that failed, or was ended, did so.
+    var problem: String?
+
+    mutating func add(_ other: LoadCounts) {
+        self.opened += other.opened
+        self.failed += other.failed
+        self.open += other.open
+        self.closed += other.closed
+        self.received += other.received
+        self.distinct += other.distinct
+        self.inboxDistinct += other.inboxDistinct
+        self.duplicates += other.duplicates
+        self.gaps += other.gaps
+        self.bytes += other.bytes
+        self.recovered += other.recovered
+        self.first = self.first == 0 ? other.first : other.first == 0 ? self.first : min(self.first, other.first)
+        self.last = max(self.last, other.last)
+        self.problem = self.problem ?? other.problem
+    }
+}
+
+/// Counts and times.
+struct LoadSnapshot: Sendable {
+    var counts = LoadCounts()
+    /// From publish to receive.
+    var latency = Histogram()
+    /// From connecting until the stream was open.
+    var opening = Histogram()
+    /// From coming back until all that was missed was there.
+    var recovery = Histogram()
+
+    mutating func add(_ other: LoadSnapshot) {
+        self.counts.add(other.counts)
+        self.latency.add(other.latency)
+        self.opening.add(other.opening)
+        self.recovery.add(other.recovery)
+    }
+}
