@@ -1,5 +1,5 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench openapi fuzz soak tsan asan dist deb deb-test testssl slowhttp
+.PHONY: menu run test check fmt conformance simulate crash bench bench-peers openapi fuzz soak tsan asan dist deb deb-test testssl slowhttp
 
 SEEDS ?= 200000
 ROUNDS ?= 500
@@ -32,6 +32,9 @@ crash: ## a longer kill -9 run: make crash ROUNDS=500
 
 bench: ## the figures of docs/performance.md
 	@scripts/bench/run
+
+bench-peers: ## Martlet beside nchan, about ten minutes: .build-bench/peers.md and .json
+	@scripts/bench-peers
 
 dist: ## a binary that needs no Swift, as dist/martlet-….tar.gz
 	@scripts/dist

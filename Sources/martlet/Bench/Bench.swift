@@ -29,7 +29,7 @@ struct Bench: AsyncParsableCommand {
 
             Exits with 1 if anything was lost, came twice, or was refused.
             """,
-        subcommands: [Quick.self, FanOut.self, Unicast.self, Idle.self],
+        subcommands: [Quick.self, FanOut.self, Unicast.self, Idle.self, Storm.self, Backlog.self, Stalled.self],
         defaultSubcommand: Quick.self
     )
 

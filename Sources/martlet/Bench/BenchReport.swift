@@ -99,7 +99,14 @@ struct BenchReport {
             case .none: output += "null".utf8
             }
         }
-        output += ",\"faults\":[".utf8
+        output += ",\"table\":{".utf8
+        for (index, row) in self.rows.enumerated() {
+            if index > 0 { output.append(UInt8(ascii: ",")) }
+            JSON.append(row.label, to: &output)
+            output.append(UInt8(ascii: ":"))
+            JSON.append(row.text, to: &output)
+        }
+        output += "},\"faults\":[".utf8
         for (index, fault) in self.faults.enumerated() {
             if index > 0 { output.append(UInt8(ascii: ",")) }
             JSON.append(fault, to: &output)

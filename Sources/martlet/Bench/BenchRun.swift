@@ -61,6 +61,9 @@ struct BenchRun {
         self.mark = String(UInt32.random(in: 0...(.max)), radix: 36)
     }
 
+    /// Bytes of a message.
+    var payload: Int { self.options.payload ?? 128 }
+
     func fleet(_ behaviour: MemberBehaviour = .init()) async throws -> Fleet {
         try await Fleet(on: self.subscriberLoops, target: self.target, behaviour: behaviour)
     }
@@ -90,7 +93,7 @@ struct BenchRun {
     /// Lets the server and this program settle before anything counts.
     func warmUp(_ fleet: Fleet, _ publisher: LoadPublisher, topics: [String], rate: Double) async throws {
         self.progress.phase("warming up")
-        let plan = PublishPlan(topics: topics, rate: rate, count: max(1, Int(rate)), bytes: self.options.payload, firstNumber: 0)
+        let plan = PublishPlan(topics: topics, rate: rate, count: max(1, Int(rate)), bytes: self.payload, firstNumber: 0)
         let result = try await publisher.publish(plan)
         guard result.accepted > 0 else {
             throw ClientError(message: result.problem ?? "no publish was accepted", isTemporary: false)

@@ -48,26 +48,25 @@ struct Histogram: Sendable {
 
 /// Which numbers of a stream came, in any order.
 struct SequenceCheck: Sendable {
+    /// Numbers below the highest that are remembered as missing, at most.
+    private static let maxMissing = 100_000
+
     /// The highest that came.
     private(set) var highest = 0
     /// Different ones that came.
     private(set) var distinct = 0
-    /// Bit i: `highest - i` came.
-    private var recent: UInt64 = 0
+    private var missing: Set<Int> = []
 
     /// - Parameter number: from 1 on.
-    /// - Returns: whether it came for the first time. What lies more than 64 behind is taken for a repeat.
+    /// - Returns: whether it came for the first time.
     mutating func add(_ number: Int) -> Bool {
         if number > self.highest {
-            let step = number - self.highest
-            self.recent = step < 64 ? self.recent << UInt64(step) | 1 : 1
+            let skipped = number - self.highest - 1
+            if skipped > 0, self.missing.count + skipped <= Self.maxMissing { self.missing.formUnion((self.highest + 1)..<number) }
             self.highest = number
-            self.distinct += 1
-            return true
+        } else if self.missing.remove(number) == nil {
+            return false
         }
-        let back = self.highest - number
-        guard back < 64, self.recent & 1 << UInt64(back) == 0 else { return false }
-        self.recent |= 1 << UInt64(back)
         self.distinct += 1
         return true
     }

@@ -53,6 +53,8 @@ final class LoadLoop {
             .connectTimeout(.seconds(30))
             .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2_048, maximum: 65_536))
         if let source = self.target.source(member.index) { bootstrap = bootstrap.bind(to: source) }
+        // Who does not read should have little room that takes it all the same.
+        if self.behaviour.stalls { bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: 4_096) }
         let started = Self.now()
         bootstrap.connect(to: self.target.address).assumeIsolated().whenComplete { result in
             switch result {

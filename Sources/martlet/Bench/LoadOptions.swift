@@ -12,8 +12,8 @@ struct LoadOptions: ParsableArguments {
     @Option(help: "How subscribers connect: sse or ws.")
     var transport = BenchTarget.Transport.sse
 
-    @Option(help: ArgumentHelp("Size of a message's data, in bytes.", valueName: "bytes"))
-    var payload = 128
+    @Option(help: ArgumentHelp("Size of a message's data. (default: 128; stalled: 1024)", valueName: "bytes"))
+    var payload: Int?
 
     @Option(help: "Connections that publish.")
     var publishers = 32
@@ -33,7 +33,7 @@ struct LoadOptions: ParsableArguments {
     var quiet = false
 
     func validate() throws {
-        guard (Stamp.maxLength...1_000_000).contains(self.payload) else {
+        guard (Stamp.maxLength...1_000_000).contains(self.payload ?? 128) else {
             throw ValidationError("--payload must be from \(Stamp.maxLength) to 1000000 bytes: the stamp has to fit.")
         }
         guard (1...1_000).contains(self.publishers) else { throw ValidationError("--publishers must be from 1 to 1000.") }

@@ -59,8 +59,8 @@ final class Pacer {
     private var plan: PublishPlan?
     private var heads: [String] = []
     private var started: UInt64 = 0
-    private var made = 0
-    /// Numbers of messages that were due and could not even wait.
+    /// Messages of the plan that were made until now.
+    private(set) var made = 0
     private var result = PublishResult()
     private var done: EventLoopPromise<PublishResult>?
 
@@ -215,6 +215,12 @@ struct LoadPublisher: Sendable {
     func publish(_ plan: PublishPlan) async throws -> PublishResult {
         let pacer = self.pacer
         return try await self.loop.flatSubmit { pacer.value.publish(plan) }.get()
+    }
+
+    /// Messages of the plan that were made until now.
+    func made() async throws -> Int {
+        let pacer = self.pacer
+        return try await self.loop.submit { pacer.value.made }.get()
     }
 
     func stop() async throws {

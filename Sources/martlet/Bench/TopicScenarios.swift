@@ -39,7 +39,8 @@ struct Delivering {
         return measured
     }
 
-    func describe(_ report: inout BenchReport) {
+    /// - Parameter latency: whether to say that, too.
+    func describe(_ report: inout BenchReport, latency: Bool = true) {
         let counts = self.snapshot.counts
         let lost = max(0, self.expected - counts.distinct)
         report.row(
@@ -50,7 +51,7 @@ struct Delivering {
         report.set("deliveriesPerSecond", Double(counts.distinct) / self.seconds)
         report.set("lost", Double(lost))
         report.set("duplicates", Double(counts.duplicates))
-        report.times("latency", "latency", self.snapshot.latency)
+        if latency { report.times("latency", "latency", self.snapshot.latency) }
         let rate = Double(self.result.accepted) / max(0.001, self.result.seconds)
         report.row(
             "publishes",
@@ -93,12 +94,12 @@ struct FanOutScenario {
         let publisher = try await run.publisher()
         try await run.warmUp(fleet, publisher, topics: [topic], rate: self.rate)
         let plan = PublishPlan(
-            topics: [topic], rate: self.rate, count: max(1, Int(self.rate * self.seconds)), bytes: run.options.payload)
+            topics: [topic], rate: self.rate, count: max(1, Int(self.rate * self.seconds)), bytes: run.payload)
         let measured = try await Delivering.measure(run, fleet, publisher, plan, receivers: opening.counts.open)
         var report = BenchReport(
             "fan-out",
             title:
-                "fan-out: \(NumberText.count(Double(opening.counts.open))) \(run.target.transport.name) subscribers of one topic, \(NumberText.rate(self.rate)) messages of \(run.options.payload) bytes a second for \(NumberText.rate(self.seconds)) s"
+                "fan-out: \(NumberText.count(Double(opening.counts.open))) \(run.target.transport.name) subscribers of one topic, \(NumberText.rate(self.rate)) messages of \(run.payload) bytes a second for \(NumberText.rate(self.seconds)) s"
         )
         report.set("transport", run.target.transport.rawValue)
         report.opened(self.subscribers, opening.seconds, opening.counts)
@@ -122,12 +123,12 @@ struct UnicastScenario {
         let opening = try await run.connect(fleet, 0..<self.topics) { paths[$0] }
         let publisher = try await run.publisher()
         try await run.warmUp(fleet, publisher, topics: topics, rate: self.rate)
-        let plan = PublishPlan(topics: topics, rate: self.rate, count: max(1, Int(self.rate * self.seconds)), bytes: run.options.payload)
+        let plan = PublishPlan(topics: topics, rate: self.rate, count: max(1, Int(self.rate * self.seconds)), bytes: run.payload)
         let measured = try await Delivering.measure(run, fleet, publisher, plan, receivers: 1)
         var report = BenchReport(
             "unicast",
             title:
-                "unicast: \(NumberText.count(Double(self.topics))) topics with one \(run.target.transport.name) subscriber each, \(NumberText.count(self.rate)) messages of \(run.options.payload) bytes a second for \(NumberText.rate(self.seconds)) s"
+                "unicast: \(NumberText.count(Double(self.topics))) topics with one \(run.target.transport.name) subscriber each, \(NumberText.count(self.rate)) messages of \(run.payload) bytes a second for \(NumberText.rate(self.seconds)) s"
         )
         report.set("transport", run.target.transport.rawValue)
         report.opened(self.topics, opening.seconds, opening.counts)
