@@ -13,8 +13,8 @@ struct Bench: AsyncParsableCommand {
               martlet bench idle --connections 19000
               martlet bench storm --json | jq .recoveredSeconds
 
-            How to read it. A message carries the time at which it was due to be published, so latency is from there to \
-            its arrival at a subscriber, queues included. "lost" is what was accepted and did not arrive; "twice" what \
+            How to read it. A message carries the time at which it was handed over to be published, whether a connection was free \
+            or not; latency is from there to its arrival at a subscriber, queues included. "lost" is what was accepted and did not arrive; "twice" what \
             came again. "server CPU" is the CPU time of the server's processes divided by what it did: on a busy machine \
             it is steadier than any wall time. "late" says how far this program itself fell behind: if it is more than a \
             few milliseconds, the load is too much for the machine that makes it, and latencies say little.
@@ -25,7 +25,8 @@ struct Bench: AsyncParsableCommand {
 
             Another server can be loaded the same way, here nchan:
 
-              martlet bench fan-out --url http://127.0.0.1:8081 --subscribe-path '/sub/{topic}' --publish-path '/pub/{topic}'
+              martlet bench fan-out --url http://127.0.0.1:8081 \\
+                --subscribe-path '/sub/{topic}' --publish-path '/pub/{topic}'
 
             Exits with 1 if anything was lost, came twice, or was refused.
             """,
@@ -75,11 +76,17 @@ struct FanOut: AsyncParsableCommand {
     @Option(help: "Messages a second.")
     var rate = 100.0
 
-    func validate() throws { try BenchLimits.check(self.subscribers, self.rate) }
+    @Option(help: "Messages that the topic keeps, set for the namespace martlet-bench-kept; 0 leaves the server's own defaults.")
+    var history = 0
+
+    func validate() throws {
+        try BenchLimits.check(self.subscribers, self.rate)
+        guard (0...1_000_000).contains(self.history) else { throw ValidationError("--history must be from 0 to 1000000.") }
+    }
 
     func run() async throws {
         try await BenchRun.run(self.options, paths: self.paths, connections: self.subscribers) { run in
-            [try await FanOutScenario(subscribers: self.subscribers, rate: self.rate, seconds: self.times.seconds).run(run)]
+            [try await FanOutScenario(subscribers: self.subscribers, rate: self.rate, seconds: self.times.seconds, history: self.history).run(run)]
         }
     }
 }

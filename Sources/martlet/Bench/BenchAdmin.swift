@@ -17,13 +17,25 @@ struct BenchAdmin {
 
     func shutdown() async { await self.client.shutdown() }
 
-    /// Lets the topics of a namespace keep what is published while subscribers are away.
-    func keepHistory(of namespace: String, messages: Int) async throws {
-        let body = #"{"history":{"messages":\#(messages),"age":3600,"bytes":\#(messages * 4_096)}}"#
-        try await self.send(.PUT, "/v1/namespaces/\(namespace)", Array(body.utf8))
+    /// Runs while the topics of a namespace keep what is published.
+    static func keeping<Result>(_ messages: Int, in namespace: String, _ run: BenchRun, _ body: (BenchAdmin) async throws -> Result) async throws
+        -> Result
+    {
+        let admin = BenchAdmin(run)
+        do {
+            let options = #"{"history":{"messages":\#(messages),"age":3600,"bytes":\#(max(1_048_576, messages * 4_096))}}"#
+            try await admin.send(.PUT, "/v1/namespaces/\(namespace)", Array(options.utf8))
+            let result = try await body(admin)
+            try await admin.send(.DELETE, "/v1/namespaces/\(namespace)", nil)
+            await admin.shutdown()
+            return result
+        } catch {
+            // What counts is the first error.
+            try? await admin.send(.DELETE, "/v1/namespaces/\(namespace)", nil)
+            await admin.shutdown()
+            throw error
+        }
     }
-
-    func forget(namespace: String) async throws { try await self.send(.DELETE, "/v1/namespaces/\(namespace)", nil) }
 
     /// Publishes to inboxes, in batches.
     ///

@@ -47,6 +47,9 @@ struct Fleet: Sendable {
     /// Ends all connections at once.
     func drop() async throws { try await self.each { $0.drop() } }
 
+    /// Lets those that stalled read again.
+    func resume() async throws { try await self.each { $0.resume() } }
+
     func reset() async throws { try await self.each { $0.reset() } }
 
     /// Says what a member must have before it counts as recovered.

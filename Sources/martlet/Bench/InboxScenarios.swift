@@ -101,23 +101,36 @@ struct StalledScenario {
             run, fleet, publisher, PublishPlan(topics: [topic], rate: self.rate, count: count, bytes: payload), receivers: opening.counts.open)
         try await fleet.reset()
 
-        let others = try await run.fleet(MemberBehaviour(stalls: true))
+        let others = try await run.fleet(MemberBehaviour(keepsCursor: true, stalls: true))
         _ = try await run.connect(others, self.subscribers..<(self.subscribers + self.stalled)) { _ in path }
         let with = try await Delivering.measure(
             run, fleet, publisher,
             PublishPlan(topics: [topic], rate: self.rate, count: max(1, Int(self.rate * self.stallSeconds)), bytes: payload, firstNumber: count + 1),
             receivers: opening.counts.open)
 
+        // What they find when they read again shows that they did stall.
+        try await others.resume()
+        let late = try await others.wait(quiet: 1) { _ in false }
+
         var report = BenchReport(
             "stalled",
             title:
-                "stalled: \(self.stalled) of \(NumberText.count(Double(self.subscribers + self.stalled))) \(run.target.transport.name) subscribers reads nothing for \(NumberText.rate(self.stallSeconds)) s; \(NumberText.rate(self.rate)) messages of \(payload) bytes a second"
+                "stalled: \(self.stalled) of \(NumberText.count(Double(self.subscribers + self.stalled))) \(run.target.transport.name) subscribers \(self.stalled == 1 ? "reads" : "read") nothing for \(NumberText.rate(self.stallSeconds)) s; \(NumberText.rate(self.rate)) messages of \(payload) bytes a second"
         )
         report.set("transport", run.target.transport.rawValue)
         report.opened(self.subscribers, opening.seconds, opening.counts)
         report.times("latency without it", "latencyWithout", without.snapshot.latency)
         report.times("latency of the others with it", "latency", with.snapshot.latency)
         with.describe(&report, latency: false)
+        let missed = with.result.accepted * self.stalled - late.distinct
+        report.row(
+            self.stalled == 1 ? "it, when it read again" : "they, when they read again",
+            "\(NumberText.count(Double(late.distinct))) messages; gaps told: \(late.gaps); cut off: \(late.closed)")
+        report.set("stalledReceived", Double(late.distinct))
+        report.set("stalledMissed", Double(missed))
+        report.set("stalledGaps", Double(late.gaps))
+        report.set("stalledClosed", Double(late.closed))
+        if missed > 0, late.gaps == 0, late.closed == 0 { report.fault("\(missed) messages are missing after the stall, and nothing said so") }
         if let calm = without.before, let stalled = with.after {
             report.set("rssCalmKB", Double(calm.rssKB))
             report.set("rssGrowthKB", Double(stalled.rssKB - calm.rssKB))

@@ -81,6 +81,9 @@ final class LoadConnection: ChannelInboundHandler {
         options.setSoLinger(linger(l_onoff: 1, l_linger: 0)).assumeIsolated().whenComplete { _ in channel.close(promise: nil) }
     }
 
+    /// Reads again after a stall.
+    func resume() { _ = self.context?.channel.setOption(.autoRead, value: true) }
+
     private func end(_ why: String) {
         guard !self.isDone else { return }
         self.isDone = true

@@ -89,6 +89,11 @@ final class LoadLoop {
         for member in self.members { member.connection?.drop() }
     }
 
+    /// Lets those that stalled read again.
+    func resume() {
+        for member in self.members { member.connection?.resume() }
+    }
+
     /// Counts anew; what is open stays counted.
     func reset() {
         let open = self.shot.counts.open

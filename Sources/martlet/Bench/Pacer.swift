@@ -55,6 +55,7 @@ final class Pacer {
     private var waiting: [(request: [UInt8], stamped: UInt64)] = []
     private var nextWaiting = 0
     private var underWay = 0
+    private var isClosing = false
 
     private var plan: PublishPlan?
     private var heads: [String] = []
@@ -72,19 +73,23 @@ final class Pacer {
     // MARK: Connections
 
     func connect(_ count: Int) -> EventLoopFuture<Void> {
-        let attempts = (0..<count).map { _ in
-            ClientBootstrap(group: self.loop).connectTimeout(.seconds(10)).connect(to: self.target.address).assumeIsolated()
-                .flatMapThrowing { channel in
-                    let connection = PublishConnection(pacer: self)
-                    try channel.pipeline.syncOperations.addHandler(connection)
-                    self.free.append(connection)
-                    self.all.append(connection)
-                }.nonisolated()
-        }
-        return EventLoopFuture.andAllSucceed(attempts, on: self.loop)
+        EventLoopFuture.andAllSucceed((0..<count).map { _ in self.connectOne() }, on: self.loop)
     }
 
-    func close() { for connection in self.all { connection.close() } }
+    private func connectOne() -> EventLoopFuture<Void> {
+        ClientBootstrap(group: self.loop).connectTimeout(.seconds(10)).connect(to: self.target.address).assumeIsolated()
+            .flatMapThrowing { channel in
+                let connection = PublishConnection(pacer: self)
+                try channel.pipeline.syncOperations.addHandler(connection)
+                self.all.append(connection)
+                self.isFree(connection)
+            }.nonisolated()
+    }
+
+    func close() {
+        self.isClosing = true
+        for connection in self.all { connection.close() }
+    }
 
     // MARK: Publishing
 
@@ -138,7 +143,9 @@ final class Pacer {
         request += "\(body.count)\r\n\r\n".utf8
         request += body
         self.result.sent += 1
-        if let connection = self.free.popLast() {
+        // In turn, so that a server sees none of them as idle.
+        if !self.free.isEmpty {
+            let connection = self.free.removeFirst()
             self.underWay += 1
             connection.send(request, stamped: stamp.time)
         } else {
@@ -158,19 +165,20 @@ final class Pacer {
             self.result.accepted += 1
             self.result.answers.add(LoadLoop.now() &- sent)
         }
-        if self.nextWaiting < self.waiting.count {
-            let (request, stamped) = self.waiting[self.nextWaiting]
-            self.nextWaiting += 1
-            if self.nextWaiting == self.waiting.count {
-                self.waiting.removeAll(keepingCapacity: true)
-                self.nextWaiting = 0
-            }
-            self.underWay += 1
-            connection.send(request, stamped: stamped)
-        } else {
-            self.free.append(connection)
-        }
+        self.isFree(connection)
         self.finishIfDone()
+    }
+
+    private func isFree(_ connection: PublishConnection) {
+        guard self.nextWaiting < self.waiting.count else { return self.free.append(connection) }
+        let (request, stamped) = self.waiting[self.nextWaiting]
+        self.nextWaiting += 1
+        if self.nextWaiting == self.waiting.count {
+            self.waiting.removeAll(keepingCapacity: true)
+            self.nextWaiting = 0
+        }
+        self.underWay += 1
+        connection.send(request, stamped: stamped)
     }
 
     func lost(_ connection: PublishConnection, sent: UInt64?) {
@@ -179,14 +187,23 @@ final class Pacer {
         if sent != nil {
             self.underWay -= 1
             self.result.refused += 1
+            self.result.problem = self.result.problem ?? "the server ended a connection before it answered"
         }
-        self.result.problem = self.result.problem ?? "the server ended a connection that published"
-        if self.all.isEmpty {
-            self.result.refused += self.waiting.count - self.nextWaiting
-            self.waiting = []
-            self.nextWaiting = 0
-            self.plan?.count = self.made
-        }
+        guard !self.isClosing else { return }
+        // Servers end connections that were idle for long; another one takes its place.
+        let bound = NIOLoopBound(self, eventLoop: self.loop)
+        self.connectOne().whenFailure { error in bound.value.isGone(error) }
+        self.finishIfDone()
+    }
+
+    /// A connection could not be replaced. Without any, nothing more can be published.
+    private func isGone(_ error: any Error) {
+        guard self.all.isEmpty else { return }
+        self.result.problem = self.result.problem ?? "the server is gone: \(error)"
+        self.result.refused += self.waiting.count - self.nextWaiting
+        self.waiting = []
+        self.nextWaiting = 0
+        self.plan?.count = self.made
         self.finishIfDone()
     }
 

@@ -31,18 +31,8 @@ struct StormScenario {
     }
 
     func run(_ run: BenchRun) async throws -> BenchReport {
-        let admin = BenchAdmin(run)
-        do {
-            try await admin.keepHistory(of: Self.namespace, messages: Self.history)
-            let found = try await self.measure(run, admin)
-            try await admin.forget(namespace: Self.namespace)
-            await admin.shutdown()
-            return self.report(run, found)
-        } catch {
-            try? await admin.forget(namespace: Self.namespace)
-            await admin.shutdown()
-            throw error
-        }
+        let found = try await BenchAdmin.keeping(Self.history, in: Self.namespace, run) { try await self.measure(run, $0) }
+        return self.report(run, found)
     }
 
     private func measure(_ run: BenchRun, _ admin: BenchAdmin) async throws -> Found {

@@ -85,9 +85,18 @@ struct FanOutScenario {
     let subscribers: Int
     let rate: Double
     let seconds: Double
+    /// Messages that the topic keeps; 0 leaves it to the server.
+    var history = 0
+
+    private static let keptNamespace = "martlet-bench-kept"
 
     func run(_ run: BenchRun) async throws -> BenchReport {
-        let topic = "martlet-bench/\(run.mark)"
+        guard self.history > 0 else { return try await self.run(run, topic: "martlet-bench/\(run.mark)") }
+        let topic = "\(Self.keptNamespace)/\(run.mark)"
+        return try await BenchAdmin.keeping(self.history, in: Self.keptNamespace, run) { _ in try await self.run(run, topic: topic) }
+    }
+
+    private func run(_ run: BenchRun, topic: String) async throws -> BenchReport {
         let path = run.target.subscribePath(topic: topic)
         let fleet = try await run.fleet()
         let opening = try await run.connect(fleet, 0..<self.subscribers) { _ in path }
@@ -99,9 +108,10 @@ struct FanOutScenario {
         var report = BenchReport(
             "fan-out",
             title:
-                "fan-out: \(NumberText.count(Double(opening.counts.open))) \(run.target.transport.name) subscribers of one topic, \(NumberText.rate(self.rate)) messages of \(run.payload) bytes a second for \(NumberText.rate(self.seconds)) s"
+                "fan-out: \(NumberText.count(Double(opening.counts.open))) \(run.target.transport.name) subscribers of one topic, \(NumberText.rate(self.rate)) messages of \(run.payload) bytes a second for \(NumberText.rate(self.seconds)) s\(self.history > 0 ? ", \(NumberText.count(Double(self.history))) kept" : "")"
         )
         report.set("transport", run.target.transport.rawValue)
+        report.set("history", Double(self.history))
         report.opened(self.subscribers, opening.seconds, opening.counts)
         measured.describe(&report)
         try await publisher.close()
