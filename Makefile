@@ -30,7 +30,7 @@ simulate: ## more random histories: make simulate SEEDS=200000
 crash: ## a longer kill -9 run: make crash ROUNDS=500
 	@scripts/crash $(ROUNDS)
 
-bench: ## the figures of docs/performance.md
+bench: ## durable publishes, latency and memory of inboxes (docs/performance.md)
 	@scripts/bench/run
 
 bench-peers: ## Martlet beside nchan, about ten minutes: .build-bench/peers.md and .json
