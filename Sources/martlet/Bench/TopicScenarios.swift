@@ -27,8 +27,8 @@ struct Delivering {
             quiet: Self.patience + Double(plan.topics.count) / plan.rate,
             progress: { counts in
                 run.progress.show("\(NumberText.count(Double(counts.distinct))) of \(NumberText.count(Double(all))) deliveries")
-            }
-        ) { $0.distinct >= all }
+            },
+            until: { $0.distinct >= all })
         measured.result = try await publishing
         measured.expected = measured.result.accepted * receivers
         let expected = measured.expected
