@@ -1,4 +1,4 @@
-package import MartletWire
+import MartletWire
 
 /// A topic, or filter, that a client asks for.
 package struct SubscribeWish: Equatable, Sendable {

@@ -1,4 +1,4 @@
-package import MartletWire
+import MartletWire
 
 /// Where reading a topic begins.
 package enum TopicStart: Hashable, Sendable {

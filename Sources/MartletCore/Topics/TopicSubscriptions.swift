@@ -1,4 +1,4 @@
-package import MartletWire
+import MartletWire
 
 /// Decides what one session is sent of its topics, and when.
 ///
