@@ -4,7 +4,8 @@ import NIOCore
 
 /// What a session has for its topics.
 final class TopicReader {
-    var subscriptions: TopicSubscriptions
+    // Unchecked: only the session's loop uses it, and no call runs within a change of it.
+    @exclusivity(unchecked) var subscriptions: TopicSubscriptions
     /// A read goes on in a turn of its own.
     var isPumpScheduled = false
 

@@ -101,12 +101,16 @@ package struct TopicSubscriptions: Sendable {
     }
 
     /// Something was sent that the socket has not taken.
-    package var isWaitingForSocket: Bool { self.inFlight > 0 }
+    package var isWaitingForSocket: Bool { mutating get { self.inFlight > 0 } }
 
     func uses(_ log: TopicLogKind) -> Bool { self.usedLogs & 1 << log.rawValue != 0 }
 
+    // Mutating, here and below: where it is asked for each delivery it is looked at in place, not copied with all that it refers to.
+
     /// Whether the place after a message that is sent live is the same as that of all others who say so.
-    package var hasPlainPlace: Bool { self.behind == 0 && self.usedLogs & (self.usedLogs &- 1) == 0 && !self.isAhead }
+    package var hasPlainPlace: Bool {
+        mutating get { self.behind == 0 && self.usedLogs & (self.usedLogs &- 1) == 0 && !self.isAhead }
+    }
 
     /// Whether a feed was read beyond ``reached``.
     var isAhead: Bool { self.ahead.memory > self.reached.memory || self.ahead.durable > self.reached.durable }
