@@ -95,7 +95,8 @@ struct Stalled: AsyncParsableCommand {
         abstract: "One subscriber that reads nothing: what the others notice of it.",
         discussion: """
             Measures a fan-out, then the same again with one more subscriber that is open and never reads. Latency of the others \
-            and the server's memory should stay as they were.
+            and the server's memory should stay as they were. When it reads again it finds what the sockets held, then a gap; or the end: \
+            Martlet ends a connection whose other side has taken nothing for two heartbeat intervals (50 s).
 
               martlet bench stalled --stall-seconds 60
             """)
