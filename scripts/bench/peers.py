@@ -164,6 +164,7 @@ def cases(options):
         ("kbPerConnection", "memory, KB per connection (RSS)", "{:.2f}"),
         ("pssKbPerConnection", "with shared pages split (PSS)", "{:.2f}"),
         ("openedPerSecond", "accepted a second", "{:,.0f}"),
+        ("serverCores", "cores that the server used for it", "{:.2f}"),
         ("serverCpuUs", "server CPU, µs per connection", "{:.1f}"),
     ]
     for subscribers, rate in ((1_000, 100), (wide, 10)):
