@@ -170,7 +170,7 @@ extension LiveSession {
 
     /// What was not sent is read when the socket has taken what it has; if it has nothing, that is now.
     private func pumpAfterMiss(_ topics: TopicReader) {
-        if !topics.subscriptions.isCaughtUp, !topics.subscriptions.isWaitingForSocket { self.pumpTopicsLater() }
+        if topics.subscriptions.isBehind, !topics.subscriptions.isWaitingForSocket { self.pumpTopicsLater() }
     }
 
     func presence(_ event: PresenceEvent, _ slot: Int) {
@@ -205,18 +205,23 @@ extension LiveSession {
                 switch read.log {
                 case .memory: self.readDone(read, self.node.hub.read(read.request), topics)
                 case .durable:
+                    self.shard.topics.readBegan()
                     self.node.store.readTopic(read.request) { result in
-                        self.shard.loop.execute { self.readDone(read, result) }
+                        self.shard.loop.execute { self.readDone(read, result, recalled: self.shard.topics.readEnded()) }
                     }
                 }
             }
         }
     }
 
-    private func readDone(_ read: TopicSubscriptions.TopicRead, _ result: Result<TopicSlice, StoreError>) {
+    /// - Parameter recalled: offsets of what was taken back since the read began.
+    private func readDone(
+        _ read: TopicSubscriptions.TopicRead, _ result: Result<TopicSlice, StoreError>, recalled: Set<UInt64>
+    ) {
         guard let topics = self.topics else { return }
         switch result {
-        case .success(let slice):
+        case .success(var slice):
+            if !recalled.isEmpty { slice.entries.removeAll { recalled.contains($0.message.offset) } }
             self.readDone(read, slice, topics)
             self.pumpTopics()
             self.settleIfDone()

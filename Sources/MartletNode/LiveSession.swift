@@ -194,7 +194,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         }
         if let topics = self.topics {
             topics.subscriptions.socketTook()
-            if !topics.subscriptions.isCaughtUp { self.pumpTopicsLater() }
+            if topics.subscriptions.isBehind { self.pumpTopicsLater() }
         }
     }
 

@@ -91,6 +91,11 @@ extension Node: TopicDesk {
             mail.append((topic, .message(message, topic: topic, log: .durable)))
         }
         if !mail.isEmpty { self.wake(self.hub.send(mail)) }
+        let recalled = commits.compactMap { commit -> UInt64? in
+            guard case .recalled(let offset, let targets) = commit, targets.isEmpty else { return nil }
+            return offset
+        }
+        if !recalled.isEmpty { self.wake(self.hub.recalled(recalled)) }
     }
 
     /// Has loops take their mail.

@@ -71,6 +71,23 @@ final class ShardTopics {
     /// By name; filters without wildcards.
     var readers: [TopicKey: TopicReaders] = [:]
     var filters: [AppID: FilterTrie<TopicReaders>] = [:]
+    /// Reads of the store under way, and what was taken back since the first of them began.
+    private var reads = 0
+    private var recalled: Set<UInt64> = []
+
+    func readBegan() { self.reads += 1 }
+
+    /// - Returns: what must not be sent, though the read may have returned it.
+    func readEnded() -> Set<UInt64> {
+        self.reads -= 1
+        let recalled = self.recalled
+        if self.reads == 0 { self.recalled = [] }
+        return recalled
+    }
+
+    func recalled(_ offset: UInt64) {
+        if self.reads > 0 { self.recalled.insert(offset) }
+    }
 }
 
 extension Shard {
@@ -148,6 +165,7 @@ extension Shard {
                 isCursorShared: log != nil, frames: SharedFrames())
             let weight = TopicMail.weight(message)
             self.each(topic) { $0.session.announced(Int($0.slot), shared, log: log, weight: weight) }
+        case .recalled(let offset): self.topics.recalled(offset)
         case .presence(let event, let topic):
             self.each(topic) { $0.session.presence(event, Int($0.slot)) }
         }

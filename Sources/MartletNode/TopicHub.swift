@@ -8,6 +8,8 @@ enum TopicMail: Sendable {
     /// - Parameter log: where it is kept; nil if it is not.
     case message(StoredMessage, topic: TopicKey, log: TopicLogKind?)
     case presence(PresenceEvent, topic: TopicKey)
+    /// A message of the store was taken back, though a read under way may still return it.
+    case recalled(offset: UInt64)
 }
 
 /// The one place that all event loops share of topics: the memory log, and which loops have subscribers.
@@ -106,6 +108,20 @@ final class TopicHub: Sendable {
     func send(_ mail: [(topic: TopicKey, mail: TopicMail)]) -> UInt64 {
         self.state.withLock { state in
             mail.reduce(0) { $0 | Self.send($1.mail, to: $1.topic, in: &state) }
+        }
+    }
+
+    /// Tells every loop that a message was taken back.
+    ///
+    /// - Returns: the loops to wake, one bit each.
+    func recalled(_ offsets: [UInt64]) -> UInt64 {
+        self.state.withLock { state in
+            var wake: UInt64 = 0
+            for loop in state.mail.indices {
+                if state.mail[loop].isEmpty { wake |= 1 << UInt64(loop) }
+                state.mail[loop] += offsets.map { .recalled(offset: $0) }
+            }
+            return wake
         }
     }
 

@@ -225,6 +225,28 @@ import Testing
         #expect(self.connect(try self.hello([topic])).client.topics.isEmpty)
     }
 
+    @Test func whatIsTakenBackWhileItIsReadIsNotSent() throws {
+        let fixture = NodeFixture(steps: true, topics: ["stored": Self.durable])
+        let outcomes = Outcomes()
+        let append = AppendRequest(
+            app: .dev, targets: [], ttl: 60, topic: TopicAppend(name: "stored/a"), members: Array(#""topic":"stored/a""#.utf8))
+        fixture.node.publish([append, append]) { outcomes.set($0) }
+        fixture.stepStore()
+        guard case .stored(let id, _) = outcomes.value.first else { throw WireError(.internalError, "not stored") }
+        let client = Recorder()
+        _ = fixture.node.open(try self.hello(["stored/a"], since: .earliest), client: client, shard: 0)
+        fixture.settle()
+        // The read has found both; one is taken back before its answer has come.
+        fixture.store.takeSnapshot(0)
+        fixture.node.recall(id, app: .dev) { _ in }
+        fixture.stepStore()
+        fixture.settle()
+        fixture.store.deliverRead(0)
+        fixture.settle()
+        #expect(client.topics.count == 1)
+        #expect(client.topics.first?.message.id != id)
+    }
+
     @Test func aRightThatIsWithdrawnEndsTheSubscription() throws {
         var hello = try self.hello(["news/a", "news/b"], user: "alice")
         hello.rights = TopicRights([.init(pattern: try self.filter("news/+"), actions: .subscribe)])

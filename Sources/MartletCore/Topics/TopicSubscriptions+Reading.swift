@@ -4,7 +4,7 @@ extension TopicSubscriptions {
     private static let readMessages = 256
 
     /// Whether there is nothing that waits to be read or told.
-    package var isCaughtUp: Bool { mutating get { self.behind == 0 && self.lost == 0 } }
+    package var isCaughtUp: Bool { self.behind == 0 && self.lost == 0 }
 
     /// What to do next; nil if nothing is to be done now. A read that was returned must end in ``readDone(_:_:)`` or ``readFailed()``.
     ///

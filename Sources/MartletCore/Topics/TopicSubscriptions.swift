@@ -101,7 +101,10 @@ package struct TopicSubscriptions: Sendable {
     }
 
     /// Something was sent that the socket has not taken.
-    package var isWaitingForSocket: Bool { mutating get { self.inFlight > 0 } }
+    package var isWaitingForSocket: Bool { self.inFlight > 0 }
+
+    /// The opposite of ``isCaughtUp``, in place.
+    package var isBehind: Bool { mutating get { self.behind > 0 || self.lost > 0 } }
 
     func uses(_ log: TopicLogKind) -> Bool { self.usedLogs & 1 << log.rawValue != 0 }
 
