@@ -9,6 +9,7 @@ from access import Guarded, bearer, token
 from server import Server, wait_until
 from test_hostile_http import Wire, request
 from test_limits import cpu_ticks
+from test_tokens import EC, RSA, key_sets, private  # noqa: F401
 
 BATCH = "Content-Type: application/x-ndjson"
 
@@ -140,6 +141,39 @@ def test_who_may_is_told_to_send_on(guarded):
         wire.send(request("POST", "/v1/ack?device=d", f"Authorization: Bearer {token()}", "Content-Length: 14", "Expect: 100-continue"))
         assert wire.head().status == 100
         assert wire.send(b'{"cursor":"x"}').answer()[0] == 400
+
+
+@pytest.mark.parametrize("signer, status", [(EC, 400), (RSA, 401)], ids=["good", "bad"])
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "part"])
+def test_nothing_is_read_while_a_token_waits_for_its_key(tmp_path, key_sets, signer, status, whole):  # noqa: F811
+    """The key set comes late: no answer and no 100 before it, and no more of the body is taken than was on its way."""
+    key_sets.keys = {"one": EC}
+    key_sets.open.clear()
+    server = Guarded(tmp_path / "data", "--tokens-jwks-url", f"http://127.0.0.1:{key_sets.port}/keys").start()
+    algorithm = "ES256" if signer is EC else "RS256"
+    shown = token(secret=private(signer), algorithm=algorithm, headers={"kid": "one"})
+    body = b'{"cursor":"x"}'
+    try:
+        wait_until(lambda: key_sets.asked == 1)
+        length = len(body) if whole else 60_000
+        head = request("POST", "/v1/ack?device=d", f"Authorization: Bearer {shown}", f"Content-Length: {length}", "Expect: 100-continue")
+        with Wire(server) as wire:
+            wire.send(head, body if whole else b"")
+            wire.socket.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                wire.more()
+            assert wire.rest == b""
+            key_sets.open.set()
+            wire.socket.settimeout(10)
+            if not whole and status == 400:
+                assert wire.head().status == 100
+                wire.send(body.ljust(60_000))
+            assert wire.answer()[0] == status
+            if whole:  # the next request is taken as ever
+                assert wire.send(request("GET", "/healthz")).answer()[0] == 200
+    finally:
+        key_sets.open.set()
+        server.stop()
 
 
 # ------------------------------------------------------------ cost of a body

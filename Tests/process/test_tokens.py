@@ -163,6 +163,8 @@ class KeySets:
         self.keys: dict[str, object] = {}
         self.asked = 0
         self.port = 0
+        self.open = threading.Event()
+        self.open.set()
         self.start()
 
     def start(self):
@@ -171,6 +173,7 @@ class KeySets:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 owner.asked += 1
+                owner.open.wait(30)
                 body = json.dumps({"keys": [owner.jwk(name, key) for name, key in owner.keys.items()]}).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))

@@ -15,7 +15,7 @@ enum PublishAPI {
         let services = front.services
         let grant: KeyGrant
         do throws(WireError) {
-            grant = try KeyAccess.grant(.publish, KeyAccess.Shown(request.head.headers), services)
+            grant = if let key = request.key { key } else { try KeyAccess.grant(.publish, KeyAccess.Shown(request.head.headers), services) }
         } catch {
             Self.refuse(error, front)
             return

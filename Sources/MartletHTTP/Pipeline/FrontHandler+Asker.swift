@@ -3,8 +3,12 @@ import MartletWire
 import NIOCore
 import NIOHTTP1
 
-/// Who sends the body that is coming, where a token says so.
+/// Who sends the body that is coming.
 struct Asker {
+    /// A key that was looked at longer ago than this is looked at again: it may have been revoked.
+    static let keyLimit = TimeAmount.seconds(1)
+
+    var key: KeyGrant?
     /// False while the token is looked at; nothing is read meanwhile.
     var isChecked = true
     var isReadWanted = false
@@ -22,10 +26,10 @@ extension FrontHandler {
         switch need {
         case .none: return false
         case .token: return true
-        case .key(let scope): _ = try KeyAccess.grant(scope, shown, self.services)
+        case .key(let scope): self.asker.key = try KeyAccess.grant(scope, shown, self.services)
         case .either(let scope):
             guard try shown.isKey() else { return true }
-            _ = try KeyAccess.grant(scope, shown, self.services)
+            self.asker.key = try KeyAccess.grant(scope, shown, self.services)
         }
         return false
     }

@@ -12,6 +12,8 @@ struct FrontRequest {
     var body: ByteBuffer
     /// Who is asking, if that was found out before the body was read.
     var caller: Caller?
+    /// The key that was looked at a moment ago.
+    var key: KeyGrant?
 }
 
 /// Stands at the end of the HTTP pipeline: keeps data-plane requests and hands the others to the control plane.
@@ -49,6 +51,9 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
     /// The body of the request in hand. Held here only, so that it grows in place.
     private var body = BodyCollector()
     var asker = Asker()
+    private var isFlushing = false
+    /// The socket took the answer within the flush.
+    private var isTaken = false
     /// Whether a request came on this connection.
     var isUsed = false
     private var route = Route.other
@@ -195,7 +200,7 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         let parts = Self.target(head.uri).split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         return FrontRequest(
             head: head, path: parts.first ?? "/", query: QueryString(parts.count > 1 ? parts[1] : ""), body: body,
-            caller: self.asker.caller)
+            caller: self.asker.caller, key: .now() - self.lastActivity < Asker.keyLimit ? self.asker.key : nil)
     }
 
     /// Counts a publish that is refused before it is looked at.
@@ -346,22 +351,24 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         self.phase = .sending
         self.lastActivity = .now()
         self.peer.answered()
-        context.write(self.wrapOutboundOut(.head(.init(version: request.version, status: status, headers: headers))), promise: nil)
-        if body.readableBytes > 0, request.method != .HEAD {
-            context.write(self.wrapOutboundOut(.body(.byteBuffer(body))), promise: nil)
-        }
-        if keepAlive {
-            context.flush()
-            if StreamOutput.unread(context.channel) == 0 { return self.sent() }
-        }
         let promise = context.eventLoop.makePromise(of: Void.self)
-        promise.futureResult.assumeIsolated().whenComplete { _ in
-            if keepAlive { self.sent() } else { context.close(mode: lingers ? .output : .all, promise: nil) }
+        promise.futureResult.assumeIsolated().whenComplete { result in
+            guard keepAlive, case .success = result else { return context.close(mode: lingers ? .output : .all, promise: nil) }
+            // Mostly at once; but then not within the flush, because what comes next may write.
+            if self.isFlushing { self.isTaken = true } else { self.sent() }
         }
-        // Whoever sends on gets the rest of its request read, though not kept; otherwise the end of the answer, which lets the
-        // next request in, waits for the socket, or is not needed.
-        let last: OutboundOut = lingers ? .end(nil) : .body(.byteBuffer(ByteBuffer()))
-        context.writeAndFlush(self.wrapOutboundOut(last), promise: promise)
+        let hasBody = body.readableBytes > 0 && request.method != .HEAD
+        let head = HTTPResponseHead(version: request.version, status: status, headers: headers)
+        context.write(self.wrapOutboundOut(.head(head)), promise: hasBody ? nil : promise)
+        if hasBody { context.write(self.wrapOutboundOut(.body(.byteBuffer(body))), promise: promise) }
+        // Who still sends gets its request read to the end and dropped. Otherwise the end of the answer, which lets the next
+        // request in, waits for the socket.
+        if lingers { context.write(self.wrapOutboundOut(.end(nil)), promise: nil) }
+        self.isTaken = false
+        self.isFlushing = true
+        context.flush()
+        self.isFlushing = false
+        if self.isTaken { self.sent() }
     }
 
     /// The socket has taken the answer: the next request may come.

@@ -56,6 +56,10 @@ def before_call(context, case, kwargs) -> None:
             case.query["user"] = user
         if case.operation.path == "/v1/users/{id}/disconnect" and (case.path_parameters or {}).get("id") == user:
             case.path_parameters["id"] = "bob"
+    # How far ahead it may be depends on the clock.
+    if case.operation.path == "/v1/users/{id}/disconnect" and isinstance(case.body, dict) and not is_negative(case, ParameterLocation.BODY):
+        if isinstance(before := case.body.get("revokeBefore"), int):
+            case.body["revokeBefore"] = min(before, 1_700_000_000)
     # What a header says the query must not say too, history begins in one way, and a batch has no key.
     query = case.query or {}
     if case.operation.path.startswith("/v1/topics/"):
