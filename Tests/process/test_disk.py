@@ -60,13 +60,7 @@ def test_a_full_disk_refuses_publishes_keeps_sessions_and_recovers(on_small_disk
         server.publish("alice", data="fits")
         client.next()
         client.acknowledge()
-        with open(small_disk / "ballast", "wb") as ballast:
-            try:
-                while True:
-                    ballast.write(b"x" * 65536)
-                    ballast.flush()
-            except OSError:
-                pass
+        fill(small_disk)
         accepted, refused = 0, None
         for n in range(3000):
             answer = server.post({"to": {"user": "alice"}, "data": "x" * 10_000, "priority": "low"})
