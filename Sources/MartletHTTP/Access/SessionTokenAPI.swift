@@ -9,6 +9,7 @@ enum SessionTokenAPI {
 
     /// The session that a path names; nil for any other path.
     static func session(_ path: Substring) -> String? {
+        guard path.begins(with: "/v1/sessions/") else { return nil }
         let parts = path.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 5, parts[1] == "v1", parts[2] == "sessions", parts[4] == "token", !parts[3].isEmpty else { return nil }
         return String(parts[3])

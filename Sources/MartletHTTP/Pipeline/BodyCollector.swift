@@ -15,10 +15,10 @@ enum BodyNeed: Equatable {
         switch (path, method) {
         case ("/v1/messages", .POST): self = .key(.publish)
         case ("/v1/ack", .POST): self = .token
-        case (_, .POST) where path.hasPrefix(TopicAPI.prefix): self = .either(.publish)
+        case (_, .POST) where path.begins(with: TopicAPI.prefix): self = .either(.publish)
         case (_, .POST) where SessionTokenAPI.session(path) != nil: self = .token
-        case (_, .POST) where path.hasPrefix("/v1/users/") && path.hasSuffix("/disconnect"): self = .key(.admin)
-        case (_, .PUT) where path.hasPrefix("/v1/namespaces/"): self = .key(.admin)
+        case (_, .POST) where path.begins(with: "/v1/users/") && path.hasSuffix("/disconnect"): self = .key(.admin)
+        case (_, .PUT) where path.begins(with: "/v1/namespaces/"): self = .key(.admin)
         default: self = .none
         }
     }

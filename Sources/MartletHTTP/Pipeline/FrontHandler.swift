@@ -153,7 +153,7 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
     }
 
     private func bodyLimit(_ head: HTTPRequestHead, _ path: Substring) -> Int {
-        guard head.method == .POST, path == "/v1/messages" || path.hasPrefix(TopicAPI.prefix) else {
+        guard head.method == .POST, path == "/v1/messages" || path.begins(with: TopicAPI.prefix) else {
             return self.services.limits.messageBytes
         }
         return PublishAPI.isBatch(head.headers) ? self.services.limits.batchBytes : self.services.limits.messageBytes
@@ -197,9 +197,9 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
     }
 
     func request(_ head: HTTPRequestHead, body: ByteBuffer) -> FrontRequest {
-        let parts = Self.target(head.uri).split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let (path, query) = Self.target(head.uri).cut(at: "?")
         return FrontRequest(
-            head: head, path: parts.first ?? "/", query: QueryString(parts.count > 1 ? parts[1] : ""), body: body,
+            head: head, path: path, query: QueryString(query ?? ""), body: body,
             caller: self.asker.caller, key: .now() - self.lastActivity < Asker.keyLimit ? self.asker.key : nil)
     }
 
@@ -209,13 +209,13 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         self.services.metrics.refusedPublishes()
     }
 
-    private static func path(of head: HTTPRequestHead) -> Substring { self.target(head.uri).prefix { $0 != "?" } }
+    private static func path(of head: HTTPRequestHead) -> Substring { self.target(head.uri).cut(at: "?").head }
 
     private static func route(of head: HTTPRequestHead) -> Route { Route(path: self.path(of: head)) }
 
     /// Without the scheme and host that a client may put before the path (RFC 9112 §3.2.2).
     private static func target(_ uri: String) -> Substring {
-        guard uri.first != "/", let scheme = ["http://", "https://"].first(where: { uri.hasPrefix($0) }) else { return uri[...] }
+        guard uri.utf8.first != UInt8(ascii: "/"), let scheme = ["http://", "https://"].first(where: { uri.hasPrefix($0) }) else { return uri[...] }
         let rest = uri.dropFirst(scheme.count)
         return rest.firstIndex { $0 == "/" || $0 == "?" }.map { rest[$0...] } ?? "/"
     }
@@ -238,8 +238,8 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         case ("/v1/poll", .GET): PollClient.start(request, front: self)
         case ("/v1/ack", .POST): AckAPI.ack(request, front: self)
         case ("/ramen/ack", .GET): AckAPI.ramenAck(request, front: self)
+        case _ where request.path.begins(with: TopicAPI.prefix): TopicAPI.answer(request, front: self)
         case (_, .POST) where SessionTokenAPI.session(request.path) != nil: SessionTokenAPI.renew(request, front: self)
-        case _ where request.path.hasPrefix(TopicAPI.prefix): TopicAPI.answer(request, front: self)
         case ("/v1/messages", _), ("/v1/ack", _): self.methodNotAllowed("POST")
         case _ where SessionTokenAPI.session(request.path) != nil: self.methodNotAllowed("POST")
         case ("/v1/sse", _), ("/v1/ws", _), ("/v1/poll", _), ("/ramen/receive", _), ("/ramen/ack", _):

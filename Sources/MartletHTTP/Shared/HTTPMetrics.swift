@@ -70,7 +70,7 @@ enum Route: Int, CaseIterable {
         case "/readyz": self = .ready
         case "/metrics": self = .metrics
         case "/openapi.yaml": self = .openAPI
-        default: self = path.hasPrefix("/v1/messages/") ? .message : path.hasPrefix(TopicAPI.prefix) ? .topic : .other
+        default: self = path.begins(with: "/v1/messages/") ? .message : path.begins(with: TopicAPI.prefix) ? .topic : .other
         }
     }
 
