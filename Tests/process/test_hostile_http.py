@@ -116,6 +116,11 @@ def sockets(server: Server) -> int:
     return count
 
 
+def live_sessions(server: Server) -> float:
+    lines = server.get("/metrics").text.splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("martlet_sessions{"))
+
+
 def sessions_at_drain(server: Server) -> int:
     """Stops the server and reads from its log how many sessions it still knew."""
     server.terminate()
@@ -132,6 +137,8 @@ def unhurt(server):
     yield server
     assert server.process.poll() is None, server.tail()
     wait_until(lambda: sockets(server) <= before, 10, f"{sockets(server)} sockets, {before} before")
+    # A session ends a moment after its socket did.
+    wait_until(lambda: live_sessions(server) == 0, 10, "sessions that are over")
     assert sessions_at_drain(server) == 0
 
 
