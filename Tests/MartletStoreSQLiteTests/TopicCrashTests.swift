@@ -71,7 +71,12 @@ import Testing
             tally.crashes += 1
             for (topic, told) in answers {
                 tally.acknowledged += told.stored.count
-                tally.broken += try await self.check(folder, clock, durability, topic, told)
+                // A file that cannot be read has lost everything.
+                do {
+                    tally.broken += try await self.check(folder, clock, durability, topic, told)
+                } catch {
+                    tally.broken.append("crash \(crash): cannot be read: \(error)")
+                }
             }
         }
         return tally
