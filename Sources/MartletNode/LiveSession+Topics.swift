@@ -109,12 +109,16 @@ extension LiveSession {
         self.node.publish([request]) { done($0.first ?? .failed(StoreError(.stopped))) }
     }
 
-    /// Ends subscriptions that the rights do not hold any more.
+    /// Ends subscriptions, and the telling of who is there, that the rights do not hold any more.
     func endForbidden() {
         guard let topics = self.topics else { return }
-        for (_, filter) in topics.subscriptions.all
-        where !self.rights.allows(.subscribe, filter, self.node.access(to: filter, in: self.app)) {
-            self.endSubscription(filter, .forbidden)
+        for (slot, filter) in topics.subscriptions.all {
+            let options = self.node.access(to: filter, in: self.app)
+            if !self.rights.allows(.subscribe, filter, options) {
+                self.endSubscription(filter, .forbidden)
+            } else if topics.subscriptions.wantsPresence(slot), !self.rights.allows(.presence, filter, options) {
+                topics.subscriptions.stopPresence(slot)
+            }
         }
         self.shard.endTurn()
     }
@@ -174,7 +178,9 @@ extension LiveSession {
     }
 
     func presence(_ event: PresenceEvent, _ slot: Int) {
-        guard self.topics?.subscriptions.wantsPresence(slot) == true, let client = self.client, self.isLive else { return }
+        guard let topics = self.topics, topics.subscriptions.wantsPresence(slot), let client = self.client, self.isLive else { return }
+        // Who does not read misses some; each says how many there are.
+        guard topics.subscriptions.takesPresence(bytes: 128 + 64 * (event.joined.count + event.left.count)) else { return }
         client.presence(event)
         self.touch()
     }

@@ -25,10 +25,12 @@ final class PresenceBoard: Sendable {
         self.state.withLock { $0.table.page(of: topic, limit: limit, after: after) }
     }
 
-    func takeEvents(listed: Int) -> [(TopicKey, PresenceEvent)] {
+    /// - Returns: events, and whether there are more, which are to be scheduled.
+    func takeEvents(listed: Int, limit: Int) -> (events: [(TopicKey, PresenceEvent)], more: Bool) {
         self.state.withLock { state in
-            state.isScheduled = false
-            return state.table.takeEvents(listed: listed)
+            let events = state.table.takeEvents(listed: listed, limit: limit)
+            state.isScheduled = state.table.isChanged
+            return (events, state.isScheduled)
         }
     }
 }
@@ -75,8 +77,12 @@ extension Node {
         return count
     }
 
+    /// Topics whose events go out in one turn of a loop: within the window of one who watches all of them.
+    private static let presenceTopics = 250
+
     private func sendPresence() {
-        let events = self.board.takeEvents(listed: self.limits.presenceListed)
+        let (events, more) = self.board.takeEvents(listed: self.limits.presenceListed, limit: Self.presenceTopics)
+        if more { self.shards.first?.loop.scheduleTask(in: .milliseconds(50)) { self.sendPresence() } }
         self.wake(self.hub.send(events.map { ($0.0, .presence($0.1, topic: $0.0)) }))
     }
 

@@ -48,6 +48,13 @@ extension Node: TopicDesk {
         }
     }
 
+    /// What sessions may do has changed: subscriptions that are not allowed any more end.
+    package func namespacesChanged() {
+        for shard in self.shards {
+            shard.loop.execute { for session in shard.sessions { session.endForbidden() } }
+        }
+    }
+
     // MARK: Publishing
 
     /// Publishes messages of topics, and hands the rest to the store; outcomes in the order of the requests.

@@ -93,6 +93,7 @@ package struct Server: Service {
             store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
             namespaces: access.namespaces, metrics: instruments.node, appSessions: { [quotas = access.quotas] in quotas[$0]?.connections ?? 0 })
         node.startProbes()
+        access.namespaces.watch { node.namespacesChanged() }
         let services = HTTPServices(
             gateway: node, desk: node, topics: node, namespaces: access.namespaces, gatekeeper: access.service.gatekeeper,
             origins: OriginPolicy(self.configuration.origins, isDev: self.configuration.isDev),

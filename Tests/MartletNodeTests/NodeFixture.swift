@@ -90,6 +90,7 @@ final class NodeFixture {
     let clock = ManualClock()
     let loops = [CountingLoop(), CountingLoop()]
     let store: MemoryLogStore
+    let namespaces: TestNamespaces
     let node: Node
 
     /// - Parameters:
@@ -98,11 +99,12 @@ final class NodeFixture {
     init(steps: Bool = false, topics: [String: TopicOptions] = [:]) {
         let clock = self.clock
         let random = Mutex(SeededRandom(seed: 7))
+        self.namespaces = TestNamespaces(options: topics)
         self.store = MemoryLogStore(disk: MemoryDisk(), clock: clock, steps: steps)
         self.node = Node(
             store: self.store, loops: self.loops, limits: Limits(),
             clock: NodeClock(now: { clock.now }, wall: { clock.wall }, random: { random.withLock { $0.next() } }),
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, namespaces: TestNamespaces(options: topics))
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }, namespaces: self.namespaces)
     }
 
     /// Runs both loops until nothing is left to do now.
@@ -148,10 +150,14 @@ final class NodeFixture {
 }
 
 /// Options by the first level of a topic's name.
-struct TestNamespaces: TopicNamespaces {
-    var options: [String: TopicOptions]
+final class TestNamespaces: TopicNamespaces {
+    private let table: Mutex<[String: TopicOptions]>
+
+    init(options: [String: TopicOptions]) { self.table = Mutex(options) }
+
+    func set(_ options: TopicOptions, _ name: String) { self.table.withLock { $0[name] = options } }
 
     func options(of topic: String, in app: AppID) -> TopicOptions {
-        self.options[String(topic.prefix { $0 != "/" })] ?? TopicOptions()
+        self.table.withLock { $0[String(topic.prefix { $0 != "/" })] } ?? TopicOptions()
     }
 }

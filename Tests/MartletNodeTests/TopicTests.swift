@@ -264,6 +264,45 @@ import Testing
         #expect(self.connect(hello).client.refusal?.code == .forbidden)
     }
 
+    @Test func aNamespaceThatIsClosedEndsItsSubscriptions() throws {
+        var hello = try self.hello(["room/a", "news"], user: "alice")
+        hello.rights = TopicRights([.init(pattern: try self.filter("#"), actions: .all)])
+        let client = self.connect(hello).client
+        var closed = TopicOptions()
+        closed.subscribe = .none
+        self.fixture.namespaces.set(closed, "room")
+        self.fixture.node.namespacesChanged()
+        self.fixture.settle()
+        #expect(client.unsubscribed.map(\.filter) == ["room/a"])
+        self.publish("room/a", "a")
+        self.publish("news", "b")
+        #expect(self.texts(client) == ["b"])
+    }
+
+    @Test func aRenewedTokenWithoutPresenceEndsTheTelling() throws {
+        var hello = try self.hello(["room/a"], user: "alice")
+        hello.rights = TopicRights([.init(pattern: try self.filter("room/+"), actions: .all)])
+        let (client, handle) = self.connect(hello)
+        self.fixture.advance(1_100)
+        client.presence = []
+        let less = TopicRights([.init(pattern: try self.filter("room/+"), actions: .subscribe)])
+        try handle.renew(app: .dev, user: "alice", device: nil, expiresAtMs: nil, rights: less)
+        _ = self.connect(try self.hello(["room/a"], user: "carl"))
+        self.fixture.advance(1_100)
+        #expect(client.presence.isEmpty)
+        self.publish("room/a", "a")
+        #expect(self.texts(client) == ["a"])
+    }
+
+    @Test func aStormOverManyTopicsIsToldInParts() throws {
+        let watcher = self.connect(try self.hello(["room/#"])).client
+        for number in 0..<1_200 { _ = self.connect(try self.hello(["room/\(number)"], user: "u\(number)"), shard: number) }
+        self.fixture.advance(1_000)
+        #expect(watcher.presence.count <= 500)
+        self.fixture.advance(1_000)
+        #expect(Set(watcher.presence.map(\.topic)).count == 1_200)
+    }
+
     @Test func subscribingAndLeavingOnALiveSession() throws {
         let (client, handle) = self.connect(try self.hello([], user: "alice"))
         try handle.subscribe([SubscribeWish(filter: try self.filter("news")), SubscribeWish(filter: try self.filter("kept/#"))])

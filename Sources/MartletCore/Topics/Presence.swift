@@ -14,6 +14,8 @@ package struct PresenceTable: Sendable {
         /// Sessions without a name, now and at the last turn.
         var nameless = 0
         var namelessBefore = 0
+        /// Counts the events of the topic.
+        var turn: UInt32 = 1
         /// How many came and went in this turn, and who: no more than are kept for names and for taking back.
         var cameCount = 0
         var leftCount = 0
@@ -30,16 +32,18 @@ package struct PresenceTable: Sendable {
 
     private var rooms: [TopicKey: Room] = [:]
     private var changed: Set<TopicKey> = []
-    private var turn: UInt32 = 1
 
     package init() {}
+
+    /// Whether there are changes that no event has told.
+    package var isChanged: Bool { !self.changed.isEmpty }
 
     /// Topics that somebody is in.
     package var topics: Int { self.rooms.count }
 
     /// A session begins to subscribe.
     package mutating func join(_ topic: TopicKey, _ member: PresenceMember) {
-        self.change(topic) { room, turn in
+        self.change(topic) { room in
             guard member.user != nil || member.device != nil else {
                 room.nameless += 1
                 return
@@ -50,10 +54,10 @@ package struct PresenceTable: Sendable {
             }
             if room.left.remove(member) != nil {
                 room.leftCount -= 1
-                room.members[member] = Entry(sessions: 1, turn: turn &- 1)
+                room.members[member] = Entry(sessions: 1, turn: room.turn &- 1)
                 return
             }
-            room.members[member] = Entry(sessions: 1, turn: turn)
+            room.members[member] = Entry(sessions: 1, turn: room.turn)
             room.cameCount += 1
             if room.came.count < Self.pendingNames { room.came.insert(member) }
         }
@@ -62,7 +66,7 @@ package struct PresenceTable: Sendable {
     /// A session that joined ends its subscription. One that did not changes nothing.
     package mutating func leave(_ topic: TopicKey, _ member: PresenceMember) {
         guard self.rooms[topic] != nil else { return }
-        self.change(topic) { room, turn in
+        self.change(topic) { room in
             guard member.user != nil || member.device != nil else {
                 room.nameless = max(0, room.nameless - 1)
                 return
@@ -74,7 +78,7 @@ package struct PresenceTable: Sendable {
             }
             room.members[member] = nil
             room.members.shrinkIfSparse()
-            if entry.turn == turn {
+            if entry.turn == room.turn {
                 room.cameCount -= 1
                 room.came.remove(member)
                 return
@@ -84,8 +88,8 @@ package struct PresenceTable: Sendable {
         }
     }
 
-    private mutating func change(_ topic: TopicKey, _ body: (inout Room, UInt32) -> Void) {
-        body(&self.rooms[topic, default: Room()], self.turn)
+    private mutating func change(_ topic: TopicKey, _ body: (inout Room) -> Void) {
+        body(&self.rooms[topic, default: Room()])
         guard let room = self.rooms[topic] else { return }
         if room.isChanged {
             self.changed.insert(topic)
@@ -134,12 +138,16 @@ package struct PresenceTable: Sendable {
     /// What has changed since the last call: one event for each topic. Who came and went in between is in neither list, and so is
     /// who went and came back.
     ///
-    /// - Parameter listed: names in each of an event's lists at most; the numbers are always of all.
-    package mutating func takeEvents(listed: Int) -> [(topic: TopicKey, event: PresenceEvent)] {
+    /// - Parameters:
+    ///   - listed: names in each of an event's lists at most; the numbers are always of all.
+    ///   - limit: events at most; what is left comes with the next calls.
+    package mutating func takeEvents(listed: Int, limit: Int = .max) -> [(topic: TopicKey, event: PresenceEvent)] {
         guard !self.changed.isEmpty else { return [] }
+        let topics = self.changed.count <= limit ? Array(self.changed) : Array(self.changed.prefix(limit))
         var events: [(topic: TopicKey, event: PresenceEvent)] = []
-        events.reserveCapacity(self.changed.count)
-        for topic in self.changed {
+        events.reserveCapacity(topics.count)
+        for topic in topics {
+            self.changed.remove(topic)
             guard let room = self.rooms[topic] else { continue }
             let nameless = room.nameless - room.namelessBefore
             events.append(
@@ -158,9 +166,10 @@ package struct PresenceTable: Sendable {
             self.rooms[topic]?.leftCount = 0
             self.rooms[topic]?.came = []
             self.rooms[topic]?.left = []
+            self.rooms[topic]?.turn &+= 1
         }
-        self.changed = []
-        self.turn &+= 1
+        // Gives its memory back after a storm.
+        if self.changed.isEmpty { self.changed = [] }
         return events
     }
 

@@ -100,6 +100,18 @@ package struct TopicSubscriptions: Sendable {
         self.slots.indices.contains(slot) && self.slots[slot].isUsed && self.slots[slot].wantsPresence
     }
 
+    /// From now on the subscription is not told who comes and goes.
+    package mutating func stopPresence(_ slot: Slot) {
+        if self.slots.indices.contains(slot) { self.slots[slot].wantsPresence = false }
+    }
+
+    /// Whether there is room to tell who came and went.
+    package mutating func takesPresence(bytes: Int) -> Bool {
+        guard self.inFlight == 0 || self.inFlight + bytes <= self.windowBytes else { return false }
+        self.inFlight += bytes
+        return true
+    }
+
     /// Something was sent that the socket has not taken.
     package var isWaitingForSocket: Bool { self.inFlight > 0 }
 

@@ -20,6 +20,7 @@ package final class Namespaces: NamespaceDesk {
     private let spanning: TopicOptions
     private let directory: any NamespaceDirectory
     private let tables = Mutex(Tables())
+    private let onChange = Mutex<@Sendable () -> Void>({})
 
     private static let everyApp = AppID(0)
 
@@ -43,7 +44,11 @@ package final class Namespaces: NamespaceDesk {
             tables.spanning[app] = Self.strictest(self.defaults, all)
         }
         self.tables.withLock { $0 = tables }
+        self.onChange.withLock { $0 }()
     }
+
+    /// From now on `body` is called after each change, on any thread, once it is in effect.
+    func watch(_ body: @escaping @Sendable () -> Void) { self.onChange.withLock { $0 = body } }
 
     /// What applies to a namespace that the API says nothing of.
     private func base(_ name: String) -> TopicOptions { self.configured[TopicKey(app: Self.everyApp, name: name)] ?? self.defaults }
