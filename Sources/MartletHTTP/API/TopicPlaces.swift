@@ -14,9 +14,12 @@ struct HistoryPlace {
     init(_ offset: UInt64, of topic: TopicKey, in log: TopicLogKind?, _ services: HTTPServices) {
         self.log = log ?? .memory
         self.epoch = log == .durable ? 0 : services.processTag
-        self.topicHash = shortHash(topic.name)
+        self.topicHash = Self.hash(topic)
         self.offset = offset
     }
+
+    /// Of the app too: its topics of the same name are others.
+    private static func hash(_ topic: TopicKey) -> UInt32 { shortHash("\(topic.app.rawValue)/\(topic.name)") }
 
     /// Untrusted: any text.
     ///
@@ -51,7 +54,7 @@ struct HistoryPlace {
 
     /// - Throws: `invalid_cursor` for another topic's.
     func offset(of topic: TopicKey, in log: TopicLogKind?, _ services: HTTPServices) throws(WireError) -> Found {
-        guard self.topicHash == shortHash(topic.name) else { throw Self.malformed }
+        guard self.topicHash == Self.hash(topic) else { throw Self.malformed }
         guard self.log == log, self.log == .durable || self.epoch == services.processTag else {
             return .failure(TopicGap(topic: topic.name, reason: .epoch))
         }
