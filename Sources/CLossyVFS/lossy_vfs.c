@@ -28,7 +28,7 @@ typedef struct Plan {
     struct Plan *next;
     char *folder;
     int crashed, fail_code, real_syncs;
-    int64_t fail_after, fail_syncs;
+    int64_t fail_after, fail_syncs, crash_after;
     uint32_t delay;
 } Plan;
 
@@ -115,9 +115,15 @@ static int lossy_read(sqlite3_file *file, void *out, int count, sqlite3_int64 of
     return f->real->pMethods->xRead(f->real, out, count, offset);
 }
 
+// Counts a change or a sync, at one of which the crash may come; the lock is held.
+static void count_down(Plan *p) {
+    if (p && p->crash_after > 0 && --p->crash_after == 0) __atomic_store_n(&p->crashed, 1, __ATOMIC_RELEASE);
+}
+
 // Whether a write may happen; the lock is held.
 static int refusal(LossyFile *f) {
     if (!f->plan) return SQLITE_OK;
+    count_down(f->plan);
     if (f->plan->crashed) return SQLITE_IOERR_WRITE;
     if (f->plan->fail_code) {
         if (f->plan->fail_after <= 0) return f->plan->fail_code;
@@ -158,6 +164,7 @@ static int lossy_sync(sqlite3_file *file, int flags) {
     pthread_mutex_unlock(&lock);
     if (delay) usleep(delay);
     pthread_mutex_lock(&lock);
+    count_down(f->plan);
     if (f->plan && f->plan->crashed) {
         code = SQLITE_IOERR_FSYNC;
     } else if (f->plan && f->plan->fail_syncs > 0) {
@@ -255,6 +262,7 @@ int lossy_vfs_register(void) {
     pthread_mutex_unlock(&lock)
 
 void lossy_vfs_crash(const char *folder) { WITH_PLAN(__atomic_store_n(&p->crashed, 1, __ATOMIC_RELEASE)); }
+void lossy_vfs_crash_at(const char *folder, int64_t count) { WITH_PLAN(p->crash_after = count); }
 void lossy_vfs_fail_writes(const char *folder, int code, int64_t after) { WITH_PLAN(p->fail_code = code; p->fail_after = after); }
 void lossy_vfs_fail_syncs(const char *folder, int64_t count) { WITH_PLAN(p->fail_syncs = count); }
 void lossy_vfs_delay_syncs(const char *folder, uint32_t microseconds) { WITH_PLAN(p->delay = microseconds); }
@@ -289,6 +297,7 @@ int64_t lossy_vfs_restore(const char *folder, uint64_t seed) {
         if (fd >= 0) close(fd);
         forget(n);
     }
+    p->crash_after = 0;
     __atomic_store_n(&p->crashed, 0, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&lock);
     return undone;

@@ -11,6 +11,9 @@ int lossy_vfs_register(void);
 /// From here on all I/O on open files below the folder fails.
 void lossy_vfs_crash(const char *folder);
 
+/// The same at the `count`th write, truncation or sync from now on, which fails like all after it. From 1; 0 takes it back.
+void lossy_vfs_crash_at(const char *folder, int64_t count);
+
 /// After the handles are closed: takes back, in the files below the folder, what was not synced. With a seed other than 0 some
 /// of each file's unsynced writes are kept instead, the oldest ones. Ends the crash. Returns the number of writes taken back.
 int64_t lossy_vfs_restore(const char *folder, uint64_t seed);
