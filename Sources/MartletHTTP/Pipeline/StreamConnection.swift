@@ -36,6 +36,7 @@ extension StreamConnection {
     private func ended() {
         guard self.context != nil else { return }
         self.context = nil
+        self.output.sendDirectly(to: nil)
         self.state.closed(self)
         self.peer.leave()
         let handle = self.handle
@@ -46,7 +47,7 @@ extension StreamConnection {
     func abort() { self.context?.close(promise: nil) }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        guard self.output.isWaiting, context.channel.isWritable else { return }
+        guard self.output.isWaiting, self.output.isThroughNIO, context.channel.isWritable else { return }
         self.output.socketTook()
         self.socketTook()
     }
@@ -55,13 +56,34 @@ extension StreamConnection {
     ///
     /// - Returns: whether the socket has taken everything, or all but a few KiB. If not, ``socketTook()`` is called once it has.
     @discardableResult
+    @inline(__always)
     func flushOutput() -> Bool {
+        if self.output.isDirect, self.output.send() { return true }
+        return self.flushThroughNIO()
+    }
+
+    private func flushThroughNIO() -> Bool {
         guard let context = self.context else { return true }
         if let earlier = self.output.takeEarlier() {
             for piece in earlier { context.write(NIOAny(piece), promise: nil) }
         }
-        if let last = self.output.take() { context.writeAndFlush(last, promise: nil) }
-        if context.channel.isWritable { return true }
+        let last = self.output.take()
+        guard !self.output.isThroughNIO else {
+            if let last { context.writeAndFlush(last, promise: nil) }
+            if context.channel.isWritable { return true }
+            self.output.startWaiting()
+            return false
+        }
+        self.output.handedOver()
+        let promise = context.eventLoop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenSuccess {
+            guard self.output.tookHandedOver(), self.output.isWaiting else { return }
+            self.output.socketTook()
+            self.socketTook()
+        }
+        context.writeAndFlush(last ?? NIOAny(ByteBuffer()), promise: promise)
+        // Mostly not; then whoever flushes is told now, and not from within.
+        if self.output.isDirect { return true }
         self.output.startWaiting()
         return false
     }

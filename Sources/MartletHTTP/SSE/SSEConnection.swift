@@ -75,6 +75,7 @@ final class SSEConnection: StreamConnection, LiveClient {
         guard let context = self.context, let hello = self.hello else { return }
         self.hello = nil
         StreamSocket.prepare(context.channel, heartbeatMs: hello.value.heartbeatMs)
+        if self.services.edge.tls == nil { self.output.sendDirectly(to: DirectSocket(of: context.channel)) }
         let handle = self.services.gateway.open(hello.value, client: self, shard: self.state.index)
         if self.isEnded || self.context == nil { handle.clientClosed() } else { self.handle = handle }
     }

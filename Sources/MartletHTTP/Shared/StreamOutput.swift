@@ -5,8 +5,8 @@ package import NIOCore
 ///
 /// What many connections get is kept by reference and written as it is, unless something else of the turn stands beside it.
 ///
-/// It never writes itself: a write that fails has NIO read what is left and close the channel before it returns, and those
-/// callbacks queue bytes too. ``StreamConnection`` writes what this holds.
+/// It never writes through NIO itself: a write that fails has NIO read what is left and close the channel before it returns, and
+/// those callbacks queue bytes too. ``StreamConnection`` writes what this holds.
 package struct StreamOutput {
     private enum Pending {
         case nothing
@@ -19,6 +19,10 @@ package struct StreamOutput {
     private var earlier: [ByteBuffer] = []
     /// The socket has not taken everything.
     private(set) var isWaiting = false
+    /// Pieces that NIO was given because the socket did not take them.
+    private var behind: Int32 = 0
+    /// Where ``send()`` writes.
+    private var socket: DirectSocket?
 
     /// Shared bytes up to this many are copied when something else stands beside them: one write costs more.
     static let copiedMost = 4_096
@@ -100,6 +104,56 @@ package struct StreamOutput {
         }
     }
 
+    // MARK: Past NIO
+
+    /// From now on ``send()`` writes to this descriptor, as long as NIO has nothing of the connection's.
+    package mutating func sendDirectly(to socket: DirectSocket?) { self.socket = socket }
+
+    /// Whether ``send()`` may be called: NIO has nothing that must go first.
+    @inline(__always)
+    package var isDirect: Bool { self.socket != nil && self.behind == 0 }
+
+    /// Whether NIO's own word on the socket counts.
+    var isThroughNIO: Bool { self.socket == nil }
+
+    /// Sends what is queued, past NIO.
+    ///
+    /// - Returns: whether the socket has taken everything. The rest is left in the queue, for NIO, which also finds out about errors.
+    package mutating func send() -> Bool {
+        guard let socket = self.socket, self.earlier.isEmpty else { return false }
+        let rest: ByteBuffer
+        switch self.pending {
+        case .nothing: return true
+        case .shared(let frame):
+            let count = socket.send(frame.bytes)
+            if count == frame.bytes.readableBytes {
+                self.pending = .nothing
+                return true
+            }
+            rest = frame.bytes.dropping(count)
+        case .own(let buffer):
+            let count = socket.send(buffer)
+            if count == buffer.readableBytes {
+                self.pending = .nothing
+                return true
+            }
+            rest = buffer.dropping(count)
+        }
+        self.pending = .own(rest)
+        return false
+    }
+
+    /// NIO was given the rest, and tells when the socket has taken it.
+    mutating func handedOver() { self.behind += 1 }
+
+    /// - Returns: whether nothing is left of what NIO was given.
+    mutating func tookHandedOver() -> Bool {
+        self.behind -= 1
+        return self.behind == 0
+    }
+
+    // MARK: Waiting
+
     /// Somebody waits for the socket from now on.
     mutating func startWaiting() { self.isWaiting = true }
 
@@ -110,29 +164,4 @@ package struct StreamOutput {
 
     /// The socket has taken everything that was written when the last flush could not.
     mutating func socketTook() { self.isWaiting = false }
-}
-
-/// Socket options of a stream.
-enum StreamSocket {
-    /// Bytes that the kernel may hold unsent, so that an urgent message is not stuck behind much else.
-    private static let unsentBytes: Int = 16_384
-    /// Bytes that NIO may hold before the socket counts as full: whether it is, is asked after each write, and this way the answer is one
-    /// load from memory. Frames that are larger count as soon as they wait.
-    private static let heldBytes = 4_096
-    // linux/tcp.h; the platform's Swift overlay does not name them all.
-    private static let tcpUserTimeout: CInt = 18
-    private static let tcpNotSentLowat: CInt = 25
-
-    /// Keeps the kernel's send buffer short, and ends half-open connections after twice the heartbeat interval.
-    static func prepare(_ channel: any Channel, heartbeatMs: Int64) {
-        guard let options = channel.syncOptions else { return }
-        try? options.setOption(.writeBufferWaterMark, value: .init(low: 1, high: Self.heldBytes))
-        #if os(Linux)
-        // Without these the stream works, only less well: a failure is nothing to stop for.
-        try? options.setOption(
-            ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: Self.tcpNotSentLowat)), value: Self.unsentBytes)
-        try? options.setOption(
-            ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: Self.tcpUserTimeout)), value: Int(heartbeatMs * 2))
-        #endif
-    }
 }

@@ -132,6 +132,7 @@ final class WebSocketConnection: StreamConnection {
 
     private func openSession(_ hello: Hello, visibleHeartbeat visible: Bool, _ context: ChannelHandlerContext) {
         StreamSocket.prepare(context.channel, heartbeatMs: hello.heartbeatMs)
+        if self.services.edge.tls == nil { self.output.sendDirectly(to: DirectSocket(of: context.channel)) }
         self.app = hello.app
         self.user = hello.user
         let client = WebSocketClient(connection: self, visibleHeartbeat: visible)
