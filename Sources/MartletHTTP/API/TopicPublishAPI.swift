@@ -104,7 +104,12 @@ enum TopicPublishAPI {
         }
         let bound = NIOLoopBound(front, eventLoop: loop)
         front.services.desk.publish([append]) { outcomes in
-            loop.execute { PublishAPI.answer(outcomes.first, front: bound.value) }
+            // What is not stored is published at once.
+            if loop.inEventLoop {
+                PublishAPI.answer(outcomes.first, front: bound.value)
+            } else {
+                loop.execute { PublishAPI.answer(outcomes.first, front: bound.value) }
+            }
         }
     }
 

@@ -2,16 +2,14 @@ import NIOCore
 
 /// Sees a connection's bytes before the HTTP decoder: knows when a head began, bounds the framing of a body, and can answer
 /// where the decoder gave up. Goes when the connection becomes a stream.
-final class ByteWatch: ChannelInboundHandler, RemovableChannelHandler {
+final class ByteWatch: ChannelInboundHandler, RemovableChannelHandler, RequestSource {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     private var context: ChannelHandlerContext?
-    /// When the first byte came since the last request was complete; nil if none did.
-    private(set) var beganAt: NIODeadline?
+    var beganAt: NIODeadline?
     /// Bytes that the body in hand may still come in; nil between bodies.
     private var allowance: Int?
-    /// Called once when a body's framing takes far more bytes than the body.
     var onWaste: (() -> Void)?
 
     /// What comes counts no more.
@@ -47,7 +45,6 @@ final class ByteWatch: ChannelInboundHandler, RemovableChannelHandler {
         if self.isDropping { context.read() }
     }
 
-    /// From now on nothing that comes reaches the decoder.
     func drop() {
         guard !self.isDropping else { return }
         self.isDropping = true
@@ -65,7 +62,7 @@ final class ByteWatch: ChannelInboundHandler, RemovableChannelHandler {
         self.allowance = nil
     }
 
-    /// Answers past the HTTP handlers, then closes the sending side: the client may still be sending.
+    /// Past the HTTP handlers.
     func answer(_ bytes: ByteBuffer) {
         guard let context = self.context else { return }
         self.drop()

@@ -4,10 +4,14 @@ import NIOCore
 import NIOHTTP1
 
 /// Builds the handlers of a new connection: the gate, the PROXY protocol, TLS, HTTP.
-struct ConnectionPipeline: Sendable {
+final class ConnectionPipeline: Sendable {
     private let services: HTTPServices
     private let control: ControlPlane
     private let decoderLimits: NIOHTTPDecoderLimitConfiguration
+    /// Longest head that ``QuickLane`` reads; the limits of longer ones are judged by NIO's parser.
+    let quickHeadBytes: Int
+    let quickFields: Int
+    let isTLS: Bool
 
     init(services: HTTPServices) {
         self.services = services
@@ -17,6 +21,9 @@ struct ConnectionPipeline: Sendable {
         limits.maxHeaderListSize = services.limits.headerBytes
         limits.maxHeaderFieldCount = services.limits.headerCount
         self.decoderLimits = limits
+        self.quickHeadBytes = min(QuickHead.most, services.limits.headerBytes)
+        self.quickFields = services.limits.headerCount
+        self.isTLS = services.edge.tls != nil
     }
 
     func build(on channel: any Channel, state: LoopState) throws {
@@ -49,19 +56,24 @@ struct ConnectionPipeline: Sendable {
             if let tls = edge.tls {
                 try operations.addHandler(TLSStart(certificate: tls, state: state, services: self.services))
             }
-            let bytes = ByteWatch()
-            try operations.addHandler(bytes)
-            try operations.addHandler(HTTPResponseEncoder())
-            // What came with the request that becomes a stream belongs to the stream.
-            let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: self.decoderLimits)
-            try operations.addHandler(ByteToMessageHandler(decoder))
-            try operations.addHandler(HTTPServerPipelineHandler())
-            try operations.addHandler(
-                FrontHandler(services: self.services, control: self.control, state: state, peer: peer, bytes: bytes))
+            let front = FrontHandler(services: self.services, control: self.control, state: state, peer: peer)
+            try operations.addHandler(QuickLane(front: front, pipeline: self))
         } catch {
             peer.leave()
             throw error
         }
+    }
+
+    /// Adds NIO's HTTP handlers, with the front handler behind them.
+    func addHTTP(_ front: FrontHandler, to channel: any Channel, after lane: QuickLane) throws -> ByteWatch {
+        let operations = channel.pipeline.syncOperations
+        let watch = ByteWatch()
+        front.leave(for: watch)
+        // What came with the request that becomes a stream belongs to the stream.
+        let decoder = HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes, limitConfiguration: self.decoderLimits)
+        try operations.addHandlers(
+            [watch, HTTPResponseEncoder(), ByteToMessageHandler(decoder), HTTPServerPipelineHandler(), front], position: .after(lane))
+        return watch
     }
 
     private func refusal(_ state: LoopState, _ error: WireError) -> RefusalHandler {

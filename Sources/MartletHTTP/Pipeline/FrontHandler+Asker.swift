@@ -58,7 +58,7 @@ extension FrontHandler {
             self.route(request)
         case (_, .failure(let error)): self.respond(error)
         }
-        if isReadWanted { self.context?.read() }
+        if let quick = self.quick { quick.goOn() } else if isReadWanted { self.context?.read() }
     }
 
     /// The body may come.

@@ -12,7 +12,7 @@ extension FrontHandler {
         let limits = self.services.limits
         switch self.phase {
         case .idle:
-            if let beganAt = self.bytes.beganAt {
+            if let beganAt = self.source?.beganAt {
                 guard now - beganAt > .seconds(Int64(limits.headSeconds)) else { return }
                 self.answerRaw(
                     WireError(
@@ -71,7 +71,7 @@ extension FrontHandler {
         self.services.metrics.refused(error.code)
         var buffer = ByteBuffer()
         RawResponse.write(error, to: &buffer)
-        self.bytes.answer(buffer)
+        self.source?.answer(buffer)
     }
 }
 

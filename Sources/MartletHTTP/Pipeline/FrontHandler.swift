@@ -16,9 +16,10 @@ struct FrontRequest {
     var key: KeyGrant?
 }
 
-/// Stands at the end of the HTTP pipeline: keeps data-plane requests and hands the others to the control plane.
+/// Keeps data-plane requests and hands the others to the control plane.
 ///
-/// The pipelining handler before it lets one request through at a time.
+/// Its requests come from a ``QuickLane``, then it is no handler itself; or it stands at the end of NIO's HTTP pipeline. Both let
+/// one request through at a time.
 final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connection, Swept {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundIn = HTTPServerResponsePart
@@ -41,61 +42,96 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
     let state: LoopState
     /// Who is at the other end.
     let peer: Peer
-    let bytes: ByteWatch
+    private(set) var source: (any RequestSource)?
+    /// The source, if it also takes whole answers.
+    private(set) var quick: QuickLane?
     private let control: ControlPlane
     var phase = State.idle
     private(set) var context: ChannelHandlerContext?
-    private var isQuiescing = false
+    private(set) var isQuiescing = false
     /// A stream has the connection, and with it the peer's place in the counts.
-    private var isHandedOver = false
+    var isHandedOver = false
     /// The body of the request in hand. Held here only, so that it grows in place.
     private var body = BodyCollector()
     var asker = Asker()
-    private var isFlushing = false
+    var isFlushing = false
     /// The socket took the answer within the flush.
-    private var isTaken = false
+    var isTaken = false
     /// Whether a request came on this connection.
     var isUsed = false
-    private var route = Route.other
+    private(set) var route = Route.other
     /// When the connection was opened, the head of the body in hand was complete, or the last answer went.
     var lastActivity = NIODeadline.now()
     /// Called when the connection goes while an answer is being made (a held poll).
     var onGone: (() -> Void)?
 
-    init(services: HTTPServices, control: ControlPlane, state: LoopState, peer: Peer, bytes: ByteWatch) {
+    init(services: HTTPServices, control: ControlPlane, state: LoopState, peer: Peer) {
         self.services = services
         self.control = control
         self.state = state
         self.peer = peer
-        self.bytes = bytes
+    }
+
+    /// A lane reads the requests.
+    func attach(_ context: ChannelHandlerContext, _ quick: QuickLane) {
+        self.context = context
+        self.quick = quick
+        self.source = quick
+        self.state.opened(self)
+        self.state.watch(self)
+    }
+
+    /// The lane leaves it to NIO's handlers; this is added behind them.
+    func leave(for watch: ByteWatch) {
+        self.quick = nil
+        self.source = watch
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
+        if self.context == nil {
+            self.state.opened(self)
+            self.state.watch(self)
+        }
         self.context = context
-        self.state.opened(self)
-        self.state.watch(self)
-        self.bytes.onWaste = { [weak self] in self?.refuseWaste() }
+        self.source?.onWaste = { [weak self] in self?.refuseWaste() }
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) {
+    func handlerRemoved(context: ChannelHandlerContext) { self.detach() }
+
+    /// The connection is gone, or another's.
+    ///
+    /// - Parameter isHandedOver: a stream has it, and with it the peer's place in the counts.
+    func detach(isHandedOver: Bool = false) {
+        guard self.context != nil else { return }
         self.state.closed(self)
         self.state.unwatch(self)
+        if isHandedOver { self.isHandedOver = true }
         if !self.isHandedOver { self.peer.leave() }
         self.context = nil
+        self.source = nil
+        self.quick = nil
+        self.gone()
+    }
+
+    /// Whoever makes an answer need not.
+    func gone() {
         let onGone = self.onGone
         self.onGone = nil
         onGone?()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        let onGone = self.onGone
-        self.onGone = nil
-        onGone?()
+        self.gone()
         context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if !self.takesError(error) { context.close(promise: nil) }
+    }
+
+    /// Whether a request may come.
+    var isIdle: Bool {
+        if case .idle = self.phase { true } else { false }
     }
 
     // MARK: Reading
@@ -112,11 +148,11 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         if self.asker.isChecked { context.read() } else { self.asker.isReadWanted = true }
     }
 
-    private func begin(_ head: HTTPRequestHead) {
+    func begin(_ head: HTTPRequestHead) {
         guard case .idle = self.phase else { return }
         self.isUsed = true
         self.lastActivity = .now()
-        self.bytes.bodyBegins()
+        self.source?.bodyBegins()
         if let fault = self.fault(in: head) {
             self.refuse(head, fault)
             return
@@ -145,9 +181,9 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         return DevGuard.fault(in: head, peer: self.peer.address, origins: self.services.origins)
     }
 
-    private func append(_ part: ByteBuffer) {
+    func append(_ part: ByteBuffer) {
         guard case .reading(let head) = self.phase else { return }
-        self.bytes.bodyGrew(by: part.readableBytes)
+        self.source?.bodyGrew(by: part.readableBytes)
         self.body.append(part)
         if self.body.isTooLarge { self.refuseBody(head, limit: self.body.limit) }
     }
@@ -179,14 +215,14 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         self.asker = Asker()
         self.respond(error, close: true, lingers: true)
         self.phase = .dropping
-        self.bytes.drop()
+        self.source?.drop()
     }
 
-    private func finish() {
+    func finish() {
         guard case .reading(let head) = self.phase else { return }
         self.phase = .answering(head)
         self.route = .other
-        self.bytes.requestEnds()
+        self.source?.requestEnds()
         let request = self.request(head, body: self.body.take())
         guard self.peer.requested(head.headers[canonicalForm: "x-forwarded-for"].map(String.init)) else {
             self.asker = Asker()
@@ -251,131 +287,6 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
     func methodNotAllowed(_ allowed: String) {
         self.respond(
             WireError(.methodNotAllowed, "This path takes \(allowed) only."), headers: [("allow", allowed)])
-    }
-
-    /// Gives the connection to a streaming handler once it is known who is asking.
-    private func stream(_ request: FrontRequest, _ make: @escaping (Caller) throws(WireError) -> any StreamConnection) {
-        ClientAccess.caller(request, front: self) { result in
-            self.stream { () throws(WireError) in try make(try result.get()) }
-        }
-    }
-
-    /// Gives the connection to a streaming handler.
-    func stream(_ make: () throws(WireError) -> any StreamConnection) {
-        do throws(WireError) {
-            let handler = try make()
-            self.services.metrics.answered(self.route, status: 200)
-            self.handOver(to: handler)
-        } catch {
-            self.respond(error, headers: error.code == .upgradeRequired ? [("sec-websocket-version", "13"), ("upgrade", "websocket")] : [])
-        }
-    }
-
-    /// Takes every HTTP handler off the connection, then lets the stream begin.
-    private func handOver(to handler: any StreamConnection) {
-        guard let context = self.context else { return }
-        self.phase = .handedOver
-        // Not now: the decoder is still on the stack.
-        context.eventLoop.assumeIsolated().execute {
-            guard context.channel.isActive else { return }
-            let operations = context.channel.pipeline.syncOperations
-            do {
-                try operations.addHandler(handler)
-            } catch {
-                context.close(promise: nil)
-                return
-            }
-            self.isHandedOver = true
-            operations.removeHandler(self, promise: nil)
-            // The decoder goes last: what it has read ahead belongs to the stream.
-            for type in Self.removable {
-                if let found = type(operations) { operations.removeHandler(context: found, promise: nil) }
-            }
-            handler.begin()
-        }
-    }
-
-    private static let removable: [@Sendable (ChannelPipeline.SynchronousOperations) -> ChannelHandlerContext?] = [
-        { try? $0.context(handlerType: HTTPServerPipelineHandler.self) },
-        { try? $0.context(handlerType: HTTPResponseEncoder.self) },
-        { try? $0.context(handlerType: ByteToMessageHandler<HTTPRequestDecoder>.self) },
-        { try? $0.context(handlerType: ByteWatch.self) },
-    ]
-
-    // MARK: Answering
-
-    /// Sends the whole answer and gets ready for the next request.
-    ///
-    /// - Parameters:
-    ///   - contentType: nil for none.
-    ///   - length: what `Content-Length` says, where that is not the body's (`HEAD`; RFC 9110 §8.6).
-    ///   - close: end the connection whatever the client wishes.
-    ///   - lingers: the client still sends: close only the sending side, or it loses the answer (RFC 9112 §9.6).
-    func respond(
-        status: HTTPResponseStatus, contentType: String? = "application/json", headers extra: [(String, String)] = [],
-        body: ByteBuffer = ByteBuffer(), length: Int? = nil, close: Bool = false, lingers: Bool = false
-    ) {
-        guard case .answering(let request) = self.phase, let context = self.context else { return }
-        self.onGone = nil
-        self.services.metrics.answered(self.route, status: Int(status.code))
-        // After an offer to upgrade the parser takes what follows for another protocol.
-        let keepAlive = request.isKeepAlive && !close && !self.isQuiescing && !request.headers.contains(name: "upgrade")
-        var headers = HTTPHeaders()
-        headers.reserveCapacity(6 + extra.count)
-        if let contentType { headers.add(name: "content-type", value: contentType) }
-        if status != .noContent, status != .notModified {
-            headers.add(name: "content-length", value: String(length ?? body.readableBytes))
-        }
-        headers.add(name: "date", value: self.state.date.header(at: self.services.wall()))
-        for (name, value) in extra { headers.add(name: name, value: value) }
-        if let origin = request.headers.first(name: "origin") {
-            let host = request.headers.first(name: "host")
-            for (name, value) in self.services.origins.headers(origin: origin, host: host) { headers.add(name: name, value: value) }
-        }
-        if !keepAlive {
-            headers.add(name: "connection", value: "close")
-        } else if request.version == .http1_0 {
-            headers.add(name: "connection", value: "keep-alive")
-        }
-        self.phase = .sending
-        self.lastActivity = .now()
-        self.peer.answered()
-        let promise = context.eventLoop.makePromise(of: Void.self)
-        promise.futureResult.assumeIsolated().whenComplete { result in
-            guard keepAlive, case .success = result else { return context.close(mode: lingers ? .output : .all, promise: nil) }
-            // Mostly at once; but then not within the flush, because what comes next may write.
-            if self.isFlushing { self.isTaken = true } else { self.sent() }
-        }
-        let hasBody = body.readableBytes > 0 && request.method != .HEAD
-        let head = HTTPResponseHead(version: request.version, status: status, headers: headers)
-        context.write(self.wrapOutboundOut(.head(head)), promise: hasBody ? nil : promise)
-        if hasBody { context.write(self.wrapOutboundOut(.body(.byteBuffer(body))), promise: promise) }
-        // Who still sends gets its request read to the end and dropped. Otherwise the end of the answer, which lets the next
-        // request in, waits for the socket.
-        if lingers { context.write(self.wrapOutboundOut(.end(nil)), promise: nil) }
-        self.isTaken = false
-        self.isFlushing = true
-        context.flush()
-        self.isFlushing = false
-        if self.isTaken { self.sent() }
-    }
-
-    /// The socket has taken the answer: the next request may come.
-    private func sent() {
-        guard case .sending = self.phase, let context = self.context else { return }
-        self.phase = .idle
-        if self.isQuiescing { return context.close(promise: nil) }
-        context.write(self.wrapOutboundOut(.end(nil)), promise: nil)
-    }
-
-    func respond(_ error: WireError, headers: [(String, String)] = [], close: Bool = false, lingers: Bool = false) {
-        self.services.metrics.refused(error.code)
-        var headers = headers
-        if error.code.status == 401 { headers.append(("www-authenticate", "Bearer")) }
-        if let seconds = error.retryAfterSeconds { headers.append(("retry-after", String(seconds))) }
-        self.respond(
-            status: .init(statusCode: error.code.status), headers: headers, body: ErrorJSON.buffer(error), close: close,
-            lingers: lingers)
     }
 
     // MARK: Connection

@@ -1,7 +1,7 @@
 import MartletCore
 import MartletWire
 package import NIOCore
-package import NIOPosix
+import NIOPosix
 
 /// The one port: control plane and data plane behind one listener.
 package final class HTTPListener: Sendable {
@@ -15,30 +15,64 @@ package final class HTTPListener: Sendable {
 
     private let services: HTTPServices
     private let loops: [LoopState]
-    private let channel: any Channel
+    private let channels: [any Channel]
 
     /// Where it listens.
-    package var address: SocketAddress? { self.channel.localAddress }
+    package var address: SocketAddress? { self.channels.first?.localAddress }
 
-    private init(services: HTTPServices, loops: [LoopState], channel: any Channel) {
+    private init(services: HTTPServices, loops: [LoopState], channels: [any Channel]) {
         self.services = services
         self.loops = loops
-        self.channel = channel
+        self.channels = channels
     }
 
-    /// Starts to listen.
+    /// Starts to listen: on Linux with a socket for each loop, so that a connection stays where it was accepted.
     ///
     /// - Parameters:
     ///   - loops: in the order of the node's shards.
     ///   - group: holds these loops.
     /// - Throws: what the operating system says, for example that the address is in use.
     package static func start(
-        host: String, port: Int, services: HTTPServices, group: MultiThreadedEventLoopGroup, loops: [any EventLoop]
+        host: String, port: Int, services: HTTPServices, group: any EventLoopGroup, loops: [any EventLoop]
     ) async throws -> HTTPListener {
         let states = loops.enumerated().map { LoopState(loop: $0.element, index: $0.offset, metrics: services.metrics) }
-        let byLoop = Dictionary(uniqueKeysWithValues: states.map { (ObjectIdentifier($0.loop), $0) })
         let pipeline = ConnectionPipeline(services: services)
-        let channel = try await ServerBootstrap(group: group)
+        var channels: [any Channel] = []
+        do {
+            #if os(Linux)
+            for state in states {
+                let address: SocketAddress
+                if let first = channels.first?.localAddress {
+                    address = first
+                } else {
+                    address = try SocketAddress.makeAddressResolvingHost(host, port: port)
+                }
+                // The first has the address for itself, as long as nobody else has it; then the others may join.
+                let isFirst = channels.isEmpty
+                let channel = try await Self.listen(on: address, isShared: !isFirst, for: state.loop, [state], pipeline, services)
+                channels.append(channel)
+                if isFirst { try await channel.setOption(StreamSocket.sharedPort, value: 1).get() }
+            }
+            #else
+            let address = try SocketAddress.makeAddressResolvingHost(host, port: port)
+            channels.append(try await Self.listen(on: address, isShared: false, for: group, states, pipeline, services))
+            #endif
+        } catch {
+            for channel in channels { try? await channel.close() }
+            throw error
+        }
+        return HTTPListener(services: services, loops: states, channels: channels)
+    }
+
+    /// - Parameters:
+    ///   - isShared: whether other sockets listen on the address.
+    ///   - group: whose loops get the connections.
+    private static func listen(
+        on address: SocketAddress, isShared: Bool, for group: any EventLoopGroup, _ states: [LoopState], _ pipeline: ConnectionPipeline,
+        _ services: HTTPServices
+    ) async throws -> any Channel {
+        let byLoop = Dictionary(uniqueKeysWithValues: states.map { (ObjectIdentifier($0.loop), $0) })
+        var bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: Self.backlog)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .serverChannelOption(.maxMessagesPerRead, value: 64)
@@ -47,25 +81,31 @@ package final class HTTPListener: Sendable {
                     try channel.pipeline.syncOperations.addHandler(AcceptPause(gate: services.edge.gate))
                 }
             }
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.maxMessagesPerRead, value: 1)
-            .childChannelOption(.recvAllocator, value: TinyBuffers())
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     guard let state = byLoop[ObjectIdentifier(channel.eventLoop)] else {
                         throw ChannelError.inappropriateOperationForState
                     }
+                    let options = channel.syncOptions
+                    try options?.setOption(.maxMessagesPerRead, value: 1)
+                    try options?.setOption(.recvAllocator, value: TinyBuffers())
                     try pipeline.build(on: channel, state: state)
                 }
             }
-            .bind(host: host, port: port).get()
-        return HTTPListener(services: services, loops: states, channel: channel)
+        #if !os(Linux)
+        bootstrap = bootstrap.childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+        #endif
+        #if os(Linux)
+        if isShared { bootstrap = bootstrap.serverChannelOption(StreamSocket.sharedPort, value: 1) }
+        #endif
+        for (option, value) in StreamSocket.inherited(services.limits) { bootstrap = bootstrap.serverChannelOption(option, value: value) }
+        return try await bootstrap.bind(to: address).get()
     }
 
     /// Takes no more connections; those that are open go on.
     package func stopAccepting() async {
         // Closing can only fail if it is closed already.
-        try? await self.channel.close()
+        for channel in self.channels { try? await channel.close() }
     }
 
     /// Ends idle connections at once and the others after their answer.

@@ -74,8 +74,7 @@ final class SSEConnection: StreamConnection, LiveClient {
     func begin() {
         guard let context = self.context, let hello = self.hello else { return }
         self.hello = nil
-        StreamSocket.prepare(context.channel, heartbeatMs: hello.value.heartbeatMs)
-        if self.services.edge.tls == nil { self.output.sendDirectly(to: DirectSocket(of: context.channel)) }
+        StreamSocket.prepare(context.channel, heartbeatMs: hello.value.heartbeatMs, self.services.limits, isDirect: self.output.isDirect)
         let handle = self.services.gateway.open(hello.value, client: self, shard: self.state.index)
         if self.isEnded || self.context == nil { handle.clientClosed() } else { self.handle = handle }
     }

@@ -16,9 +16,13 @@ package struct DirectSocket: Sendable {
 
     /// - Returns: nil if there is something between the pipeline and the socket, or no socket.
     init?(of channel: any Channel) {
-        let operations = channel.pipeline.syncOperations
-        guard let descriptor = try? operations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self, { $0 }) else { return nil }
+        // NIO's own way there casts to a constrained type, which the runtime does not remember: 3 µs for each connection.
+        guard let core = channel as? any NIOTransportAccessibleChannelCore, let descriptor = Self.descriptor(of: core) else { return nil }
         self.descriptor = descriptor
+    }
+
+    private static func descriptor(of core: some NIOTransportAccessibleChannelCore) -> NIOBSDSocket.Handle? {
+        (try? core.withUnsafeTransport { $0 as? NIOBSDSocket.Handle }) ?? nil
     }
 
     /// Never waits, and never raises a signal.

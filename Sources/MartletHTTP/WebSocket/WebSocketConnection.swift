@@ -62,11 +62,11 @@ final class WebSocketConnection: StreamConnection {
 
     /// `GET /v1/ws`: a session, or, without a token, a connection whose first frame must hold one.
     static func open(_ request: FrontRequest, front: FrontHandler) {
-        let make: (Caller?) throws(WireError) -> WebSocketConnection = { (caller) throws(WireError) in
-            try Self.session(request, caller, front: front)
-        }
         do throws(WireError) {
-            _ = try Self.accept(request)
+            let answer = try Self.accept(request)
+            let make: (Caller?) throws(WireError) -> WebSocketConnection = { (caller) throws(WireError) in
+                try Self.session(request, caller, answer, front: front)
+            }
             let access = ClientAccess(request, front.services)
             try access.refuseForeign()
             let isUnsigned = try access.token() == nil
@@ -83,9 +83,8 @@ final class WebSocketConnection: StreamConnection {
     }
 
     private static func session(
-        _ request: FrontRequest, _ caller: Caller?, front: FrontHandler
+        _ request: FrontRequest, _ caller: Caller?, _ answer: [WebSocketHandshake.Header], front: FrontHandler
     ) throws(WireError) -> WebSocketConnection {
-        let answer = try Self.accept(request)
         try request.query.allow(HelloParser.streaming + HelloParser.topics + ["cursor", "ack"])
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         var hello = try parser.hello(caller, ackMode: .explicit, mayAskLater: true)
@@ -131,8 +130,7 @@ final class WebSocketConnection: StreamConnection {
     }
 
     private func openSession(_ hello: Hello, visibleHeartbeat visible: Bool, _ context: ChannelHandlerContext) {
-        StreamSocket.prepare(context.channel, heartbeatMs: hello.heartbeatMs)
-        if self.services.edge.tls == nil { self.output.sendDirectly(to: DirectSocket(of: context.channel)) }
+        StreamSocket.prepare(context.channel, heartbeatMs: hello.heartbeatMs, self.services.limits, isDirect: self.output.isDirect)
         self.app = hello.app
         self.user = hello.user
         let client = WebSocketClient(connection: self, visibleHeartbeat: visible)
