@@ -130,7 +130,7 @@ let package = Package(
             dependencies: [
                 "MartletCore", "MartletHTTP", "MartletTestSupport", "MartletWire",
                 .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ]
         ),
         .testTarget(

@@ -24,12 +24,17 @@ let package = Package(
         .target(name: "CFuzzer"),
         instrumented("MartletWire"),
         instrumented("MartletCore", ["MartletWire"]),
-        instrumented("MartletHTTP", ["MartletCore", "MartletWire", .product(name: "NIOCore", package: "swift-nio")]),
+        instrumented(
+            "MartletHTTP",
+            ["MartletCore", "MartletWire", .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio")]),
         // As if it were tested: what is fuzzed here is internal.
         instrumented("MartletAccess", ["MartletCore", "MartletWire"], ["-enable-testing"]),
         .executableTarget(
             name: "Fuzz",
-            dependencies: ["CFuzzer", "MartletAccess", "MartletCore", "MartletHTTP", "MartletWire", .product(name: "NIOCore", package: "swift-nio")],
+            dependencies: [
+                "CFuzzer", "MartletAccess", "MartletCore", "MartletHTTP", "MartletWire", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+            ],
             swiftSettings: settings,
             // GNU gold, the default, fails on the debug information of this.
             linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]

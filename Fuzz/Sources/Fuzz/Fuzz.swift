@@ -18,6 +18,7 @@ enum Fuzz {
         ("token", { Guarded.lend($0, $1, TokenTarget.run) }),
         ("filter", { Guarded.lend($0, $1, FilterTarget.run) }),
         ("namespace", { Guarded.lend($0, $1, NamespaceTarget.run) }),
+        ("head", { Guarded.lend($0, $1, HeadTarget.run) }),
         ("proxy", { Guarded.lend($0, $1, ProxyTarget.run) }),
         ("forwarded", { Guarded.lend($0, $1, ForwardedTarget.run) }),
     ]

@@ -52,7 +52,9 @@ extension FrontHandler {
         }
     }
 
-    private func send(_ status: HTTPResponseStatus, _ headers: [(String, String)], _ body: ByteBuffer?, _ ending: QuickLane.Ending, on quick: QuickLane) {
+    private func send(
+        _ status: HTTPResponseStatus, _ headers: [(String, String)], _ body: ByteBuffer?, _ ending: QuickLane.Ending, on quick: QuickLane
+    ) {
         let isJoined = (body?.readableBytes ?? 0) <= Self.joinedMost
         var bytes = ByteBufferAllocator().buffer(capacity: 384 + (isJoined ? body?.readableBytes ?? 0 : 0))
         bytes.writeStaticString("HTTP/1.1 ")

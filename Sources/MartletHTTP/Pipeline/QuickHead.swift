@@ -41,6 +41,7 @@ package enum QuickHead {
         var fields: [(String, String)] = []
         fields.reserveCapacity(8)
         var bodyBytes: Int?
+        var hasConnection = false
         var index = afterLine
         while index < bytes.count, bytes[index] != 0x0d {
             guard let field = Self.field(bytes, from: index), fields.count < fieldsMost else { return .unusual }
@@ -50,6 +51,9 @@ package enum QuickHead {
                 guard bodyBytes == nil, let length = Self.number(bytes[field.value]) else { return .unusual }
                 bodyBytes = length
             case .upgrade: guard method == .GET else { return .unusual }
+            case .connection:
+                guard !hasConnection else { return .unusual }
+                hasConnection = true
             case .unusual: return .unusual
             }
             fields.append((String(decoding: bytes[field.name], as: UTF8.self), String(decoding: bytes[field.value], as: UTF8.self)))
@@ -114,13 +118,14 @@ package enum QuickHead {
     }
 
     private enum Special {
-        case none, length, upgrade, unusual
+        case none, length, upgrade, connection, unusual
     }
 
     /// What decides how a request ends, by its name.
     private static func special(_ name: Slice<UnsafeRawBufferPointer>) -> Special {
         switch name.count {
         case 14: Self.isSame(name, "content-length") ? .length : .none
+        case 10: Self.isSame(name, "connection") ? .connection : .none
         case 7: Self.isSame(name, "upgrade") ? .upgrade : Self.isSame(name, "trailer") ? .unusual : .none
         case 17: Self.isSame(name, "transfer-encoding") ? .unusual : .none
         case 6: Self.isSame(name, "expect") ? .unusual : .none

@@ -125,7 +125,9 @@ final class QuickLane: ChannelDuplexHandler, RemovableChannelHandler, RequestSou
             guard let end = QuickHead.end(in: bytes, searched: self.searched) else {
                 return bytes.count > QuickHead.most ? .unusual : .incomplete
             }
-            return end > self.pipeline.quickHeadBytes ? .unusual : QuickHead.parse(
+            return end > self.pipeline.quickHeadBytes
+                ? .unusual
+                : QuickHead.parse(
                     UnsafeRawBufferPointer(rebasing: bytes[..<end]), fieldsMost: self.pipeline.quickFields)
         }
         switch found {

@@ -1,0 +1,1 @@
+../../../Sources/MartletHTTP/Pipeline/QuickHead.swift
