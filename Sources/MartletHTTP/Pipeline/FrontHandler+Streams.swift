@@ -38,7 +38,10 @@ extension FrontHandler {
                 context.close(promise: nil)
                 return
             }
-            if self.services.edge.tls == nil { handler.output.sendDirectly(to: DirectSocket(of: context.channel)) }
+            // An interim answer may be waiting in NIO.
+            if self.services.edge.tls == nil, StreamOutput.unread(context.channel) == 0 {
+                handler.output.sendDirectly(to: DirectSocket(of: context.channel))
+            }
             self.isHandedOver = true
             operations.removeHandler(self, promise: nil)
             // The decoder goes last: what it has read ahead belongs to the stream.
