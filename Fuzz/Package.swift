@@ -22,11 +22,15 @@ let package = Package(
     ],
     targets: [
         .target(name: "CFuzzer"),
+        .systemLibrary(name: "CZlib"),
         instrumented("MartletWire"),
         instrumented("MartletCore", ["MartletWire"]),
         instrumented(
             "MartletHTTP",
-            ["MartletCore", "MartletWire", .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio")]),
+            [
+                "CZlib", "MartletCore", "MartletWire", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+            ]),
         // As if it were tested: what is fuzzed here is internal.
         instrumented("MartletAccess", ["MartletCore", "MartletWire"], ["-enable-testing"]),
         .executableTarget(

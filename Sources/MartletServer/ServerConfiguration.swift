@@ -1,5 +1,6 @@
 package import Logging
 package import MartletCore
+package import MartletHTTP
 package import MartletStoreSQLite
 
 /// What `martlet serve` is told.
@@ -23,6 +24,7 @@ package struct ServerConfiguration: Sendable {
     package var trustedProxies: [String] = []
     /// Whether a connection from a trusted proxy begins with a PROXY protocol header.
     package var proxyProtocol = false
+    package var webSocketDeflate = DeflateSettings()
     /// Origins of pages that may use the API, such as `https://example.com`; the server's own always may. `*` is all.
     package var origins: [String] = []
     /// Whether `/metrics` needs no key.

@@ -30,8 +30,8 @@ enum Rules {
             "MartletAccess": adapter.union(nio).union(libc).union(["AsyncHTTPClient", "Crypto", "JWTKit", "NIOHTTP1"]),
             "MartletPrometheus": ["CoreMetrics", "Synchronization"],
             "MartletHTTP": adapter.union(nio).union(libc).union([
-                "Crypto", "HTTPTypes", "Hummingbird", "HummingbirdCore", "NIOHTTP1", "NIOHTTPTypes", "NIOHTTPTypesHTTP1",
-                "NIOPosix", "NIOSSL", "NIOTLS",
+                "CZlib", "Crypto", "HTTPTypes", "Hummingbird", "HummingbirdCore", "NIOHPACK", "NIOHTTP1", "NIOHTTP2", "NIOHTTPTypes",
+                "NIOHTTPTypesHTTP1", "NIOPosix", "NIOSSL", "NIOTLS",
             ]),
             "MartletServer": adapter.union(nio).union(libc).union([
                 "Configuration", "CoreMetrics", "Crypto", "MartletAccess", "MartletHTTP", "MartletNode", "MartletPrometheus",

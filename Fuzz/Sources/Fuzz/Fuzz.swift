@@ -7,6 +7,7 @@ enum Fuzz {
     static let targets: [(name: String, run: @convention(c) (UnsafePointer<UInt8>?, Int) -> CInt)] = [
         ("cursor", { Guarded.lend($0, $1, CursorTarget.run) }),
         ("websocket", { Guarded.lend($0, $1, WebSocketTarget.run) }),
+        ("deflate", { Guarded.lend($0, $1, DeflateTarget.run) }),
         ("frame", { Guarded.lend($0, $1, FrameTarget.run) }),
         ("ack", { Guarded.lend($0, $1, AckTarget.run) }),
         ("json", { Guarded.lend($0, $1, JSONTarget.run) }),

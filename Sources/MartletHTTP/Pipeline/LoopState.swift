@@ -7,6 +7,8 @@ final class LoopState: @unchecked Sendable {
     let index: Int
     private let metrics: HTTPMetrics
     var date = HTTPDate()
+    /// Made by the first WebSocket that asks for compression.
+    var deflate: LoopDeflate?
     /// Every open connection, so that they can be closed when the server goes down.
     private var connections: [ObjectIdentifier: any Connection] = [:]
     private var isQuiescing = false

@@ -8,6 +8,8 @@ package struct HTTPMetrics: Sendable {
     /// By route, then by class of status.
     private let requests: [[Counter]]
     private let connections: Meter
+    private let deflateOut: (plain: Counter, deflated: Counter)
+    private let deflateIn: (plain: Counter, deflated: Counter)
 
     /// - Parameters:
     ///   - factory: default keeps nothing.
@@ -28,6 +30,11 @@ package struct HTTPMetrics: Sendable {
         }
         self.connections = Meter(
             label: "martlet_connections", dimensions: [("security", isTLS ? "tls" : "plain")], factory: factory)
+        let deflate = { (direction: String, form: String) in
+            Counter(label: "martlet_websocket_deflate_bytes_total", dimensions: [("direction", direction), ("form", form)], factory: factory)
+        }
+        self.deflateOut = (deflate("out", "plain"), deflate("out", "deflated"))
+        self.deflateIn = (deflate("in", "plain"), deflate("in", "deflated"))
     }
 
     /// The meaning of each metric, by name.
@@ -35,6 +42,10 @@ package struct HTTPMetrics: Sendable {
         ("martlet_refused_total", "Requests, handshakes and sessions that were refused, by error code."),
         ("martlet_http_requests_total", "Answered requests, by path and class of status; a stream is counted at its begin."),
         ("martlet_connections", "Open connections."),
+        (
+            "martlet_websocket_deflate_bytes_total",
+            "Bytes of messages that were compressed (out) or decompressed (in) on WebSockets; what many connections share counts once."
+        ),
     ]
 
     private static let classes = ["2xx", "3xx", "4xx", "5xx"]
@@ -48,6 +59,16 @@ package struct HTTPMetrics: Sendable {
     func answered(_ route: Route, status: Int) {
         let index = status < 300 ? 0 : min(status / 100 - 2, 3)
         self.requests[route.rawValue][index].increment()
+    }
+
+    func deflated(from plain: Int, to deflated: Int) {
+        self.deflateOut.plain.increment(by: plain)
+        self.deflateOut.deflated.increment(by: deflated)
+    }
+
+    func inflated(from deflated: Int, to plain: Int) {
+        self.deflateIn.plain.increment(by: plain)
+        self.deflateIn.deflated.increment(by: deflated)
     }
 
     func connections(_ change: Int) { self.connections.increment(by: Double(change)) }

@@ -11,6 +11,7 @@ package final class HTTPServices: Sendable {
     package let origins: OriginPolicy
     package let limits: Limits
     package let edge: HTTPEdge
+    let deflate: DeflateSettings
     /// Whether `?user=` and `?device=` stand for a token and the dev page and `/dev/echo` exist.
     package let isDev: Bool
     /// Whether the store can be written.
@@ -28,7 +29,7 @@ package final class HTTPServices: Sendable {
 
     package init(
         gateway: any SessionGateway, desk: any MessageDesk, topics: any TopicDesk, namespaces: any NamespaceDesk, gatekeeper: any Gatekeeper,
-        origins: OriginPolicy, limits: Limits, edge: HTTPEdge, isDev: Bool,
+        origins: OriginPolicy, limits: Limits, edge: HTTPEdge, deflate: DeflateSettings = DeflateSettings(), isDev: Bool,
         isStoreReady: @escaping @Sendable () -> Bool, wall: @escaping @Sendable () -> Int64, logger: Logger,
         metrics: HTTPMetrics = HTTPMetrics(), metricsText: (@Sendable () -> String)? = nil, isMetricsOpen: Bool = false
     ) {
@@ -40,6 +41,7 @@ package final class HTTPServices: Sendable {
         self.origins = origins
         self.limits = limits
         self.edge = edge
+        self.deflate = deflate
         self.isDev = isDev
         self.isStoreReady = isStoreReady
         self.wall = wall

@@ -67,7 +67,7 @@ package enum TopicFrames {
     }
 
     @inline(never)
-    private static func makeWebSocket(_ message: StoredMessage, _ cursor: Cursor?, _ frames: SharedFrames) -> SharedFrame {
+    static func makeWebSocket(_ message: StoredMessage, _ cursor: Cursor?, _ frames: SharedFrames) -> SharedFrame {
         var buffer = ByteBufferAllocator().buffer(capacity: message.fragment.count + (cursor?.textRoom ?? 0) + 40)
         self.frame(message, cursor, isRetained: false, into: &buffer)
         let frame = SharedFrame(buffer)
@@ -104,18 +104,25 @@ package enum TopicFrames {
         output.append(tail)
     }
 
-    private static func frame(_ message: StoredMessage, _ cursor: Cursor?, isRetained: Bool, into buffer: inout ByteBuffer) {
-        WebSocketEncoder.text(into: &buffer) { buffer in
-            buffer.writeStaticString(#"{"message":{"#)
-            if let cursor {
-                buffer.writeStaticString(#""cursor":""#)
-                buffer.writeCursor(cursor)
-                buffer.writeStaticString(#"","#)
-            }
-            if isRetained { buffer.writeStaticString(#""retained":true,"#) }
+    static func frame(
+        _ message: StoredMessage, _ cursor: Cursor?, isRetained: Bool, _ deflate: DeflateOutput? = nil, into buffer: inout ByteBuffer
+    ) {
+        WebSocketEncoder.text(into: &buffer, deflate) { buffer in
+            self.beginning(cursor, isRetained: isRetained, into: &buffer)
             buffer.writeBytes(message.fragment)
             buffer.writeStaticString("}}")
         }
+    }
+
+    /// What stands before a message's fragment.
+    static func beginning(_ cursor: Cursor?, isRetained: Bool, into buffer: inout ByteBuffer) {
+        buffer.writeStaticString(#"{"message":{"#)
+        if let cursor {
+            buffer.writeStaticString(#""cursor":""#)
+            buffer.writeCursor(cursor)
+            buffer.writeStaticString(#"","#)
+        }
+        if isRetained { buffer.writeStaticString(#""retained":true,"#) }
     }
 }
 

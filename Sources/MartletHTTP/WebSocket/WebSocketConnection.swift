@@ -34,6 +34,8 @@ final class WebSocketConnection: StreamConnection {
     /// The header fields of the `101` answer; let go once it is sent.
     private var answer: [WebSocketHandshake.Header]
     private var decoder: WebSocketDecoder
+    /// What messages are compressed with; nil if the client did not ask for it.
+    private let deflate: DeflateOutput?
     var context: ChannelHandlerContext?
     var handle: (any SessionHandle)?
     var output = StreamOutput()
@@ -49,21 +51,24 @@ final class WebSocketConnection: StreamConnection {
     private var isReadingPaused = false
 
     private init(
-        front: FrontHandler, role: Role, hello: Hello?, answer: [WebSocketHandshake.Header], limits: WebSocketDecoder.Limits
+        front: FrontHandler, role: Role, hello: Hello?, answer: WebSocketAnswer, limits: WebSocketDecoder.Limits
     ) {
         self.services = front.services
         self.state = front.state
         self.peer = front.peer
         self.role = role
         self.hello = hello.map { HelloBox($0) }
-        self.answer = answer
-        self.decoder = WebSocketDecoder(limits: limits)
+        self.answer = answer.headers
+        let loop = answer.deflate.map { _ in front.state.deflate ?? LoopDeflate(settings: front.services.deflate, metrics: front.services.metrics) }
+        front.state.deflate = loop ?? front.state.deflate
+        self.deflate = answer.deflate.flatMap { loop?.output($0) }
+        self.decoder = WebSocketDecoder(limits: limits, inflater: answer.deflate.flatMap { loop?.inflater($0) })
     }
 
     /// `GET /v1/ws`: a session, or, without a token, a connection whose first frame must hold one.
     static func open(_ request: FrontRequest, front: FrontHandler) {
         do throws(WireError) {
-            let answer = try Self.accept(request)
+            let answer = try WebSocketAnswer(request, front.services)
             let make: (Caller?) throws(WireError) -> WebSocketConnection = { (caller) throws(WireError) in
                 try Self.session(request, caller, answer, front: front)
             }
@@ -83,7 +88,7 @@ final class WebSocketConnection: StreamConnection {
     }
 
     private static func session(
-        _ request: FrontRequest, _ caller: Caller?, _ answer: [WebSocketHandshake.Header], front: FrontHandler
+        _ request: FrontRequest, _ caller: Caller?, _ answer: WebSocketAnswer, front: FrontHandler
     ) throws(WireError) -> WebSocketConnection {
         try request.query.allow(HelloParser.streaming + HelloParser.topics + ["cursor", "ack"])
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
@@ -101,17 +106,8 @@ final class WebSocketConnection: StreamConnection {
     static func echo(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> WebSocketConnection {
         try ClientAccess(request, front.services).refuseForeign()
         return WebSocketConnection(
-            front: front, role: .echo, hello: nil, answer: try Self.accept(request),
+            front: front, role: .echo, hello: nil, answer: try WebSocketAnswer(request, front.services),
             limits: .init(messageBytes: 32 << 20, fragments: 1 << 20))
-    }
-
-    private static func accept(_ request: FrontRequest) throws(WireError) -> [WebSocketHandshake.Header] {
-        do throws(WebSocketHandshake.Refusal) {
-            return try WebSocketHandshake.accept(
-                method: request.head.method.rawValue, headers: request.head.headers.map { ($0.name, $0.value) })
-        } catch {
-            throw error.error
-        }
     }
 
     // MARK: Channel
@@ -217,12 +213,12 @@ final class WebSocketConnection: StreamConnection {
         switch event {
         case .text(let payload):
             switch self.role {
-            case .echo: self.write(.text, payload)
+            case .echo: self.write(.text, payload, self.deflate)
             case .session: self.frame(payload)
             }
         case .binary(let payload):
             switch self.role {
-            case .echo: self.write(.binary, payload)
+            case .echo: self.write(.binary, payload, self.deflate)
             case .session: self.close(CloseCode.unsupportedData.rawValue, reason: "this endpoint takes text frames")
             }
         case .ping(let payload): self.write(.pong, payload)
@@ -260,15 +256,15 @@ final class WebSocketConnection: StreamConnection {
 
     // MARK: Frames out
 
-    private func write(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) {
+    private func write(_ opcode: WebSocketOpcode, _ payload: ByteBuffer, _ deflate: DeflateOutput? = nil) {
         guard !self.isClosing else { return }
-        self.output.append(payload.readableBytes + 10) { WebSocketEncoder.frame(opcode, payload, into: &$0) }
+        self.output.append(payload.readableBytes + 10) { WebSocketEncoder.frame(opcode, payload, deflate, into: &$0) }
     }
 
     /// Queues a text frame whose length is known when it is written.
     func writeText(_ capacity: Int, _ body: (inout ByteBuffer) -> Void) {
         guard !self.isClosing else { return }
-        self.output.append(capacity + 10) { WebSocketEncoder.text(into: &$0, body) }
+        self.output.append(capacity + 10) { WebSocketEncoder.text(into: &$0, self.deflate, body) }
     }
 
     /// Queues `{"name":json}`.
@@ -283,7 +279,12 @@ final class WebSocketConnection: StreamConnection {
     }
 
     func send(_ delivery: borrowing TopicDelivery) {
-        if !self.isClosing { TopicFrames.webSocket(delivery, to: &self.output) }
+        guard !self.isClosing else { return }
+        if let deflate = self.deflate {
+            TopicFrames.webSocket(delivery, deflate, to: &self.output)
+        } else {
+            TopicFrames.webSocket(delivery, to: &self.output)
+        }
     }
 
     func writePing() { self.write(.ping, ByteBuffer()) }

@@ -5,7 +5,7 @@ package import NIOCore
 ///
 /// Feed it what arrives, then call ``next()`` until it returns nil. A refusal comes with the first byte that makes it
 /// certain: a forbidden header before its payload, too long a message before its bytes, invalid UTF-8 before the
-/// frame's end. Memory is held only for bytes that came and are not yet a whole message; an idle one holds none.
+/// frame's end (of compressed messages, at their end). Memory is held only for bytes that came and are not yet a whole message; an idle one holds none.
 package struct WebSocketDecoder {
     package struct Limits: Sendable {
         /// Bytes of one message, over all its fragments.
@@ -20,6 +20,8 @@ package struct WebSocketDecoder {
     }
 
     private let limits: Limits
+    /// What decompresses messages; nil if that was not agreed on.
+    private let inflater: Inflater?
     private var state = State.header
     /// Bytes that came and were not looked at.
     private var input: ByteBuffer?
@@ -43,12 +45,18 @@ package struct WebSocketDecoder {
 
     private struct Message {
         var opcode: WebSocketOpcode
+        var isDeflated: Bool
+        /// As they came.
         var bytes: ByteBuffer
         var fragments = 0
         var utf8 = UTF8Check()
     }
 
-    package init(limits: Limits) { self.limits = limits }
+    /// - Parameter inflater: what decompresses messages, if the handshake agreed on that.
+    package init(limits: Limits, inflater: Inflater? = nil) {
+        self.limits = limits
+        self.inflater = inflater
+    }
 
     /// Takes all readable bytes. Let go of other references to them first, or they are copied once.
     package mutating func feed(_ bytes: inout ByteBuffer) {
@@ -115,7 +123,7 @@ package struct WebSocketDecoder {
     ) throws(WebSocketError) -> WebSocketEvent? {
         let count = min(payload.remaining, input.readableBytes)
         if count == 0, payload.remaining > 0 { return nil }
-        let isText = !payload.opcode.isControl && self.message?.opcode == .text
+        let isText = !payload.opcode.isControl && self.message?.opcode == .text && self.message?.isDeflated == false
         let mask = payload.mask
         var utf8 = self.message?.utf8 ?? UTF8Check()
         let isValid = input.withUnsafeMutableReadableBytes { bytes in
@@ -157,9 +165,18 @@ package struct WebSocketDecoder {
             self.message = message
             return nil
         }
+        if message.isDeflated { return try self.inflated(message) }
         guard message.opcode == .text else { return .binary(message.bytes) }
         guard message.utf8.isComplete else { throw Self.invalidText }
         return .text(message.bytes)
+    }
+
+    private func inflated(_ message: Message) throws(WebSocketError) -> WebSocketEvent? {
+        guard let plain = try self.inflater?.inflate(message.bytes, limit: self.limits.messageBytes) else { return nil }
+        guard message.opcode == .text else { return .binary(plain) }
+        var utf8 = message.utf8
+        guard plain.withUnsafeReadableBytes({ utf8.accept($0) }), utf8.isComplete else { throw Self.invalidText }
+        return .text(plain)
     }
 
     /// Adds a part. What came whole stays a view of what was read; parts are copied, so that they do not hold on to the
@@ -193,9 +210,14 @@ extension WebSocketDecoder {
     private mutating func header(_ input: inout ByteBuffer) throws(WebSocketError) -> Payload? {
         guard let first = input.getInteger(at: input.readerIndex, as: UInt8.self) else { return nil }
         let final = first & 0x80 != 0
-        guard first & 0x70 == 0 else { throw WebSocketError(.protocolError, "a reserved bit is set") }
+        let isDeflated = first & 0x40 != 0
+        guard first & 0x30 == 0, !isDeflated || self.inflater != nil else { throw WebSocketError(.protocolError, "a reserved bit is set") }
         guard let opcode = WebSocketOpcode(rawValue: first & 0x0f) else {
             throw WebSocketError(.protocolError, "a frame has a reserved opcode")
+        }
+        // RFC 7692 §6.1.
+        guard !isDeflated || opcode == .text || opcode == .binary else {
+            throw WebSocketError(.protocolError, "a frame that does not begin a message says that it is compressed")
         }
         if opcode.isControl {
             guard final else { throw WebSocketError(.protocolError, "a control frame is fragmented") }
@@ -213,21 +235,22 @@ extension WebSocketDecoder {
         }
         guard let (length, lengthBytes) = try Self.length(short, input) else { return nil }
         // Before the mask and the payload are there.
-        if !opcode.isControl { try self.check(length) }
+        if !opcode.isControl { try self.check(length, isDeflated: self.message?.isDeflated ?? isDeflated) }
 
         guard let mask = input.getInteger(at: input.readerIndex + 2 + lengthBytes, endianness: .little, as: UInt32.self)
         else { return nil }
         input.moveReaderIndex(forwardBy: 6 + lengthBytes)
         switch opcode {
-        case .text, .binary: self.message = Message(opcode: opcode, bytes: ByteBuffer(), fragments: 1)
+        case .text, .binary: self.message = Message(opcode: opcode, isDeflated: isDeflated, bytes: ByteBuffer(), fragments: 1)
         case .continuation: self.message?.fragments += 1
         default: break
         }
         return Payload(opcode: opcode, final: final, remaining: Int(length), mask: WebSocketMask(mask))
     }
 
-    private func check(_ length: UInt64) throws(WebSocketError) {
-        let room = self.limits.messageBytes - (self.message?.bytes.readableBytes ?? 0)
+    private func check(_ length: UInt64, isDeflated: Bool) throws(WebSocketError) {
+        let most = isDeflated ? Inflater.deflatedMost(self.limits.messageBytes) : self.limits.messageBytes
+        let room = most - (self.message?.bytes.readableBytes ?? 0)
         guard length <= UInt64(max(0, room)) else {
             throw WebSocketError(.tooBig, "a message has more than \(self.limits.messageBytes) bytes")
         }

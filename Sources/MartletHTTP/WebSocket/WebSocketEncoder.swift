@@ -4,8 +4,10 @@ package import NIOCore
 /// Writes a server's frames (RFC 6455): whole, unmasked.
 package enum WebSocketEncoder {
     /// Appends a header; the payload of `count` bytes must follow.
-    package static func header(_ opcode: WebSocketOpcode, count: Int, into buffer: inout ByteBuffer) {
-        let first = 0x80 | opcode.rawValue
+    ///
+    /// - Parameter isDeflated: whether it is compressed (RFC 7692 §6).
+    package static func header(_ opcode: WebSocketOpcode, count: Int, isDeflated: Bool = false, into buffer: inout ByteBuffer) {
+        let first = 0x80 | (isDeflated ? 0x40 : 0) | opcode.rawValue
         switch count {
         case ...125:
             buffer.writeInteger(UInt16(first) << 8 | UInt16(max(0, count)))

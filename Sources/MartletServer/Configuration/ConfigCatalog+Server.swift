@@ -1,4 +1,5 @@
 import Logging
+import MartletHTTP
 import MartletStoreSQLite
 
 extension ConfigCatalog {
@@ -49,6 +50,18 @@ extension ConfigCatalog {
             check: {
                 NetworkText.isOrigin($0) ? nil : "must be origins such as https://example.com, without a path; \"\($0)\" is none"
             }),
+    ]
+
+    static let protocols: [ConfigOption] = [
+        .choice(
+            .protocols, "websocket.compression", \.webSocketDeflate.mode,
+            "permessage-deflate for WebSockets that ask for it: `off`, `shared` (messages stand for themselves; no memory per connection) or `context` (they refer to earlier ones; about 31 KB per connection)."
+        ),
+        .number(
+            .protocols, "websocket.compressionLevel", \.webSocketDeflate.level, .count, 1...9, "1 is the fastest, 9 the smallest."),
+        .number(
+            .protocols, "websocket.compressionBytes", \.webSocketDeflate.leastBytes, .bytes, 16...1_048_576,
+            "Messages with fewer bytes are not compressed."),
     ]
 
     static let logs: [ConfigOption] = [

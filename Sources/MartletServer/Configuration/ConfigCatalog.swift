@@ -3,7 +3,8 @@ package enum ConfigCatalog {
     package static let defaultApp = "default"
 
     package static let all: [ConfigOption] =
-        Self.server + Self.network + Self.logs + Self.tokens + Self.apps + Self.topics + Self.namespaces + Self.messages + Self.storage
+        Self.server + Self.network + Self.protocols + Self.logs + Self.tokens + Self.apps + Self.topics + Self.namespaces + Self.messages
+        + Self.storage
         + Self.topicLimits + Self.sessions + Self.connections + Self.rates
 
     /// What may stand in the file as a section.

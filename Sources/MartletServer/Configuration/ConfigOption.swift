@@ -38,6 +38,7 @@ package struct ConfigOption: Sendable {
 package enum OptionGroup: String, CaseIterable, Sendable {
     case server = "Server"
     case network = "Network and TLS"
+    case protocols = "WebSocket compression"
     case logs = "Logs and metrics"
     case tokens = "Client tokens"
     case apps = "Apps"

@@ -1,0 +1,1 @@
+../../../Sources/MartletHTTP/WebSocket/Deflate/Inflater.swift

@@ -1,0 +1,24 @@
+import MartletWire
+import NIOHTTP1
+
+/// What a WebSocket's handshake is answered.
+struct WebSocketAnswer {
+    var headers: [WebSocketHandshake.Header]
+    /// How messages may be compressed; nil: not at all.
+    var deflate: DeflateAgreement?
+
+    init(_ request: FrontRequest, _ services: HTTPServices) throws(WireError) {
+        let fields = request.head.headers
+        do throws(WebSocketHandshake.Refusal) {
+            self.headers = try WebSocketHandshake.accept(method: request.head.method.rawValue, headers: fields.map { ($0.name, $0.value) })
+        } catch {
+            throw error.error
+        }
+        do throws(DeflateAgreement.Malformed) {
+            self.deflate = try services.deflate.agreement(fields["sec-websocket-extensions"])
+        } catch {
+            throw WireError(.badRequest, "Sec-WebSocket-Extensions must be a list of extensions (RFC 6455 §9.1).")
+        }
+        if let deflate = self.deflate { self.headers.append(("Sec-WebSocket-Extensions", deflate.answer)) }
+    }
+}
