@@ -69,24 +69,28 @@ package enum WebSocketHandshake {
     }
 
     private static func tokens(_ name: String, _ headers: [Header]) -> [String] {
-        self.values(name, headers).flatMap { $0.split(separator: ",").map { self.trimmed($0) } }
+        self.values(name, headers).flatMap { value in
+            value.utf8.contains(UInt8(ascii: ",")) ? value.split(separator: ",").map { self.trimmed(String($0)) } : [value]
+        }
     }
 
-    private static func trimmed(_ text: some StringProtocol) -> String {
-        let isSpace = { (byte: UInt8) in byte == 0x20 || byte == 0x09 }
-        var bytes = Array(text.utf8)[...]
-        while let first = bytes.first, isSpace(first) { bytes.removeFirst() }
-        while let last = bytes.last, isSpace(last) { bytes.removeLast() }
-        return String(decoding: bytes, as: UTF8.self)
+    private static func trimmed(_ text: String) -> String {
+        let isSpace = { (byte: UInt8?) in byte == 0x20 || byte == 0x09 }
+        guard isSpace(text.utf8.first) || isSpace(text.utf8.last) else { return text }
+        var bytes = text.utf8[...]
+        while isSpace(bytes.first) { bytes.removeFirst() }
+        while isSpace(bytes.last) { bytes.removeLast() }
+        return String(Substring(bytes))
     }
 
     /// Compares without regard to the case of ASCII letters.
     private static func equal(_ left: String, _ right: String) -> Bool {
-        left.utf8.count == right.utf8.count
-            && zip(left.utf8, right.utf8).allSatisfy { pair in
-                let lower = { (byte: UInt8) in byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
-                return lower(pair.0) == lower(pair.1)
-            }
+        left == right
+            || left.utf8.count == right.utf8.count
+                && zip(left.utf8, right.utf8).allSatisfy { pair in
+                    let lower = { (byte: UInt8) in byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte }
+                    return lower(pair.0) == lower(pair.1)
+                }
     }
 
     /// 16 bytes are 22 characters of base64, the last of which carries 2 bits, and two signs of padding.
