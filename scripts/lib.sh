@@ -77,6 +77,19 @@ need_venv() {
 
 need_browser() {
     need_package chromium command -v chromium
+    need_package firefox-esr command -v firefox-esr
+}
+
+# Node 20 or newer for sdk/js: the one in PATH, else the one that comes with playwright (Debian 12 has 18). Call need_venv before.
+node_binary() {
+    local node
+    for node in node .venv/lib/python3*/site-packages/playwright/driver/node; do
+        if "$node" -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' 2>/dev/null; then
+            echo "$node"
+            return
+        fi
+    done
+    fail "Node 20 or newer is needed for the tests of sdk/js"
 }
 
 # Prometheus' checker, unpacked from Debian's package (19 MB) and not installed, so that no service starts.

@@ -21,10 +21,13 @@ struct TidyTests {
         #expect(problems == [])
     }
 
-    @Test func `The server holds the OpenAPI document as it stands in the file`() throws {
-        let document = try String(contentsOf: SourceFile.root.appending(path: "api/openapi.yaml"), encoding: .utf8)
-        let copy = try String(contentsOf: SourceFile.root.appending(path: "Sources/MartletHTTP/API/OpenAPIText.swift"), encoding: .utf8)
-        let held = copy.split(separator: "#\"\"\"\n").last?.components(separatedBy: "\n\"\"\"#").first
-        #expect(held == document, "run scripts/openapi")
+    @Test(arguments: [
+        ("api/openapi.yaml", "OpenAPIText.swift", "scripts/openapi"), ("sdk/js/martlet.js", "ScriptText.swift", "scripts/sdk"),
+    ])
+    func `The server holds what it serves as it stands in the file`(_ file: String, _ name: String, _ script: String) throws {
+        let document = try String(contentsOf: SourceFile.root.appending(path: file), encoding: .utf8)
+        let copy = try String(contentsOf: SourceFile.root.appending(path: "Sources/MartletHTTP/API/\(name)"), encoding: .utf8)
+        let held = copy.split(separator: "#\"\"\"\n", maxSplits: 1).last?.components(separatedBy: "\n\"\"\"#").first
+        #expect(held == document, "run \(script)")
     }
 }

@@ -211,7 +211,7 @@ def test_dev_mode_asks_for_nothing_and_checks_what_it_is_shown(hub):
 def test_the_dev_page_is_dev_only(guarded):
     assert guarded.get("/").status_code == 404
     assert guarded.get("/dev/echo").status_code == 404
-    for path in ("/healthz", "/readyz", "/openapi.yaml"):
+    for path in ("/healthz", "/readyz", "/openapi.yaml", "/martlet.js"):
         assert guarded.get(path).status_code == 200
 
 

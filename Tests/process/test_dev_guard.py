@@ -54,6 +54,7 @@ ENDPOINTS = {
     "readyz": (lambda *h: get("/readyz", *h), 200),
     "metrics": (lambda *h: get("/metrics", *h), 200),
     "openapi": (lambda *h: get("/openapi.yaml", *h), 200),
+    "script": (lambda *h: get("/martlet.js", *h), 200),
     "nothing": (lambda *h: get("/nosuch", *h), 404),
     "preflight": (lambda *h: request("OPTIONS", "/v1/messages", "Access-Control-Request-Method: POST", *h), 204),
     "a method of nobody": (lambda *h: request("PURGE", "/v1/messages", *h), 405),

@@ -100,7 +100,7 @@ def test_answers_end_with_a_line_break(hub, user):
 
 
 @pytest.mark.parametrize("path, allowed", [
-    ("/healthz", "GET, HEAD"), ("/readyz", "GET, HEAD"), ("/openapi.yaml", "GET, HEAD"), ("/v1/messages", "POST"), ("/v1/poll", "GET"),
+    ("/healthz", "GET, HEAD"), ("/readyz", "GET, HEAD"), ("/openapi.yaml", "GET, HEAD"), ("/martlet.js", "GET, HEAD"), ("/v1/messages", "POST"), ("/v1/poll", "GET"),
     ("/v1/messages/0197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f60", "DELETE, GET, HEAD"),
 ])
 def test_a_method_that_a_path_does_not_take(hub, path, allowed):

@@ -772,7 +772,12 @@ class Link {
   /** Does what is due; called by timers, which browsers slow down in hidden tabs, and by visible tabs. */
   check() {
     const now = Date.now()
-    if (this.status.state === 'waiting' && now >= this.#retryAt) return this.#connect()
+    if (this.status.state === 'waiting') {
+      // A timer may be a moment early.
+      if (now < this.#retryAt) this.#after('retry', this.#retryAt - now, () => this.check())
+      else this.#connect()
+      return undefined
+    }
     if (!this.isOpen || !this.#silenceMs) return undefined
     const until = Math.min(this.#lastHeard + this.#silenceMs, this.#pingedUntil || Infinity)
     if (now >= until) return this.#died()
@@ -1052,6 +1057,7 @@ class Link {
       this.tokens.current = typeof this.tokens.source === 'function' ? null : this.tokens.current
     }
     if (error?.fromServer && !TEMPORARY.has(error.code) && !OF_TOKENS.has(error.code)) {
+      if (error.code === 'forbidden') { this.#comeBackWithout(error, name); return }
       if (error.code !== 'invalid_cursor') { this.#stop(error); return }
       this.host.forgetCursor()
     }
@@ -1066,6 +1072,15 @@ class Link {
     if (round !== this.#round || next === 'stop') return
     if (next === 'wait') this.#wait({ error })
     else this.#connect()
+  }
+
+  /** A poll was refused: for one of its topics, or the back end has ended the session. */
+  async #comeBackWithout(error, name) {
+    const round = this.#round
+    const isTopic = await this.host.dropForbidden()
+    if (round !== this.#round) return
+    if (isTopic) this.#connect(name)
+    else this.#stop(error)
   }
 
   #countLife(name, life, { code, isSilent }) {
@@ -1151,6 +1166,7 @@ class Link {
 
   #say(status) {
     const { state, error, ...rest } = status
+    if (state === 'connecting' && this.status.state === state) return
     this.status = { state, ...rest, ...(error ? { error } : {}) }
     this.host.status(this.status)
   }
@@ -1171,6 +1187,8 @@ class Link {
 const REMEMBERED = 4_096
 /** Publishes on their way at once; the server reads no further at 64. */
 const PUBLISHES_AT_ONCE = 32
+/** Above, a publish goes by a request of its own. */
+const FRAME_MOST = 32_768
 /** Messages that wait for handlers; above, the connection is let go until they were handled. */
 const BACKLOG_MOST = 5_000
 /** How long a tab may say nothing while a message waits for it. */
@@ -1357,14 +1375,17 @@ class Engine {
   /** Topics were refused with all others: finds out which. Whether one was. */
   async dropForbidden() {
     const before = this.#topics.size
-    for (const topic of [...this.#topics.keys()]) {
-      const isFilter = hasWildcard(topic)
+    for (const topic of this.topics().wanted.filter((name) => !hasWildcard(name))) {
       try {
-        if (isFilter) throw new MartletError('forbidden', `The filter "${topic}" cannot be asked about by itself on this transport.`)
-        await this.http.json('GET', topicPath(topic))
+        await this.http.json('GET', topicPath(topic), { query: this.link.who() })
       } catch (error) {
         if (error.code === 'forbidden') this.#refuse(topic, error)
       }
+    }
+    if (this.#topics.size < before) return true
+    // The server can only be asked about topics: so it is one of the filters.
+    for (const filter of this.topics().wanted.filter((name) => hasWildcard(name) && this.#topics.get(name).state !== 'known')) {
+      this.#refuse(filter, new MartletError('forbidden', `The filter "${filter}" may not be subscribed to.`))
     }
     return this.#topics.size < before
   }
@@ -1611,11 +1632,16 @@ class Engine {
   }
 
   #flushOutbox() {
-    if (this.#outboxTimer || !this.link?.isOpen) return
+    if (this.#outboxTimer || this.#isPosting || this.#isStopped || !this.link?.isOpen) return
     if (!this.link.sendsFrames) { this.#postOutbox(); return }
     for (const item of this.#outbox.values()) {
       if (this.#sent >= PUBLISHES_AT_ONCE) return
       if (item.isSent) continue
+      // One that is too large for a frame would end the connection; a request is refused with a reason.
+      if (item.size > FRAME_MOST) {
+        if (!this.#sent) this.#postOutbox(1)
+        return
+      }
       const { topic, data, dataBase64, contentType, type, ttl, retain, key } = item
       if (!this.link.send({ publish: { topic, data, dataBase64, contentType, type, ttl, retain, idempotencyKey: key, ref: key } })) return
       item.isSent = true
@@ -1624,11 +1650,12 @@ class Engine {
   }
 
   /** By requests, one after the other. */
-  async #postOutbox() {
+  async #postOutbox(most = Infinity) {
     if (this.#isPosting) return
     this.#isPosting = true
+    let left = most
     for (const item of this.#outbox.values()) {
-      if (this.#isStopped || !this.link.isOpen || this.link.sendsFrames) break
+      if (this.#isStopped || !this.link.isOpen || (this.link.sendsFrames && most === Infinity) || (left -= 1) < 0) break
       const { topic, data, dataBase64, contentType, type, ttl, retain, key } = item
       const body = dataBase64 === undefined ? { body: JSON.stringify(data), contentType: 'application/json' } : { body: fromBase64(dataBase64), contentType }
       try {
@@ -1642,6 +1669,7 @@ class Engine {
       }
     }
     this.#isPosting = false
+    if (this.#outbox.size) this.#flushOutbox()
   }
 
   published({ ref, id, error }) {
@@ -1983,9 +2011,10 @@ class Tab {
 
   #told(status) {
     const { error, ...rest } = status
+    const isSame = rest.state === 'connecting' && this.status.state === 'connecting'
     const role = !this.config.isShared ? 'alone' : this.#engine ? 'leader' : 'follower'
     this.status = { ...rest, role, ...(error ? { error: error instanceof Error ? error : this.#error(error) } : {}) }
-    this.statuses.tell(this.status)
+    if (!isSame) this.statuses.tell(this.status)
   }
 
   #error({ code, message, ...rest }) { return new MartletError(code, message, rest) }
@@ -2156,6 +2185,7 @@ class Tab {
     if (this.#items.size >= queue.messages || this.#bytes + size > queue.bytes) {
       return Promise.reject(new MartletError('queue_full', `${this.#items.size} publishes (${this.#bytes} bytes) wait for the server already.`))
     }
+    item.size = size
     this.#bytes += size
     const entry = { item, size }
     entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }))

@@ -22,6 +22,7 @@ struct ControlPlane: Sendable {
         NamespaceRoutes(services: services).add(to: router)
         MetricsRoute(services: services).add(to: router)
         OpenAPIRoutes().add(to: router)
+        ScriptRoutes().add(to: router)
         if services.isDev { DevRoutes().add(to: router) }
         self.paths = KnownPaths(router.routes.map { ($0.path.description, $0.method.rawValue) } + [SessionTokenAPI.route])
         self.responder = router.buildResponder()

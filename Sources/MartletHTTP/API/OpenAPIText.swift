@@ -1063,6 +1063,32 @@ paths:
           headers:
             ETag: {$ref: '#/components/headers/ETag'}
 
+  /martlet.js:
+    get:
+      operationId: script
+      tags: [server]
+      summary: The client for web pages
+      description: An ES module, the same as sdk/js/martlet.js. Pages of any origin may load it.
+      security: []
+      parameters:
+        - $ref: '#/components/parameters/IfNoneMatch'
+      responses:
+        '200':
+          description: The module.
+          headers:
+            ETag: {$ref: '#/components/headers/ETag'}
+            Cache-Control: {$ref: '#/components/headers/CacheControl'}
+            Access-Control-Allow-Origin:
+              description: Always `*`.
+              schema: {type: string, const: '*'}
+          content:
+            text/javascript:
+              schema: {type: string}
+        '304':
+          description: You have it.
+          headers:
+            ETag: {$ref: '#/components/headers/ETag'}
+
 components:
   securitySchemes:
     apiKey:

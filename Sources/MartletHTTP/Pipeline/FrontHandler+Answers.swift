@@ -32,7 +32,8 @@ extension FrontHandler {
         }
         headers.append(("date", self.state.date.header(at: self.services.wall())))
         headers += extra
-        if let origin = request.headers.first(name: "origin") {
+        // What is for everybody says so itself.
+        if let origin = request.headers.first(name: "origin"), !extra.contains(where: { $0.0 == "access-control-allow-origin" }) {
             headers += self.services.origins.headers(origin: origin, host: request.headers.first(name: "host"))
         }
         if !keepAlive {

@@ -76,7 +76,7 @@ package struct HTTPMetrics: Sendable {
 
 /// A path, without what differs between requests.
 enum Route: Int, CaseIterable {
-    case publish, message, topic, sse, webSocket, poll, ack, ramen, ramenAck, health, ready, metrics, openAPI, other
+    case publish, message, topic, sse, webSocket, poll, ack, ramen, ramenAck, health, ready, metrics, openAPI, script, other
 
     init(path: Substring) {
         switch path {
@@ -91,6 +91,7 @@ enum Route: Int, CaseIterable {
         case "/readyz": self = .ready
         case "/metrics": self = .metrics
         case "/openapi.yaml": self = .openAPI
+        case "/martlet.js": self = .script
         default: self = path.begins(with: "/v1/messages/") ? .message : path.begins(with: TopicAPI.prefix) ? .topic : .other
         }
     }
@@ -110,6 +111,7 @@ enum Route: Int, CaseIterable {
         case .ready: "/readyz"
         case .metrics: "/metrics"
         case .openAPI: "/openapi.yaml"
+        case .script: "/martlet.js"
         case .other: "other"
         }
     }
