@@ -107,6 +107,21 @@ need_promtool() {
     rm -rf "$folder"
 }
 
+# TypeScript's compiler, unpacked like it.
+need_typescript() {
+    if [ -e .build-tools/typescript/lib/tsc.js ]; then return; fi
+    command -v apt-get >/dev/null || fail "TypeScript is missing, and there is no apt-get to fetch it with"
+    say "unpacking TypeScript from Debian's package node-typescript"
+    local folder
+    folder=$(mktemp -d)
+    (cd "$folder" && { apt-get download -qq node-typescript >/dev/null 2>&1 || { apt-get update -qq && apt-get download -qq node-typescript >/dev/null; }; }) \
+        || fail "could not download Debian's package node-typescript"
+    dpkg-deb -x "$folder"/node-typescript_*.deb "$folder/unpacked"
+    mkdir -p .build-tools
+    mv "$folder/unpacked/usr/share/nodejs/typescript" .build-tools/typescript
+    rm -rf "$folder"
+}
+
 # The proxies of deploy/. Where systemd would start them they are not installed, and their tests are skipped.
 need_proxies() {
     if [ -d /run/systemd/system ]; then return; fi

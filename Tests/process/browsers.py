@@ -118,7 +118,7 @@ class Firefox:
 
         threading.Thread(target=read, daemon=True).start()
         assert ready.wait(60) and found, "Firefox did not say where it listens"
-        self.socket = websockets.sync.client.connect(f"{found[0]}/session", max_size=None, proxy=None, ping_interval=None)
+        self.socket = websockets.sync.client.connect(f"{found[0]}/session", max_size=None, proxy=None, ping_interval=None, legacy=True)
         self.ask("session.new", capabilities={})
         self.first = self.ask("browsingContext.getTree")["contexts"][0]["context"]
         self.user = "default"
