@@ -8,6 +8,8 @@ final class TopicReader {
     @exclusivity(unchecked) var subscriptions: TopicSubscriptions
     /// A read goes on in a turn of its own.
     var isPumpScheduled = false
+    /// Subscriptions whose retained values the store could not read: asked for again with the next heartbeat.
+    var unreadRetained: [LiveSession.FreshTopics] = []
 
     init(_ limits: Limits) { self.subscriptions = TopicSubscriptions(windowBytes: limits.windowBytes) }
 }
@@ -19,7 +21,7 @@ extension LiveSession {
         var notices: [SubscribedNotice] = []
         var gaps: [TopicGap] = []
         /// Those that begin now: they get the retained values, as far as those are not newer.
-        var fresh: [(filter: TopicFilter, ends: TopicSubscriptions.Ends)] = []
+        var fresh: [FreshTopics] = []
     }
 
     /// Adds subscriptions that were found to be allowed.
@@ -46,38 +48,19 @@ extension LiveSession {
             self.shard.subscribe(self, slot, wish.filter)
             started.gaps += gaps
             started.notices.append(SubscribedNotice(filter: wish.filter, count: self.node.joined(self, wish.filter)))
-            if resume == nil, wish.start == .latest { started.fresh.append((wish.filter, ends)) }
+            if resume == nil, wish.start == .latest { started.fresh.append(FreshTopics(filter: wish.filter, ends: ends)) }
         }
         self.node.metrics.subscriptions(started.notices.count)
         return started
     }
 
-    /// - Parameter isLast: whether no messages follow that were read with them.
-    func tell(_ gaps: [TopicGap], _ client: any LiveClient, isLast: Bool = false) {
+    /// - Parameters:
+    ///   - before: the place while some of them are still to be told.
+    ///   - after: the place after all of them.
+    func tell(_ gaps: [TopicGap], _ client: any LiveClient, before: Cursor, after: Cursor) {
         for (index, gap) in gaps.enumerated() {
-            client.gap(gap, cursor: isLast && index == gaps.count - 1 ? self.cursor : nil)
+            client.gap(gap, cursor: index == gaps.count - 1 ? after : before)
             self.node.metrics.gap(gap.reason.rawValue)
-        }
-    }
-
-    /// Sends the retained values of subscriptions that have just begun.
-    func sendRetained(_ fresh: [(filter: TopicFilter, ends: TopicSubscriptions.Ends)]) {
-        for (filter, ends) in fresh {
-            self.node.retained(filter, app: self.app, loop: self.shard.loop) { log, entries in
-                // What is newer than the subscription comes as a message.
-                let entries = entries.filter { $0.message.offset <= ends[log] }
-                guard let client = self.client, self.topics?.subscriptions.slot(of: filter) != nil else { return }
-                let now = self.node.clock.now()
-                for entry in entries where !entry.message.isExpired(at: now) {
-                    client.send(
-                        TopicDelivery(
-                            message: entry.message, isRetained: true, cursor: nil, isCursorShared: false, frames: SharedFrames()))
-                    self.shard.tally.sentTopic(on: self.transport)
-                }
-                guard !entries.isEmpty else { return }
-                self.touch()
-                self.shard.endTurn()
-            }
         }
     }
 
@@ -87,8 +70,7 @@ extension LiveSession {
         guard let client = self.client, self.isLive else { return }
         try self.node.check(wishes, rights: self.rights, app: self.app, beside: self.topics?.subscriptions)
         let started = self.startTopics(wishes, cursor: nil)
-        client.subscribed(started.notices)
-        self.tell(started.gaps, client)
+        client.subscribed(started.notices, cursor: self.cursor)
         self.sendRetained(started.fresh)
         self.touch()
         self.pumpTopics()
@@ -96,7 +78,13 @@ extension LiveSession {
     }
 
     func unsubscribe(_ filters: [TopicFilter]) {
-        for filter in filters { self.endSubscription(filter, .requested) }
+        for filter in filters {
+            if self.topics?.subscriptions.slot(of: filter) == nil {
+                self.client?.unsubscribed(filter, .notSubscribed)
+                self.touch()
+            }
+            self.endSubscription(filter, .requested)
+        }
         self.shard.endTurn()
     }
 
@@ -152,13 +140,20 @@ extension LiveSession {
         self.topics?.subscriptions.place(memoryEpoch: self.node.hub.memoryEpoch, sending: sending)
     }
 
+    /// The place within a read, after this offset.
+    private func cursor(sending read: TopicSubscriptions.TopicRead, _ offset: UInt64) -> Cursor {
+        var cursor = self.cursor
+        cursor.topics = self.topicPlace(sending: (read, offset))
+        return cursor
+    }
+
     /// A message was published to a topic that it subscribes to.
     ///
     /// - Parameter shared: the delivery as all get it whose cursor is nobody's own.
     @inline(__always)
-    func announced(_ slot: Int, _ shared: borrowing TopicDelivery, log: TopicLogKind?, weight: Int) {
+    func announced(_ slot: Int, _ shared: borrowing TopicDelivery, topic: String, log: TopicLogKind?, weight: Int) {
         guard let topics = self.topics, let client = self.client, self.isLive else { return }
-        guard topics.subscriptions.announced(slot, offset: shared.message.offset, log: log, bytes: weight) else {
+        guard topics.subscriptions.announced(slot, offset: shared.message.offset, topic: topic, log: log, bytes: weight) else {
             return self.pumpAfterMiss(topics)
         }
         if log == nil || (self.inbox == nil && topics.subscriptions.hasPlainPlace) {
@@ -205,7 +200,8 @@ extension LiveSession {
         while let next = topics.subscriptions.next(app: self.app, now: self.node.clock.now()) {
             switch next {
             case .gap(let gap):
-                self.tell([gap], client)
+                let cursor = self.cursor
+                self.tell([gap], client, before: cursor, after: cursor)
                 self.touch()
             case .read(let read):
                 switch read.log {
@@ -245,13 +241,15 @@ extension LiveSession {
         slice.entries.removeAll { $0.message.isExpired(at: now) }
         guard topics.subscriptions.readDone(read, &slice, weight: { TopicMail.weight($0) }), let client = self.client else { return }
         let gaps = topics.subscriptions.untold(slice.gaps, of: read)
-        self.tell(gaps, client, isLast: slice.entries.isEmpty)
+        if !gaps.isEmpty, case .after(let start) = read.request.start {
+            let after = slice.entries.first.map { self.cursor(sending: read, $0.message.offset - 1) } ?? self.cursor
+            self.tell(gaps, client, before: self.cursor(sending: read, start), after: after)
+        }
         for entry in slice.entries {
-            var cursor = self.cursor
-            cursor.topics = self.topicPlace(sending: (read, entry.message.offset))
             client.send(
                 TopicDelivery(
-                    message: entry.message, isRetained: false, cursor: cursor, isCursorShared: false, frames: SharedFrames()))
+                    message: entry.message, isRetained: false, cursor: self.cursor(sending: read, entry.message.offset), isCursorShared: false,
+                    frames: SharedFrames()))
             self.shard.tally.sentTopic(on: self.transport)
         }
         if !gaps.isEmpty || !slice.entries.isEmpty { self.touch() }

@@ -106,7 +106,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         }
         client.opened(welcome)
         self.tell(gaps, client)
-        self.tell(started.gaps, client)
+        self.tell(started.gaps, client, before: welcome.cursor, after: self.cursor)
         self.sendRetained(started.fresh)
         self.touch()
         self.noteUpdate()
@@ -216,6 +216,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         if now - quiet >= interval {
             client.heartbeat()
             self.touch()
+            self.retryRetained()
             self.pump()
             self.shard.endTurn()
         }

@@ -139,22 +139,25 @@ extension Node: TopicDesk {
     /// Retained values of a subscription at its beginning, at most this many.
     private static let retainedLimit = 1_000
 
-    /// The retained values of all topics of a filter.
+    /// Where the retained values of a filter's topics are.
+    func retainedLogs(of filter: TopicFilter, in app: AppID) -> [TopicLogKind] {
+        guard let options = self.options(of: filter, in: app) else { return TopicLogKind.allCases }
+        return [options.storage == .durable ? .durable : .memory]
+    }
+
+    /// The retained values of a filter's topics in one place.
     ///
-    /// - Parameter then: called on the loop, at once if no store is to be asked; a store that cannot say counts as none.
+    /// - Parameter then: called on the loop, at once if no store is to be asked.
     func retained(
-        _ filter: TopicFilter, app: AppID, loop: any EventLoop, then: @escaping (TopicLogKind, [TopicSlice.Entry]) -> Void
+        _ filter: TopicFilter, in log: TopicLogKind, app: AppID, loop: any EventLoop,
+        then: @escaping (Result<[TopicSlice.Entry], StoreError>) -> Void
     ) {
         let now = self.clock.now()
-        let options = self.options(of: filter, in: app)
-        if options?.storage != .durable {
-            then(.memory, self.hub.retained(filter, app: app, limit: Self.retainedLimit, now: now))
-        }
-        guard options == nil || options?.storage == .durable else { return }
+        guard log == .durable else { return then(.success(self.hub.retained(filter, app: app, limit: Self.retainedLimit, now: now))) }
         let bound = NIOLoopBound(then, eventLoop: loop)
         self.store.retained(filter, app: app, limit: Self.retainedLimit, now: now) { result in
-            guard case .success(let entries) = result, !entries.isEmpty else { return }
-            loop.execute { bound.value(.durable, entries) }
+            if case .success(let entries) = result, entries.isEmpty { return }
+            loop.execute { bound.value(result) }
         }
     }
 

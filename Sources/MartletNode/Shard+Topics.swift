@@ -164,7 +164,7 @@ extension Shard {
                         deviceHash: 0, positions: Positions(), topics: place),
                 isCursorShared: log != nil, frames: SharedFrames())
             let weight = TopicMail.weight(message)
-            self.each(topic) { $0.session.announced(Int($0.slot), shared, log: log, weight: weight) }
+            self.each(topic) { $0.session.announced(Int($0.slot), shared, topic: topic.name, log: log, weight: weight) }
         case .recalled(let offset): self.topics.recalled(offset)
         case .presence(let event, let topic):
             self.each(topic) { $0.session.presence(event, Int($0.slot)) }

@@ -63,11 +63,11 @@ final class Recorder: LiveClient {
     func send(_ delivery: borrowing Delivery) { self.messages.append(copy delivery) }
     func gap(_ gap: GapNotice) { self.gaps.append(gap) }
     func send(_ delivery: borrowing TopicDelivery) { self.topics.append(copy delivery) }
-    func gap(_ gap: TopicGap, cursor: Cursor?) {
+    func gap(_ gap: TopicGap, cursor: Cursor) {
         self.topicGaps.append(gap)
-        if let cursor { self.gapCursor = cursor }
+        self.gapCursor = cursor
     }
-    func subscribed(_ notices: [SubscribedNotice]) { self.subscribed += notices }
+    func subscribed(_ notices: [SubscribedNotice], cursor: Cursor) { self.subscribed += notices }
     func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason) { self.unsubscribed.append((filter.text, reason)) }
     func presence(_ event: PresenceEvent) { self.presence.append(event) }
     func settled() {

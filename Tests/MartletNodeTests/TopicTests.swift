@@ -316,6 +316,37 @@ import Testing
         #expect(client.unsubscribed.map(\.filter) == ["news"])
     }
 
+    /// A store that cannot be read is not one without values.
+    @Test func aRetainedValueThatCannotBeReadComesLater() throws {
+        self.publish("stored/a", "on", retain: .set)
+        self.fixture.store.cannotRead = true
+        let client = self.connect(try self.hello(["stored/a", "stored/+"])).client
+        var poll = try self.hello(["stored/a"])
+        poll.isPoll = true
+        poll.transport = .poll
+        let refused = self.connect(poll).client
+        #expect(client.topics.isEmpty && client.closed == nil)
+        #expect(refused.closed == .storeUnavailable)
+        self.fixture.store.cannotRead = false
+        self.fixture.advance(Limits().heartbeatMs + 1_000)
+        #expect(self.texts(client) == ["on"])
+        #expect(client.topics.allSatisfy { $0.isRetained })
+        self.fixture.advance(Limits().heartbeatMs + 1_000)
+        #expect(client.topics.count == 1)
+    }
+
+    @Test func filtersThatOverlapBringARetainedValueOnce() throws {
+        self.publish("kept/a", "on", retain: .set)
+        #expect(self.texts(self.connect(try self.hello(["kept/a", "kept/#"])).client) == ["on"])
+    }
+
+    @Test func unsubscribingFromWhatIsNotThereIsAnswered() throws {
+        let (client, handle) = self.connect(try self.hello([], user: "alice"))
+        handle.unsubscribe([try self.filter("never")])
+        #expect(client.unsubscribed.map(\.filter) == ["never"])
+        #expect(client.unsubscribed.map(\.reason) == [.notSubscribed])
+    }
+
     @Test func twoSubscriptionsToOneTopicGetOneMessage() throws {
         let client = self.connect(try self.hello(["kept/a", "kept/#", "#"])).client
         self.publish("kept/a", "a")

@@ -24,6 +24,11 @@ enum FilterTarget {
             for other in filters where filter.covers(other) && other.matches(topic) {
                 check(filter.matches(topic), "\(filter.text) covers \(other.text) but not \(topic)")
             }
+            for other in filters {
+                check(filter.overlaps(other) == other.overlaps(filter), "\(filter.text) overlaps \(other.text), or not")
+                check(
+                    !filter.matches(topic) || !other.matches(topic) || filter.overlaps(other), "\(filter.text) and \(other.text) both match \(topic)")
+            }
             trie.insert(filter, for: filter)
         }
         var found: Set<TopicFilter> = []

@@ -7,7 +7,7 @@ package import MartletWire
 /// the largest (varint). That is version 1, at most 121 bytes. Version 2 goes on with the place in topics: epoch of the memory log (4 bytes),
 /// offset in the memory log and in the durable one, each with one added, or 0 for ``TopicPlace/unread`` (varint), the number of filters
 /// that were read less far or further (1 byte, at most ``TopicPlace/maxBehind``), and for each of these its hash (4 bytes), its log (1 byte,
-/// with 2 added if it is ahead), and how far it is behind or ahead of that log's offset (varint).
+/// with 2 added if it is ahead, and 4 for ``TopicPlace/Behind/isKnown``), and how far it is behind or ahead of that log's offset (varint).
 /// At most 326 bytes, so 435 characters; URL-safe. Opaque to clients.
 ///
 /// **Rules** (docs/protocol.md, "Cursors"). A part counts only if its owner and epoch are the reader's; then reading
@@ -157,13 +157,13 @@ extension TopicPlace {
         else { return nil }
         self.init(memoryEpoch: epoch, memory: memory &- 1, durable: durable &- 1)
         for _ in 0..<count {
-            guard let hash = bytes.popWord(), let kind = bytes.popFirst(), let log = TopicLogKind(rawValue: kind & ~2),
+            guard let hash = bytes.popWord(), let kind = bytes.popFirst(), let log = TopicLogKind(rawValue: kind & ~6),
                 let distance = Varint.read(&bytes)
             else { return nil }
             let isAhead = kind & 2 != 0
             let (offset, overflow) = isAhead ? self[log].addingReportingOverflow(distance) : self[log].subtractingReportingOverflow(distance)
             guard !overflow, !(isAhead && distance == 0) else { return nil }
-            self.behind.append(Behind(hash: hash, log: log, offset: offset))
+            self.behind.append(Behind(hash: hash, log: log, offset: offset, isKnown: kind & 4 != 0))
         }
     }
 
@@ -188,7 +188,7 @@ extension TopicPlace {
             let offset = self[filter.log]
             writeWord(filter.hash, to: bytes, at: count)
             let isAhead = filter.offset > offset
-            bytes[count + 4] = filter.log.rawValue | (isAhead ? 2 : 0)
+            bytes[count + 4] = filter.log.rawValue | (isAhead ? 2 : 0) | (filter.isKnown ? 4 : 0)
             count += 5
             Varint.write(isAhead ? filter.offset - offset : offset - filter.offset, to: bytes, at: &count)
         }

@@ -51,7 +51,7 @@ extension PublishParser {
 
     /// - Throws: `bad_request` if no topic can have this name.
     func check(topic name: String) throws(WireError) {
-        if let problem = topicProblem(name, self.limits, wildcards: false) { throw WireError(.badRequest, "The topic \(problem).") }
+        if let problem = topicProblem(name, self.limits, wildcards: false) { throw problem.error }
     }
 
     func badTTL(_ member: String) -> WireError {
@@ -103,7 +103,8 @@ extension PublishParser {
     func check(_ name: String, _ member: String, _ index: Int? = nil) throws(WireError) {
         guard let problem = nameProblem(name, limit: self.limits.nameBytes) else { return }
         let member = index.map { "\(member)[\($0)]" } ?? member
-        throw WireError(.badRequest, "\"\(member)\" \(problem).", limit: self.limits.nameBytes)
+        let isTooLong = name.utf8.count > self.limits.nameBytes
+        throw WireError(.badRequest, "\"\(member)\" \(problem).", limit: isTooLong ? self.limits.nameBytes : nil)
     }
 
     /// Checks standard base64 with padding (RFC 4648 §4).

@@ -20,11 +20,13 @@ package protocol LiveClient: AnyObject {
 
     /// Some messages of a topic are gone, or a presented position could not be used.
     ///
-    /// - Parameter cursor: the place after it, where nothing follows that would bring one: who comes back with it is not told again.
-    func gap(_ gap: TopicGap, cursor: Cursor?)
+    /// - Parameter cursor: the place after it: who comes back with it goes on there, and is told the gaps that came after it.
+    func gap(_ gap: TopicGap, cursor: Cursor)
 
     /// What was asked for on a live session stands. Not called for what came with the hello: that is in the ``Welcome``.
-    func subscribed(_ notices: [SubscribedNotice])
+    ///
+    /// - Parameter cursor: the place with them.
+    func subscribed(_ notices: [SubscribedNotice], cursor: Cursor)
 
     /// A subscription ended.
     func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason)

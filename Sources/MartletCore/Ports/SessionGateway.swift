@@ -128,7 +128,7 @@ package protocol SessionHandle: AnyObject {
     /// - Throws: `forbidden` if one of them is not allowed, `too_many_topics`; then none of them is subscribed to.
     func subscribe(_ wishes: [SubscribeWish]) throws(WireError)
 
-    /// Ends subscriptions; what is not subscribed to is left out. Answered with ``LiveClient/unsubscribed(_:_:)``.
+    /// Ends subscriptions. Each is answered with ``LiveClient/unsubscribed(_:_:)``, also what is not subscribed to.
     func unsubscribe(_ filters: [TopicFilter])
 
     /// Publishes to a topic for the client.

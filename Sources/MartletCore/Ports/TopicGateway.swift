@@ -70,6 +70,8 @@ package struct SubscribedNotice: Equatable, Sendable {
 package enum UnsubscribeReason: String, Sendable {
     /// The client asked for it.
     case requested
+    /// The client asked for the end of what was not there.
+    case notSubscribed = "not_subscribed"
     /// The rights of a renewed token do not hold it any more.
     case forbidden
 }

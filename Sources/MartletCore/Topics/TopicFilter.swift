@@ -13,7 +13,7 @@ package struct TopicFilter: Hashable, Sendable {
     ///
     /// - Throws: `bad_request` with a sentence that says what is wrong.
     package init(parsing text: String, limits: Limits) throws(WireError) {
-        if let problem = topicProblem(text, limits, wildcards: true) { throw WireError(.badRequest, "The topic \(problem).") }
+        if let problem = topicProblem(text, limits, wildcards: true) { throw problem.error }
         self.text = text
         self.isWildcard = text.utf8.contains { $0 == UInt8(ascii: "+") || $0 == UInt8(ascii: "#") }
     }
@@ -40,6 +40,35 @@ extension TopicFilter {
     package func covers(_ other: TopicFilter) -> Bool {
         guard self.isWildcard else { return isSameName(self.text, other.text) }
         return withBytes(of: self.text) { own in withBytes(of: other.text) { Self.covers(own, $0) } }
+    }
+
+    /// Whether there can be a topic that both match. Allocates nothing.
+    package func overlaps(_ other: TopicFilter) -> Bool {
+        guard self.isWildcard else { return other.matches(self.text) }
+        guard other.isWildcard else { return self.matches(other.text) }
+        return withBytes(of: self.text) { own in withBytes(of: other.text) { Self.overlaps(own, $0) } }
+    }
+
+    private static func overlaps(_ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>) -> Bool {
+        func isWild(_ bytes: UnsafeBufferPointer<UInt8>, _ start: Int, _ end: Int, _ wildcard: Unicode.Scalar) -> Bool {
+            end - start == 1 && bytes[start] == UInt8(ascii: wildcard)
+        }
+        let isHidden = left.first == UInt8(ascii: "$") ? right.first : right.first == UInt8(ascii: "$") ? left.first : nil
+        if isHidden == UInt8(ascii: "+") || isHidden == UInt8(ascii: "#") { return false }
+        var (leftAt, rightAt) = (0, 0)
+        while leftAt <= left.count || rightAt <= right.count {
+            let leftEnd = leftAt <= left.count ? levelEnd(left, from: leftAt) : leftAt
+            let rightEnd = rightAt <= right.count ? levelEnd(right, from: rightAt) : rightAt
+            if leftAt <= left.count, isWild(left, leftAt, leftEnd, "#") { return true }
+            if rightAt <= right.count, isWild(right, rightAt, rightEnd, "#") { return true }
+            guard leftAt <= left.count, rightAt <= right.count else { return false }
+            if !isWild(left, leftAt, leftEnd, "+"), !isWild(right, rightAt, rightEnd, "+") {
+                guard left[leftAt..<leftEnd].elementsEqual(right[rightAt..<rightEnd]) else { return false }
+            }
+            leftAt = leftEnd + 1
+            rightAt = rightEnd + 1
+        }
+        return true
     }
 
     private static func covers(_ own: UnsafeBufferPointer<UInt8>, _ other: UnsafeBufferPointer<UInt8>) -> Bool {

@@ -6,13 +6,13 @@ package enum TopicList {
     /// percent sign, so what is to hold them is encoded twice in a URL. Those named again are left out. Untrusted: any text.
     ///
     /// - Parameter text: once percent-decoded, as query values are.
-    /// - Throws: `bad_request` for a name that is none, `too_many_topics`.
+    /// - Throws: `bad_request` for a name that is none, or a percent sign that begins neither of the two; `too_many_topics`.
     package static func parse(_ text: String, limits: Limits) throws(WireError) -> [TopicFilter] {
         guard !text.isEmpty else { return [] }
         var seen: Set<TopicFilter> = []
         var result: [TopicFilter] = []
         for name in text.utf8.split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false) {
-            let filter = try TopicFilter(parsing: self.unescape(name), limits: limits)
+            let filter = try TopicFilter(parsing: try self.unescape(name), limits: limits)
             guard seen.insert(filter).inserted else { continue }
             guard result.count < limits.topicsPerSession else { throw self.tooMany(limits) }
             result.append(filter)
@@ -27,7 +27,7 @@ package enum TopicList {
             limit: limits.topicsPerSession)
     }
 
-    private static func unescape(_ name: Substring.UTF8View) -> String {
+    private static func unescape(_ name: Substring.UTF8View) throws(WireError) -> String {
         guard name.contains(UInt8(ascii: "%")) else { return String(Substring(name)) }
         var output: [UInt8] = []
         output.reserveCapacity(name.count)
@@ -44,6 +44,9 @@ package enum TopicList {
                     rest.removeFirst(2)
                     continue
                 }
+                throw WireError(
+                    .badRequest,
+                    "Within a name in 'topics' a percent sign is %25 and a comma %2C, each encoded once more in a URL: %2525 and %252C.")
             }
             output.append(byte)
         }

@@ -17,11 +17,14 @@ package struct TopicPlace: Hashable, Sendable {
         package var hash: UInt32
         package var log: TopicLogKind
         package var offset: UInt64
+        /// Whether other filters that match the same topics, and were read less far, need nothing of those at or before the offset: it was sent.
+        package var isKnown: Bool
 
-        package init(hash: UInt32, log: TopicLogKind, offset: UInt64) {
+        package init(hash: UInt32, log: TopicLogKind, offset: UInt64, isKnown: Bool = false) {
             self.hash = hash
             self.log = log
             self.offset = offset
+            self.isKnown = isKnown
         }
     }
 
@@ -48,5 +51,13 @@ package struct TopicPlace: Hashable, Sendable {
         guard !self.behind.isEmpty else { return self[log] }
         let hash = shortHash(filter.text)
         return self.behind.reduce(nil) { $1.log == log && $1.hash == hash ? min($0 ?? .max, $1.offset) : $0 } ?? self[log]
+    }
+
+    /// ``Behind/isKnown`` of a filter; with a hash that several share, not.
+    package func isKnown(_ filter: TopicFilter, in log: TopicLogKind) -> Bool {
+        guard !self.behind.isEmpty else { return false }
+        let hash = shortHash(filter.text)
+        let own = self.behind.filter { $0.log == log && $0.hash == hash }
+        return own.count == 1 && own[0].isKnown
     }
 }

@@ -15,9 +15,11 @@ extension TopicStart {
         case "earliest": self = .earliest
         case _ where text.hasPrefix("last:"):
             let count = text.utf8.dropFirst(5)
-            guard !count.isEmpty, count.allSatisfy({ (0x30...0x39).contains($0) }),
-                let number = Int(text.dropFirst(5)), number <= Self.lastMax
-            else { throw WireError(.badRequest, "'since' must be last:N with a number up to \(Self.lastMax).", limit: Self.lastMax) }
+            let isCount = !count.isEmpty && count.allSatisfy { (0x30...0x39).contains($0) }
+            guard isCount, let number = Int(text.dropFirst(5)), number <= Self.lastMax else {
+                throw WireError(
+                    .badRequest, "'since' must be last:N with a number up to \(Self.lastMax).", limit: isCount ? Self.lastMax : nil)
+            }
             self = .last(number)
         case _ where isNumber:
             guard let milliseconds = Int64(text) else { throw Self.shape }

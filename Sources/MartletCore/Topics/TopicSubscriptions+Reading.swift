@@ -17,14 +17,18 @@ extension TopicSubscriptions {
             return .gap(
                 TopicGap(topic: subscription.filter.text, reason: .slow, from: subscription.lostFrom, to: subscription.lostTo))
         }
-        guard self.behind > 0, !self.isReading, self.room > 0 else { return nil }
+        guard self.behind > 0, !self.isReading, self.room > 0, self.room >= self.wanted else { return nil }
         let first = Int(self.lastRead) + 1
         for step in 0..<self.slots.count {
             let slot = (first + step) % self.slots.count
             guard self.slots[slot].isUsed,
-                let log = TopicLogKind.allCases.first(where: { self.slots[slot].feeds[Int($0.rawValue)].isBehind })
+                let log = TopicLogKind.allCases.first(where: {
+                    self.slots[slot].feeds[Int($0.rawValue)].isBehind && self.isNext(slot, $0)
+                })
             else { continue }
             self.isReading = true
+            // Live messages may take all the room before the read is done, but not twice what it has for the same message.
+            if self.wanted > 0 { self.reserved = max(self.wanted, min(self.windowRoom, self.windowBytes / 2)) }
             self.lastRead = Int32(slot)
             let feed = self.slots[slot].feeds[Int(log.rawValue)]
             let start = self.beginnings.first { $0.slot == slot && $0.log == log }?.start ?? .after(feed.position)
@@ -39,8 +43,18 @@ extension TopicSubscriptions {
         return nil
     }
 
+    /// Whether a feed that is behind may be read before the others.
+    private func isNext(_ slot: Slot, _ log: TopicLogKind) -> Bool {
+        let neighbours = self.slots[slot].neighbours
+        // One that has not found where it begins looks for that first.
+        return neighbours.isEmpty || self.beginnings.contains { $0.slot == slot && $0.log == log } || !self.waits(slot, Int(log.rawValue))
+    }
+
     /// A read could not be done; ``next(app:now:)`` asks again.
-    package mutating func readFailed() { self.isReading = false }
+    package mutating func readFailed() {
+        self.isReading = false
+        self.reserved = 0
+    }
 
     /// A read ended: its gaps and entries are to be sent, in order, unless the subscription is gone. Then ask ``next(app:now:)`` again.
     ///
@@ -52,17 +66,33 @@ extension TopicSubscriptions {
         _ read: TopicRead, _ slice: inout TopicSlice, weight: (StoredMessage) -> Int
     ) -> Bool {
         self.isReading = false
+        self.reserved = 0
         guard self.slots.indices.contains(read.slot), self.slots[read.slot].generation == read.generation else { return false }
         let index = Int(read.log.rawValue)
         guard self.slots[read.slot].feeds[index].isBehind else { return false }
         var position = max(self.slots[read.slot].feeds[index].position, slice.position)
         if let beginning = self.beginnings.firstIndex(where: { $0.slot == read.slot && $0.log == read.log }) {
-            let end = self.beginnings.remove(at: beginning).end
+            let begun = self.beginnings.remove(at: beginning)
             // Where history begins says nothing of what came since: that is read, or sent, by its offset, so that what is gone of it is told.
-            slice.entries.removeAll { $0.message.offset > end }
-            position = min(position, end)
+            slice.entries.removeAll { $0.message.offset > begun.end }
+            position = min(position, begun.end)
+            let from = slice.entries.first.map { $0.message.offset - 1 } ?? position
+            self.slots[read.slot].feeds[index].from = from
+            if !self.slots[read.slot].neighbours.isEmpty {
+                // Found. From there it is read in turn with those that overlap, so that they all are told the same gaps.
+                self.slots[read.slot].feeds[index].position = from
+                self.letGo(read.slot, index)
+                return false
+            }
         }
-        for entry in slice.entries { self.started(weight(entry.message)) }
+        // One that overlaps may have begun since, further back.
+        guard !self.waits(read.slot, index) else { return false }
+        if !self.slots[read.slot].neighbours.isEmpty || !self.ended.isEmpty {
+            slice.entries.removeAll { self.isSent($0.topic, $0.message.offset, besides: read.slot, index) }
+        }
+        if let cut = self.startAll(&slice, weight) { position = cut }
+        // It has the next turn again, or others might take the room for ever.
+        if self.wanted > 0 { self.lastRead = Int32(read.slot) - 1 }
         self.slots[read.slot].feeds[index].position = position
         if !slice.more, self.slots[read.slot].feeds[index].missed <= position {
             self.slots[read.slot].feeds[index].isBehind = false
@@ -72,21 +102,42 @@ extension TopicSubscriptions {
         return true
     }
 
+    /// Takes what there is room for: live messages may have taken some since the read was asked for.
+    ///
+    /// - Returns: the place after what was taken, if that is not everything.
+    private mutating func startAll(_ slice: inout TopicSlice, _ weight: (StoredMessage) -> Int) -> UInt64? {
+        self.wanted = 0
+        for (index, entry) in slice.entries.enumerated() {
+            let bytes = weight(entry.message)
+            guard self.inFlight == 0 || self.inFlight + bytes <= self.windowBytes else {
+                if index == 0 { self.wanted = bytes }
+                slice.entries.removeSubrange(index...)
+                slice.more = true
+                return entry.message.offset - 1
+            }
+            self.started(bytes)
+        }
+        return nil
+    }
+
     /// What of the gaps of a read was not told before: a log may name one again as long as the read goes on.
     package mutating func untold(_ gaps: [TopicGap], of read: TopicRead) -> [TopicGap] {
         var left: [TopicGap] = []
-        for var gap in gaps {
-            if let to = gap.to, let index = self.told.firstIndex(where: { $0.slot == read.slot && isSameName($0.topic, gap.topic) }) {
+        for gap in gaps {
+            guard self.slots.indices.contains(read.slot), var gap = self.clipped(gap, of: read.slot, Int(read.log.rawValue)) else { continue }
+            if let to = gap.to,
+                let index = self.told.firstIndex(where: { $0.slot == read.slot && $0.log == read.log && isSameName($0.topic, gap.topic) })
+            {
                 guard to > self.told[index].to else { continue }
                 gap.from = max(gap.from ?? 0, self.told[index].to)
                 self.told[index].to = to
             } else if let to = gap.to {
-                self.told.append((read.slot, gap.topic, to))
+                self.told.append((read.slot, read.log, gap.topic, to))
             }
             left.append(gap)
         }
         let isBehind = self.slots.indices.contains(read.slot) && self.slots[read.slot].feeds[Int(read.log.rawValue)].isBehind
-        if !isBehind { self.told.removeAll { $0.slot == read.slot } }
+        if !isBehind { self.told.removeAll { $0.slot == read.slot && $0.log == read.log } }
         return left
     }
 
@@ -103,6 +154,8 @@ extension TopicSubscriptions {
         guard self.behind > 0 || sending != nil || self.isAhead else { return place }
         var least: (memory: UInt64, durable: UInt64) = (.max, .max)
         var ahead: [TopicPlace.Behind] = []
+        var behindSlots: [Slot] = []
+        var aheadSlots: [Slot] = []
         for (slot, subscription) in self.slots.enumerated() where subscription.isUsed {
             for log in TopicLogKind.allCases {
                 let feed = subscription.feeds[Int(log.rawValue)]
@@ -116,11 +169,17 @@ extension TopicSubscriptions {
                 guard offset != place[log] else { continue }
                 let entry = TopicPlace.Behind(hash: shortHash(subscription.filter.text), log: log, offset: offset)
                 if offset > place[log] {
-                    if ahead.count < TopicPlace.maxBehind { ahead.append(entry) }
+                    if ahead.count < TopicPlace.maxBehind {
+                        ahead.append(entry)
+                        aheadSlots.append(slot)
+                    }
                     continue
                 }
                 if log == .memory { least.memory = min(least.memory, offset) } else { least.durable = min(least.durable, offset) }
-                if place.behind.count <= TopicPlace.maxBehind { place.behind.append(entry) }
+                if place.behind.count <= TopicPlace.maxBehind {
+                    place.behind.append(entry)
+                    behindSlots.append(slot)
+                }
             }
         }
         if place.behind.count > TopicPlace.maxBehind {
@@ -129,7 +188,9 @@ extension TopicSubscriptions {
             place.durable = min(place.durable, least.durable)
         } else {
             // Of those there is no room for, some comes again.
-            place.behind += ahead.prefix(TopicPlace.maxBehind - place.behind.count)
+            let room = TopicPlace.maxBehind - place.behind.count
+            place.behind += ahead.prefix(room)
+            self.markKnown(&place, listed: behindSlots + aheadSlots.prefix(room), sending: sending)
         }
         return place
     }

@@ -17,9 +17,15 @@ package struct TopicSubscriptions: Sendable {
         var position: UInt64 = 0
         /// The largest offset that was announced and not sent.
         var missed: UInt64 = 0
+        /// Where it began: of what is at or before it is not known whether it was sent.
+        var from: UInt64 = 0
         var isBehind = false
         /// Whether topics of the filter are, or were, kept in this log.
         var isInLog = false
+        /// Whether it goes on from a cursor.
+        var isResumed = false
+        /// Whether that cursor says that those who overlap need nothing at or before ``from``: ``TopicPlace/Behind/isKnown``.
+        var isKnown = false
     }
 
     struct Subscription: Sendable {
@@ -30,6 +36,8 @@ package struct TopicSubscriptions: Sendable {
         var lostFrom: UInt64 = 0
         var lostTo: UInt64 = 0
         var feeds: InlineArray<2, Feed> = .init(repeating: Feed())
+        /// Slots of other subscriptions that may match the same topic.
+        var neighbours: [Int32] = []
         /// Tells a slot that is used again from what it was; 0 when it is free.
         var generation: UInt32
 
@@ -71,17 +79,23 @@ package struct TopicSubscriptions: Sendable {
     private var usedLogs: UInt8 = 0
     var beginnings: [Beginning] = []
     /// Up to where gaps of feeds that are behind were told, by topic.
-    var told: [(slot: Slot, topic: String, to: UInt64)] = []
+    var told: [(slot: Slot, log: TopicLogKind, topic: String, to: UInt64)] = []
     /// Feeds that are behind, and subscriptions that lost something.
     var behind: Int32 = 0
     var lost: Int32 = 0
-    private var generations: UInt32 = 0
+    private(set) var generations: UInt32 = 0
+    /// What subscriptions that ended were sent, as long as others may read it.
+    var ended: [Ended] = []
     var isReading = false
+    /// What a message takes for which there was no room when it had been read; 0 for none.
+    var wanted: Int = 0
+    /// Room that is kept for the read under way.
+    var reserved: Int = 0
     /// The slot that was read last, so that each has its turn.
     var lastRead: Int32 = -1
     /// Bytes that the socket has not taken.
     private(set) var inFlight: Int = 0
-    private let windowBytes: Int
+    let windowBytes: Int
 
     /// - Parameter windowBytes: bytes of topics that may wait for the socket.
     package init(windowBytes: Int) { self.windowBytes = windowBytes }
@@ -183,21 +197,31 @@ package struct TopicSubscriptions: Sendable {
         var gaps: [TopicGap] = []
         let slot = self.slots.firstIndex { !$0.isUsed } ?? self.slots.count
         for log in TopicLogKind.allCases {
-            added.feeds[Int(log.rawValue)].position = ends[log]
+            var feed = Feed(position: ends[log], from: ends[log])
+            defer { added.feeds[Int(log.rawValue)] = feed }
             guard logs.contains(log) else { continue }
             self.usedLogs |= 1 << log.rawValue
-            added.feeds[Int(log.rawValue)].isInLog = true
-            switch self.beginning(wish, log, ends: ends, resume: resume, gaps: &gaps) {
+            feed.isInLog = true
+            let start = self.beginning(wish, log, ends: ends, resume: resume, gaps: &gaps)
+            if let resume, resume.place[log] != TopicPlace.unread {
+                feed.isResumed = true
+                feed.isKnown = start != .earliest && resume.place.isKnown(wish.filter, in: log)
+            }
+            switch start {
             case .latest: continue
-            case .after(let offset): added.feeds[Int(log.rawValue)].position = offset
-            case let start:
-                added.feeds[Int(log.rawValue)].position = 0
+            case .after(let offset):
+                feed.position = offset
+                feed.from = offset
+            default:
+                feed.position = 0
+                feed.from = 0
                 self.beginnings.append(Beginning(slot: slot, log: log, start: start, end: ends[log]))
             }
-            added.feeds[Int(log.rawValue)].isBehind = true
+            feed.isBehind = true
             self.behind += 1
         }
         if slot < self.slots.count { self.slots[slot] = added } else { self.slots.append(added) }
+        self.link(slot)
         return (slot, gaps)
     }
 
@@ -219,13 +243,17 @@ package struct TopicSubscriptions: Sendable {
 
     package mutating func unsubscribe(_ slot: Slot) {
         guard self.slots.indices.contains(slot), self.slots[slot].isUsed else { return }
+        self.unlink(slot)
         for index in 0..<2 where self.slots[slot].feeds[index].isBehind { self.behind -= 1 }
         if self.slots[slot].lostTo > 0 { self.lost -= 1 }
         self.beginnings.removeAll { $0.slot == slot }
         self.told.removeAll { $0.slot == slot }
         self.slots[slot].generation = 0
         self.slots[slot].filter = TopicFilter(topic: "")
-        if self.isEmpty { self.slots = [] }
+        if self.isEmpty {
+            self.slots = []
+            self.ended = []
+        }
     }
 
     // MARK: Live
@@ -237,14 +265,15 @@ package struct TopicSubscriptions: Sendable {
     ///   - bytes: what it will take of the connection.
     /// - Returns: whether to send it now.
     @inline(__always)
-    package mutating func announced(_ slot: Slot, offset: UInt64, log: TopicLogKind?, bytes: Int) -> Bool {
+    package mutating func announced(_ slot: Slot, offset: UInt64, topic: String, log: TopicLogKind?, bytes: Int) -> Bool {
         guard slot < self.slots.count, self.slots[slot].isUsed else { return false }
-        let fits = self.inFlight == 0 || self.inFlight + bytes <= self.windowBytes
+        let fits = self.inFlight + self.reserved == 0 || self.inFlight + self.reserved + bytes <= self.windowBytes
         switch log {
         case nil:
             // Another subscription of the session may have it already.
             guard offset > self.newestLive.memory else { return false }
-            guard fits, self.slots[slot].lostTo == 0 else {
+            // One that overlaps tells of it, then so does this one.
+            guard fits, self.lost == 0 || self.slots[slot].lostTo == 0 && self.slots[slot].neighbours.isEmpty else {
                 self.lose(slot, offset)
                 return false
             }
@@ -253,7 +282,15 @@ package struct TopicSubscriptions: Sendable {
             self.usedLogs |= 1 << log.rawValue
             self.slots[slot].feeds[index].isInLog = true
             guard offset > self.slots[slot].feeds[index].position else { return false }
-            guard fits, !self.slots[slot].feeds[index].isBehind else {
+            if !self.ended.isEmpty { self.forgetEnded(index, before: offset) }
+            if !self.slots[slot].neighbours.isEmpty || !self.ended.isEmpty, !self.slots[slot].feeds[index].isBehind,
+                self.isSent(topic, offset, besides: slot, index)
+            {
+                self.slots[slot].feeds[index].position = offset
+                self.raise(log, to: offset)
+                return false
+            }
+            guard fits, !self.slots[slot].feeds[index].isBehind, self.slots[slot].neighbours.isEmpty || !self.waits(slot, index) else {
                 self.fallBehind(slot, index, offset)
                 return false
             }
@@ -281,7 +318,7 @@ package struct TopicSubscriptions: Sendable {
         self.slots[slot].lostTo = offset
     }
 
-    private mutating func fallBehind(_ slot: Slot, _ log: Int, _ offset: UInt64) {
+    mutating func fallBehind(_ slot: Slot, _ log: Int, _ offset: UInt64) {
         if !self.slots[slot].feeds[log].isBehind {
             self.slots[slot].feeds[log].isBehind = true
             self.behind += 1

@@ -44,9 +44,9 @@ struct NamespaceRoutes {
     }
 
     private func name(_ context: BasicRequestContext) throws -> String {
-        let name = QueryString.decode(Substring(context.parameters.get("name") ?? ""), plusIsSpace: false)
+        let name = try TopicAPI.name(Substring(context.parameters.get("name") ?? ""))
         if let problem = topicProblem(name, self.services.limits, wildcards: false) {
-            throw WireError(.badRequest, "The namespace \(problem).", limit: self.services.limits.topicBytes)
+            throw WireError(.badRequest, "The namespace \(problem).", limit: problem.limit)
         }
         guard !name.utf8.contains(UInt8(ascii: "/")) else {
             throw WireError(.badRequest, "A namespace is the first level of a topic's name: it holds no /.")

@@ -9,13 +9,19 @@ enum TopicAPI {
 
     static func answer(_ request: FrontRequest, front: FrontHandler) {
         switch request.head.method {
-        case .POST: TopicPublishAPI.publish(request, topic: Self.name(request.path.dropFirst(Self.prefix.count)), front: front)
+        case .POST: TopicPublishAPI.publish(request, path: request.path.dropFirst(Self.prefix.count), front: front)
         case .GET, .HEAD: TopicReadAPI.answer(request, front: front)
         default: front.methodNotAllowed("GET, HEAD, POST")
         }
     }
 
-    static func name(_ path: Substring) -> String { QueryString.decode(path, plusIsSpace: false) }
+    /// - Throws: `bad_request`.
+    static func name(_ path: Substring) throws(WireError) -> String {
+        guard QueryString.isEncoded(path) else {
+            throw WireError(.badRequest, "In the path a % must be followed by two hexadecimal digits: a percent sign itself is %25.")
+        }
+        return QueryString.decode(path, plusIsSpace: false)
+    }
 
     /// Who asks for a topic: a back end with a key, or a client.
     struct Asker {

@@ -47,12 +47,12 @@ enum TopicPublishAPI {
 
     private static let parameters = ["type", "ttl", "retain", "idempotencyKey"]
 
-    static func publish(_ request: FrontRequest, topic: String, front: FrontHandler) {
+    static func publish(_ request: FrontRequest, path: Substring, front: FrontHandler) {
         if let refusal = PublishAPI.refusal(request, front.services) { return PublishAPI.refuse(refusal, front) }
         TopicAPI.asker(request, .publish, front: front) { result in
             do throws(WireError) {
                 let asker = try result.get()
-                try Self.publish(request, topic: topic, asker, front: front)
+                try Self.publish(request, topic: try TopicAPI.name(path), asker, front: front)
             } catch {
                 PublishAPI.refuse(error, front)
             }

@@ -10,18 +10,20 @@ enum TopicReadAPI {
     }
 
     /// What a path asks for. A topic whose own last level is the name of an action is asked for with its slashes encoded.
-    static func split(_ path: Substring) -> (topic: String, action: Action) {
+    ///
+    /// - Throws: `bad_request`.
+    static func split(_ path: Substring) throws(WireError) -> (topic: String, action: Action) {
         guard let slash = path.lastIndex(of: "/"), let action = Action(rawValue: String(path[path.index(after: slash)...])),
             action != .info
-        else { return (TopicAPI.name(path), .info) }
-        return (TopicAPI.name(path[..<slash]), action)
+        else { return (try TopicAPI.name(path), .info) }
+        return (try TopicAPI.name(path[..<slash]), action)
     }
 
     static func answer(_ request: FrontRequest, front: FrontHandler) {
-        let (topic, action) = Self.split(request.path.dropFirst(TopicAPI.prefix.count))
         TopicAPI.asker(request, .read, front: front) { result in
             do throws(WireError) {
                 let asker = try result.get()
+                let (topic, action) = try Self.split(request.path.dropFirst(TopicAPI.prefix.count))
                 try Self.answer(request, topic: topic, action, asker, front: front)
             } catch {
                 front.respond(error)
@@ -33,9 +35,7 @@ enum TopicReadAPI {
         _ request: FrontRequest, topic: String, _ action: Action, _ asker: TopicAPI.Asker, front: FrontHandler
     ) throws(WireError) {
         let services = front.services
-        if let problem = topicProblem(topic, services.limits, wildcards: false) {
-            throw WireError(.badRequest, "The topic \(problem).")
-        }
+        if let problem = topicProblem(topic, services.limits, wildcards: false) { throw problem.error }
         let parameters: [String] =
             switch action {
             case .info, .retained: []

@@ -90,12 +90,12 @@ final class PollClient: LiveClient {
         if let cursor = delivery.cursor { self.cursor = cursor }
     }
 
-    func gap(_ gap: TopicGap, cursor: Cursor?) {
+    func gap(_ gap: TopicGap, cursor: Cursor) {
         self.gaps.append(DeliveryJSON.gap(gap))
-        if let cursor { self.cursor = cursor }
+        self.cursor = cursor
     }
 
-    func subscribed(_ notices: [SubscribedNotice]) {
+    func subscribed(_ notices: [SubscribedNotice], cursor: Cursor) {
         // A poll asks for its topics when it begins.
     }
 

@@ -117,11 +117,11 @@ final class SSEConnection: StreamConnection, LiveClient {
 
     func send(_ delivery: borrowing TopicDelivery) { TopicFrames.sse(delivery, to: &self.output) }
 
-    func gap(_ gap: TopicGap, cursor: Cursor?) {
+    func gap(_ gap: TopicGap, cursor: Cursor) {
         self.output.append(192) { self.encoder.gap(gap, cursor: cursor, into: &$0) }
     }
 
-    func subscribed(_ notices: [SubscribedNotice]) {
+    func subscribed(_ notices: [SubscribedNotice], cursor: Cursor) {
         // Nothing is asked for on a live stream.
     }
 

@@ -64,14 +64,12 @@ package struct SSEEncoder: Sendable {
         self.data(DeliveryJSON.gap(gap), into: &buffer)
     }
 
-    /// - Parameter cursor: the place after it; nil where messages follow.
-    package func gap(_ gap: TopicGap, cursor: Cursor?, into buffer: inout ByteBuffer) {
-        if let cursor {
-            var id = Array("id: ".utf8)
-            cursor.append(to: &id)
-            id.append(0x0a)
-            buffer.writeBytes(id)
-        }
+    /// - Parameter cursor: the place after it.
+    package func gap(_ gap: TopicGap, cursor: Cursor, into buffer: inout ByteBuffer) {
+        var id = Array("id: ".utf8)
+        cursor.append(to: &id)
+        id.append(0x0a)
+        buffer.writeBytes(id)
         buffer.writeStaticString("event: gap\n")
         self.data(DeliveryJSON.gap(gap), into: &buffer)
     }

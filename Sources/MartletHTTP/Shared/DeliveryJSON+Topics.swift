@@ -13,20 +13,23 @@ extension DeliveryJSON {
     }
 
     /// `[{"topic":"a","count":3}]`.
-    static func append(_ notices: [SubscribedNotice], to json: inout [UInt8]) {
+    ///
+    /// - Parameter cursor: the place with all of them, said with the last.
+    static func append(_ notices: [SubscribedNotice], cursor: Cursor? = nil, to json: inout [UInt8]) {
         json.append(UInt8(ascii: "["))
         for (index, notice) in notices.enumerated() {
             json.append(contentsOf: index > 0 ? #",{"topic":"#.utf8 : #"{"topic":"#.utf8)
             JSON.append(notice.filter.text, to: &json)
             if let count = notice.count { json.append(contentsOf: #","count":\#(count)"#.utf8) }
+            if let cursor, index == notices.count - 1 { json += self.cursor(cursor) }
             json.append(UInt8(ascii: "}"))
         }
         json.append(UInt8(ascii: "]"))
     }
 
-    package static func subscribed(_ notices: [SubscribedNotice]) -> [UInt8] {
+    package static func subscribed(_ notices: [SubscribedNotice], cursor: Cursor? = nil) -> [UInt8] {
         var json: [UInt8] = []
-        self.append(notices, to: &json)
+        self.append(notices, cursor: cursor, to: &json)
         return json
     }
 
@@ -38,13 +41,24 @@ extension DeliveryJSON {
         return json
     }
 
-    /// `{"reason":"trimmed","topic":"a","from":3,"to":9}`.
-    package static func gap(_ gap: TopicGap) -> [UInt8] {
+    /// `{"reason":"trimmed","topic":"a","from":3,"to":9,"cursor":"AQ…"}`.
+    ///
+    /// - Parameter cursor: nil where it is told elsewhere.
+    package static func gap(_ gap: TopicGap, cursor: Cursor? = nil) -> [UInt8] {
         var json = Array(#"{"reason":"\#(gap.reason.rawValue)","topic":"#.utf8)
         JSON.append(gap.topic, to: &json)
         if let from = gap.from { json.append(contentsOf: #","from":\#(from)"#.utf8) }
         if let to = gap.to { json.append(contentsOf: #","to":\#(to)"#.utf8) }
+        if let cursor { json += self.cursor(cursor) }
         json.append(UInt8(ascii: "}"))
+        return json
+    }
+
+    /// `,"cursor":"AQ…"`, as a further member.
+    package static func cursor(_ cursor: Cursor) -> [UInt8] {
+        var json = Array(#","cursor":""#.utf8)
+        cursor.append(to: &json)
+        json.append(UInt8(ascii: "\""))
         return json
     }
 

@@ -70,11 +70,7 @@ package enum DeliveryJSON {
             json.append(contentsOf: #","topics":"#.utf8)
             self.append(welcome.topics, to: &json)
         }
-        if withCursor {
-            json.append(contentsOf: #","cursor":""#.utf8)
-            welcome.cursor.append(to: &json)
-            json.append(UInt8(ascii: "\""))
-        }
+        if withCursor { json += self.cursor(welcome.cursor) }
         json.append(UInt8(ascii: "}"))
         return json
     }

@@ -52,7 +52,7 @@ extension QueryString {
     package func name(_ parameter: String, limit: Int) throws(WireError) -> String? {
         guard let value = self[parameter] else { return nil }
         guard let problem = nameProblem(value, limit: limit) else { return value }
-        throw WireError(.badRequest, "'\(parameter)' \(problem).", limit: limit)
+        throw WireError(.badRequest, "'\(parameter)' \(problem).", limit: value.utf8.count > limit ? limit : nil)
     }
 
     /// Seconds, with or without a fraction, taken into a range of milliseconds.

@@ -39,6 +39,15 @@ package struct QueryString: Equatable, Sendable {
         return String(decoding: output, as: UTF8.self)
     }
 
+    /// Whether each `%` is followed by two hex digits.
+    static func isEncoded(_ text: Substring) -> Bool {
+        let bytes = Array(text.utf8)
+        return bytes.indices.allSatisfy { index in
+            bytes[index] != UInt8(ascii: "%")
+                || index + 2 < bytes.count && self.hex(bytes[index + 1]) != nil && self.hex(bytes[index + 2]) != nil
+        }
+    }
+
     private static func hex(_ byte: UInt8) -> UInt8? {
         switch byte {
         case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")

@@ -83,7 +83,8 @@ package enum TopicOptionsJSON {
 
     private static func number(_ value: JSONValue, _ name: String, _ range: ClosedRange<Int>) throws(WireError) -> Int {
         guard let number = value.unsigned, number <= UInt64(Int.max), range.contains(Int(number)) else {
-            throw WireError(.badRequest, "\"\(name)\" must be a whole number from \(range.lowerBound) to \(range.upperBound).")
+            throw WireError(
+                .badRequest, "\"\(name)\" must be a whole number from \(range.lowerBound) to \(range.upperBound).", limit: range.upperBound)
         }
         return Int(number)
     }

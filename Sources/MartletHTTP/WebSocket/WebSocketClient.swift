@@ -45,9 +45,11 @@ final class WebSocketClient: LiveClient {
 
     func send(_ delivery: borrowing TopicDelivery) { self.connection.send(delivery) }
 
-    func gap(_ gap: TopicGap, cursor: Cursor?) { self.connection.writeText("gap", DeliveryJSON.gap(gap)) }
+    func gap(_ gap: TopicGap, cursor: Cursor) { self.connection.writeText("gap", DeliveryJSON.gap(gap, cursor: cursor)) }
 
-    func subscribed(_ notices: [SubscribedNotice]) { self.connection.writeText("subscribed", DeliveryJSON.subscribed(notices)) }
+    func subscribed(_ notices: [SubscribedNotice], cursor: Cursor) {
+        self.connection.writeText("subscribed", DeliveryJSON.subscribed(notices, cursor: cursor))
+    }
 
     func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason) {
         self.connection.writeText(

@@ -90,4 +90,21 @@ struct TopicFilterTests {
         #expect(try self.filter("+/#").covers(try self.filter("#")))
         #expect(try !self.filter("a/+/#").covers(try self.filter("a/#")))
     }
+
+    @Test("overlap exactly when there is a topic that both match")
+    func overlapping() throws {
+        var naive = NaiveTopics(seed: 3)
+        var overlaps = 0
+        for _ in 0..<3_000 {
+            let texts = [naive.filter(), naive.filter()]
+            let parts = texts.map { $0.split(separator: "/", omittingEmptySubsequences: false) }
+            let isSmall = parts.allSatisfy { $0.count <= 3 && $0.allSatisfy { ["a", "b", "$s", "+", "#"].contains($0) } }
+            guard isSmall, let one = try? self.filter(texts[0]), let other = try? self.filter(texts[1]) else { continue }
+            let expected = Self.universe.contains { NaiveTopics.matches(texts[0], $0) && NaiveTopics.matches(texts[1], $0) }
+            #expect(one.overlaps(other) == expected, "\(texts[0]) and \(texts[1])")
+            #expect(other.overlaps(one) == expected, "\(texts[1]) and \(texts[0])")
+            if expected { overlaps += 1 }
+        }
+        #expect(overlaps > 20)
+    }
 }

@@ -35,14 +35,14 @@ struct TopicSubscriptionsTests {
         var slice = self.slice([3, 5], up: 9)
         #expect(self.subscriptions.readDone(read, &slice) { _ in 1 })
         #expect(self.subscriptions.isCaughtUp)
-        let sent = self.subscriptions.announced(slot, offset: 8, log: nil, bytes: 1)
+        let sent = self.subscriptions.announced(slot, offset: 8, topic: "m", log: nil, bytes: 1)
         #expect(sent)
     }
 
     /// The start of a subscription is about what was there when it began.
     @Test mutating func historyEndsWhereTheSubscriptionBegan() throws {
         let slot = self.subscribe("m", .last(3), end: 5)
-        let before = self.subscriptions.announced(slot, offset: 6, log: .memory, bytes: 1)
+        let before = self.subscriptions.announced(slot, offset: 6, topic: "m", log: .memory, bytes: 1)
         #expect(!before)
         var read = try self.read()
         #expect(read.request.start == .last(3))
@@ -58,8 +58,8 @@ struct TopicSubscriptionsTests {
     @Test mutating func theCursorKeepsWhatWasReadAhead() throws {
         let quiet = self.subscribe("quiet", end: 5)
         let slot = self.subscribe("m", end: 5)
-        let first = self.subscriptions.announced(slot, offset: 6, log: .memory, bytes: 1_000)
-        let second = self.subscriptions.announced(slot, offset: 7, log: .memory, bytes: 10)
+        let first = self.subscriptions.announced(slot, offset: 6, topic: "m", log: .memory, bytes: 1_000)
+        let second = self.subscriptions.announced(slot, offset: 7, topic: "m", log: .memory, bytes: 10)
         #expect(first && !second)
         self.subscriptions.socketTook()
         let read = try self.read()
@@ -74,11 +74,93 @@ struct TopicSubscriptionsTests {
         #expect(!isPlainAhead)
         #expect(self.subscriptions.place(memoryEpoch: 1).offset(of: TopicFilter(topic: "m"), in: .memory) == 9)
         // The next message of any of them is beyond both.
-        let third = self.subscriptions.announced(quiet, offset: 10, log: .memory, bytes: 1)
+        let third = self.subscriptions.announced(quiet, offset: 10, topic: "quiet", log: .memory, bytes: 1)
         #expect(third)
         let isPlain = self.subscriptions.hasPlainPlace
         #expect(isPlain)
         #expect(self.subscriptions.place(memoryEpoch: 1) == TopicPlace(memoryEpoch: 1, memory: 10))
+    }
+
+    private mutating func send(_ offsets: [UInt64], of topic: String, up: UInt64) throws -> (filter: String, sent: [UInt64]) {
+        let read = try self.read()
+        var slice = TopicSlice(
+            entries: offsets.map { .init(topic: topic, message: self.message($0)) }, gaps: [], more: false, position: up)
+        let isSent = self.subscriptions.readDone(read, &slice) { _ in 1 }
+        return (read.request.filter.text, isSent ? slice.entries.map(\.message.offset) : [])
+    }
+
+    /// Resuming with filters that overlap: each message once.
+    @Test mutating func whatOneFilterWasSentIsNotSentForAnother() throws {
+        let all = try TopicFilter(parsing: "a/#", limits: Limits())
+        let place = TopicPlace(memoryEpoch: 1, memory: 3)
+        let slot = self.subscriptions.subscribe(
+            SubscribeWish(filter: all), logs: [.memory], ends: .init(memoryEpoch: 1, memory: 6, durable: 0),
+            resume: .init(place: place, isDurableKnown: true)
+        ).slot
+        let one = self.subscribe("a/b", end: 6, resume: place)
+        #expect(try self.send([4, 6], of: "a/b", up: 6) == ("a/#", [4, 6]))
+        #expect(try self.send([4, 6], of: "a/b", up: 6) == ("a/b", []))
+        #expect(self.subscriptions.isCaughtUp)
+        // What was read before it was announced is not sent again, for none of them.
+        self.subscriptions.unsubscribe(slot)
+        let late = self.subscriptions.announced(one, offset: 6, topic: "a/b", log: .memory, bytes: 1)
+        let next = self.subscriptions.announced(one, offset: 7, topic: "a/b", log: .memory, bytes: 1)
+        #expect(!late && next)
+    }
+
+    /// One filter was read less far than the other when the connection ended: the cursor says which of them has what.
+    @Test mutating func theCursorSaysWhatOthersNeedNot() throws {
+        let all = try TopicFilter(parsing: "a/#", limits: Limits())
+        let place = TopicPlace(
+            memoryEpoch: 1, memory: 9,
+            behind: [.init(hash: shortHash("a/#"), log: .memory, offset: 3), .init(hash: shortHash("a/b"), log: .memory, offset: 9, isKnown: true)])
+        _ = self.subscribe("a/b", end: 9, resume: place)
+        _ = self.subscriptions.subscribe(
+            SubscribeWish(filter: all), logs: [.memory], ends: .init(memoryEpoch: 1, memory: 9, durable: 0),
+            resume: .init(place: place, isDurableKnown: true))
+        #expect(self.subscriptions.place(memoryEpoch: 1).isKnown(TopicFilter(topic: "a/b"), in: .memory))
+        #expect(try self.send([5, 8], of: "a/b", up: 9) == ("a/#", []))
+    }
+
+    /// History that is asked for comes before what is published meanwhile.
+    @Test mutating func theOlderGoesFirst() throws {
+        let one = self.subscribe("a/b", end: 6)
+        let all = try TopicFilter(parsing: "a/#", limits: Limits())
+        _ = self.subscriptions.subscribe(
+            SubscribeWish(filter: all, start: .earliest), logs: [.memory], ends: .init(memoryEpoch: 1, memory: 6, durable: 0), resume: nil)
+        let early = self.subscriptions.announced(one, offset: 7, topic: "a/b", log: .memory, bytes: 1)
+        #expect(!early)
+        // Where it begins is found first.
+        #expect(try self.send([2, 4], of: "a/b", up: 7) == ("a/#", []))
+        #expect(try self.send([2, 4, 7], of: "a/b", up: 7) == ("a/#", [2, 4, 7]))
+        #expect(try self.send([7], of: "a/b", up: 7) == ("a/b", []))
+        #expect(self.subscriptions.isCaughtUp)
+    }
+
+    /// What was sent while a read was under way takes its room.
+    @Test mutating func aReadAndWhatIsLiveShareTheWindow() throws {
+        let slot = self.subscribe("m", end: 5)
+        let quiet = self.subscribe("quiet", end: 5)
+        let large = self.subscriptions.announced(slot, offset: 6, topic: "m", log: .memory, bytes: 1_000)
+        let missed = self.subscriptions.announced(slot, offset: 7, topic: "m", log: .memory, bytes: 400)
+        #expect(large && !missed)
+        self.subscriptions.socketTook()
+        var read = try self.read()
+        let live = self.subscriptions.announced(quiet, offset: 9, topic: "quiet", log: .memory, bytes: 700)
+        #expect(live)
+        var slice = self.slice([7, 8], up: 9)
+        #expect(self.subscriptions.readDone(read, &slice) { _ in 400 })
+        #expect(slice.entries.isEmpty && !self.subscriptions.isCaughtUp)
+        // There is no use in reading it again before there is room, and then the room is kept for it.
+        let isWaiting = self.subscriptions.next(app: .dev, now: 0) == nil
+        #expect(isWaiting)
+        self.subscriptions.socketTook()
+        read = try self.read()
+        let second = self.subscriptions.announced(quiet, offset: 10, topic: "quiet", log: .memory, bytes: 700)
+        #expect(!second)
+        slice = self.slice([7, 8], up: 9)
+        #expect(self.subscriptions.readDone(read, &slice) { _ in 400 })
+        #expect(slice.entries.map(\.message.offset) == [7, 8])
     }
 
     /// A cursor that is given out before its gaps were told still leads to them.

@@ -18,6 +18,8 @@ package enum TopicCanary: String, CaseIterable, Sendable {
     case forgetsWhoIsBehind
     /// A welcome's cursor is past what the gaps after it tell of.
     case welcomesPastTheGaps
+    /// The cursor of a gap is past those that are told after it.
+    case passesGapsTooEarly
     /// A subscriber is entered after the end of the log was asked for.
     case entersLate
     /// Nobody reads on after a slow socket took what it had.
@@ -49,15 +51,19 @@ package enum TopicCanary: String, CaseIterable, Sendable {
     case readsFromTheBeginning
     /// What a cursor has passed comes again.
     case rewindsCursors
+    /// What was sent for one filter is sent for another that matches it, too.
+    case readsFiltersApart
+    /// Cursors do not say what was sent for filters that overlap.
+    case forgetsWhatOthersKnow
 
     /// The promise whose check must catch it.
     package var promise: Promise {
         switch self {
         case .dropsGaps, .trimsSilently, .storeTrimsSilently, .tellsHalfOfAGap, .keepsHalf, .keepsTheEpoch, .cursorRunsAhead,
-            .forgetsWhoIsBehind, .welcomesPastTheGaps, .entersLate, .losesWhatIsSlow:
+            .forgetsWhoIsBehind, .welcomesPastTheGaps, .passesGapsTooEarly, .entersLate, .losesWhatIsSlow:
             .noSilentGap
         case .forgetsToReadOn, .matchesTooLittle, .endsTooMuch, .forgetsRetained, .keepsTheFirstRetained: .atLeastOnce
-        case .rewindsCursors: .ackedIsDone
+        case .rewindsCursors, .readsFiltersApart, .forgetsWhatOthersKnow: .ackedIsDone
         case .swapsOrder: .order
         case .matchesTooMuch, .keepsWithdrawnRights, .allowsEverything: .isolated
         case .clockIsBehind: .ttl

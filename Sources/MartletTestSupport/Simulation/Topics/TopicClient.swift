@@ -71,7 +71,8 @@ enum TopicFrame {
     case welcome(TopicMark)
     case message(TopicMark?, number: Int)
     case retained(number: Int)
-    case gap(TopicGap)
+    case gap(TopicGap, TopicMark)
+    case subscribed(TopicMark)
     case unsubscribed(TopicFilter, UnsubscribeReason)
     case closed
 }

@@ -18,13 +18,31 @@ extension TopicOracle {
             self.broken(.ttl, "\(name) after it had expired")
         }
         if publication.isRecalled { self.broken(.collapseAndRecall, "\(name) was recalled, and is sent") }
-        if view.counts[number, default: 0] > ever.count { self.broken(.ackedIsDone, "\(name) is sent again") }
+        self.checkOnce(publication, live, view, name)
         self.checkWindow(message, view, name)
-        guard ever.count == 1, let filter = live.first else { return }
-        self.checkOrder(publication, message, view, name)
-        self.checkStart(publication, filter, view, name)
+        self.checkOrder(publication, message, live, view, name)
         for case .gap(let gap, let histories, _) in view.events where gap.reason == .trimmed && self.covers(gap, publication, histories) {
             self.broken(.noSilentGap, "\(name), which was told to be gone")
+        }
+        if ever.count == 1, let filter = live.first { self.checkStart(publication, filter, view, name) }
+    }
+
+    /// However many filters match a message, it comes once; again only for who asks again, or for history.
+    private func checkOnce(_ publication: TopicPublication, _ live: [TopicView.Filter], _ view: TopicView, _ name: String) {
+        let tick = self.nextTick()
+        if let before = view.sentTicks.updateValue(tick, forKey: publication.number) {
+            let isAskedAgain = live.contains { filter in
+                filter.sinceTick > before
+                    && view.matching(publication.topic).contains { $0.sinceTick <= before && ($0.endedTick ?? .max) < filter.sinceTick }
+            }
+            if !isAskedAgain { self.broken(.ackedIsDone, "\(name) is sent again") }
+        }
+        guard let log = publication.log, publication.history == self.histories[log], view.presentedHistories?[log] == publication.history
+        else { return }
+        let resumed = Set(view.filters.filter(\.isResumed).map(\.text))
+        // One that a cursor did not know began where the others were, and is owed what they had.
+        if live.allSatisfy({ $0.delivered[publication.number]?.isSubset(of: resumed) ?? false }) {
+            self.broken(.ackedIsDone, "\(name), which the cursor had passed")
         }
     }
 
@@ -37,29 +55,31 @@ extension TopicOracle {
 
     private func checkWindow(_ message: StoredMessage, _ view: TopicView, _ name: String) {
         view.inFlight.append(message.weight)
-        // A window of live messages may come while one is being read; each may begin with one that is larger.
-        let rest = view.inFlight.sorted().dropLast(2).reduce(0, +)
-        if rest > 2 * view.windowBytes { self.broken(.bounded, "\(name): \(view.inFlight) bytes in flight, of \(view.windowBytes)") }
+        // One that is larger goes when nothing else is on its way.
+        if view.inFlight.count > 1, view.inFlight.reduce(0, +) > view.windowBytes {
+            self.broken(.bounded, "\(name): \(view.inFlight) bytes in flight, of \(view.windowBytes)")
+        }
     }
 
-    private func checkOrder(_ publication: TopicPublication, _ message: StoredMessage, _ view: TopicView, _ name: String) {
+    private func checkOrder(
+        _ publication: TopicPublication, _ message: StoredMessage, _ live: [TopicView.Filter], _ view: TopicView, _ name: String
+    ) {
         // What is not kept goes out at once, while kept ones before it may still be read.
         let key = "\(publication.log?.rawValue ?? 9) \(publication.isStored) \(publication.topic)"
-        if let newest = view.newest[key], newest >= message.id { self.broken(.order, "\(name) after a newer one") }
-        view.newest[key] = message.id
+        if let newest = view.newest[key], newest.id >= message.id {
+            // Who asks for history later gets it after what came before that.
+            let isHistory = live.contains { $0.wantsHistory && $0.sinceTick > newest.tick }
+            if !isHistory { self.broken(.order, "\(name) after a newer one") }
+            return
+        }
+        view.newest[key] = (message.id, self.nextTick())
     }
 
     private func checkStart(_ publication: TopicPublication, _ filter: TopicView.Filter, _ view: TopicView, _ name: String) {
         guard let log = publication.log, let stored = publication.storedTick, stored < filter.sinceTick,
             publication.history == self.histories[log]
         else { return }
-        if filter.isResumed {
-            let isOfThis = view.presentedHistories?[log] == publication.history
-            if isOfThis, filter.delivered.contains(publication.number) {
-                self.broken(.ackedIsDone, "\(name), which the cursor had passed")
-            }
-            return
-        }
+        guard !filter.isResumed else { return }
         switch filter.start {
         case .latest where view.presentedHistories == nil: self.broken(.bounded, "\(name), from before the subscription began")
         case .last(let count) where view.presentedHistories == nil:

@@ -17,8 +17,11 @@ final class TopicView {
         var endedTick: Int?
         /// Numbers that it is not owed.
         var excused: Set<Int>
-        /// What the cursor's sessions had been sent of it up to the cursor.
-        var delivered: Set<Int>
+        /// What the cursor's sessions had been sent of it up to the cursor, with all of their filters that match it.
+        var delivered: [Int: Set<String>]
+
+        /// Whether it asks for what was there before.
+        var wantsHistory: Bool { self.start != .latest && !self.isResumed }
     }
 
     let serial: Int
@@ -30,11 +33,13 @@ final class TopicView {
     var filters: [Filter] = []
     var events: [Event] = []
     var counts: [Int: Int] = [:]
+    /// When each message was sent last.
+    var sentTicks: [Int: Int] = [:]
     var retained: Set<Int> = []
     /// Sizes of what the socket has not taken.
     var inFlight: [Int] = []
-    /// The newest id by topic and log.
-    var newest: [String: MessageID] = [:]
+    /// The newest id by topic and log, and when it was sent.
+    var newest: [String: (id: MessageID, tick: Int)] = [:]
 
     init(serial: Int, windowBytes: Int, histories: TopicPublication.Histories, grant: TopicGrant) {
         self.serial = serial
@@ -134,16 +139,19 @@ final class TopicOracle {
         guard let view = self.sessions[session.serial] else { return }
         var filter = TopicView.Filter(
             text: wish.filter.text, start: wish.start, isResumed: false, sinceTick: self.nextTick(), excused: Set(self.publications.indices),
-            delivered: [])
+            delivered: [:])
         if let presented, let origin = self.sessions[presented.session] {
             view.presentedHistories = presented.histories
             if let old = origin.filters.last(where: { $0.text == filter.text }), old.endedTick == nil, old.sinceTick <= presented.tick {
                 filter.isResumed = true
                 filter.excused = self.accounted(old, origin, upTo: presented.events)
                 filter.delivered = old.delivered
-                for case .sent(let number) in origin.events.prefix(presented.events)
-                where origin.matching(self.publications[number].topic).map(\.text) == [filter.text] {
-                    filter.delivered.insert(number)
+                for case .sent(let number) in origin.events.prefix(presented.events) {
+                    let matching = origin.matching(self.publications[number].topic)
+                    guard matching.contains(where: { $0.text == filter.text }) else { continue }
+                    // The cursor does not say what was sent for one that ended, nor all of what was sent before another asked for history.
+                    let isSaid = matching.allSatisfy { $0.endedTick == nil } && (matching.count == 1 || !matching.contains(where: \.wantsHistory))
+                    if isSaid { filter.delivered[number] = Set(matching.map(\.text)) }
                 }
             }
         }

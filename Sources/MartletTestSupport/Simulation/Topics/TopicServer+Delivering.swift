@@ -15,7 +15,10 @@ extension TopicServer {
             self.readers[loop].visit(one.topic.name) { readers += $0 }
             for reader in readers {
                 let session = reader.session
-                guard session.subscriptions.announced(reader.slot, offset: one.message.offset, log: one.log, bytes: weight) else {
+                guard
+                    session.subscriptions.announced(
+                        reader.slot, offset: one.message.offset, topic: one.topic.name, log: one.log, bytes: weight)
+                else {
                     self.world.note("  session \(session.serial) does not take \(one.message.offset) of \(one.topic.name)")
                     if !session.subscriptions.isCaughtUp, !session.subscriptions.isWaitingForSocket { self.pump(session) }
                     continue
@@ -30,6 +33,7 @@ extension TopicServer {
         var place = session.subscriptions.place(
             memoryEpoch: self.memoryEpoch, sending: self.canary == .cursorRunsAhead ? nil : sending)
         if self.canary == .forgetsWhoIsBehind { place.behind = [] }
+        if self.canary == .forgetsWhatOthersKnow { for index in place.behind.indices { place.behind[index].isKnown = false } }
         if self.canary == .rewindsCursors { for log in TopicLogKind.allCases where place[log] != TopicPlace.unread { place[log] /= 2 } }
         return Cursor(
             tag: UInt32(session.serial), epoch: self.store.epoch, appHash: 1, userHash: 0, deviceHash: 0, positions: Positions(), topics: place)
@@ -38,7 +42,9 @@ extension TopicServer {
     func pump(_ session: TopicSession) {
         while session.connection != nil, let next = session.subscriptions.next(app: .dev, now: self.now) {
             switch next {
-            case .gap(let gap): self.tell(gap, on: session)
+            case .gap(let gap):
+                let cursor = self.cursor(of: session)
+                self.tell([gap], on: session, before: self.mark(cursor, session), after: cursor)
             case .read(let read):
                 switch read.log {
                 case .memory:
@@ -74,8 +80,16 @@ extension TopicServer {
         self.world.note(
             "  session \(session.serial) read \(read.request.filter.text) \(read.request.start) of \(read.log): "
                 + "\(slice.entries.map(\.message.offset)), \(slice.gaps.count) gaps, up to \(slice.position)\(slice.more ? " and more" : "")")
+        let whole = slice
         guard session.subscriptions.readDone(read, &slice, weight: { $0.weight + 64 }) else { return }
-        for gap in slice.gaps { self.tell(gap, on: session) }
+        if self.canary == .readsFiltersApart { slice = whole }
+        let gaps = session.subscriptions.untold(slice.gaps, of: read)
+        if !gaps.isEmpty, case .after(let start) = read.request.start {
+            let after = slice.entries.first.map { self.cursor(of: session, sending: (read, $0.message.offset - 1)) }
+            self.tell(
+                gaps, on: session, before: self.mark(self.cursor(of: session, sending: (read, start)), session),
+                after: after ?? self.cursor(of: session))
+        }
         let entries = self.canary == .swapsOrder ? slice.entries.reversed() : slice.entries
         for entry in entries {
             self.send(entry.message, entry.topic, self.cursor(of: session, sending: (read, entry.message.offset)), on: session)
@@ -96,13 +110,21 @@ extension TopicServer {
             histories: self.world.oracle.histories)
     }
 
-    func tell(_ gap: TopicGap, on session: TopicSession) {
-        var gap = gap
-        if self.canary == .dropsGaps || self.canary == .losesWhatIsSlow && gap.reason == .slow { return }
-        if self.canary == .tellsHalfOfAGap, let from = gap.from, let to = gap.to { gap.from = from + (to - from + 1) / 2 }
-        session.events += 1
-        self.world.oracle.told(gap, on: session)
-        self.queue(.gap(gap), on: session)
+    /// - Parameters:
+    ///   - before: the place while some of them are still to be told.
+    ///   - after: the place after all of them.
+    func tell(_ gaps: [TopicGap], on session: TopicSession, before: TopicMark, after: Cursor) {
+        for (index, gap) in gaps.enumerated() {
+            var gap = gap
+            if self.canary == .dropsGaps || self.canary == .losesWhatIsSlow && gap.reason == .slow { continue }
+            if self.canary == .tellsHalfOfAGap, let from = gap.from, let to = gap.to { gap.from = from + (to - from + 1) / 2 }
+            session.events += 1
+            self.world.oracle.told(gap, on: session)
+            var mark = before
+            mark.events = session.events
+            if index == gaps.count - 1 || self.canary == .passesGapsTooEarly { mark = self.mark(after, session) }
+            self.queue(.gap(gap, mark), on: session)
+        }
     }
 
     func queue(_ frame: TopicFrame, on session: TopicSession) {

@@ -158,7 +158,7 @@ final class TopicServer: @unchecked Sendable {
             if mark.cursor.topics?.memoryEpoch != own.topics?.memoryEpoch { mark.histories.memory = presented.histories.memory }
         }
         self.queue(.welcome(mark), on: session)
-        for gap in gaps { self.tell(gap, on: session) }
+        self.tell(gaps, on: session, before: mark, after: self.cursor(of: session))
         self.sendRetained(wishes, presented: presented, on: session)
         self.pump(session)
         self.endTurn()
@@ -173,8 +173,8 @@ final class TopicServer: @unchecked Sendable {
             if let client = session.connection?.client { self.world.oracle.refused(wishes, client) }
             return
         }
-        let gaps = self.start(wishes, cursor: nil, presented: nil, on: session)
-        for gap in gaps { self.tell(gap, on: session) }
+        _ = self.start(wishes, cursor: nil, presented: nil, on: session)
+        self.queue(.subscribed(self.mark(self.cursor(of: session), session)), on: session)
         self.sendRetained(wishes, presented: nil, on: session)
         self.pump(session)
         self.endTurn()

@@ -74,10 +74,10 @@ extension TopicWorld {
                 self.note("\(client.name) receives \(number)")
                 if let mark { client.place = mark }
             case .retained(let number): self.note("\(client.name) receives the retained \(number)")
-            case .gap(let gap):
+            case .gap(let gap, let mark):
                 self.note("\(client.name) hears of a gap: \(gap)")
-                // A poll's answer is one piece: its cursor is the place after all of it.
-                if client.isPoll { client.place?.events += 1 }
+                client.place = mark
+            case .subscribed(let mark): client.place = mark
             case .unsubscribed(let filter, let reason): self.note("\(client.name) is unsubscribed from \(filter.text): \(reason)")
             case .closed: if client.connection === connection { client.connection = nil }
             }
