@@ -12,7 +12,8 @@ extension Node {
     /// Once a second, what is too old leaves the memory log.
     private func trimTopics() {
         self.shards.first?.loop.scheduleTask(in: .seconds(1)) {
-            self.hub.trim(now: self.clock.now())
+            let held = self.hub.trim(now: self.clock.now())
+            self.metrics.topics(bytes: held.bytes, evictions: held.evictions)
             self.trimTopics()
         }
     }

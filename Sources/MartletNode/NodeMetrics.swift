@@ -14,6 +14,8 @@ package struct NodeMetrics: Sendable {
     private let redeliveries: Counter
     private let gaps: [String: Counter]
     private let subscribed: Meter
+    private let topicBytes: Meter
+    private let evictions: [Counter]
     private let acks: Counter
     private let publishToDeliver: Timer
     private let publishToAck: Timer
@@ -52,6 +54,8 @@ package struct NodeMetrics: Sendable {
         self.gaps = Dictionary(
             uniqueKeysWithValues: Self.gapReasons.map { ($0, counter("martlet_gaps_total", "reason", $0)) })
         self.subscribed = Meter(label: "martlet_subscriptions", factory: factory)
+        self.topicBytes = Meter(label: "martlet_topic_memory_bytes", factory: factory)
+        self.evictions = TopicEvictions.Reason.allCases.map { counter("martlet_topic_evictions_total", "reason", "\($0)") }
         self.acks = Counter(label: "martlet_acks_total", factory: factory)
         self.publishToDeliver = Timer(label: "martlet_publish_to_deliver_seconds", factory: factory)
         self.publishToAck = Timer(label: "martlet_publish_to_ack_seconds", factory: factory)
@@ -71,6 +75,11 @@ package struct NodeMetrics: Sendable {
         ("martlet_redeliveries_total", "Deliveries of messages that may have been sent to the device before."),
         ("martlet_gaps_total", "Notices to clients that messages are missing or a cursor cannot be used."),
         ("martlet_subscriptions", "Live subscriptions to topics and filters."),
+        ("martlet_topic_memory_bytes", "History and retained values of topics that are held in memory."),
+        (
+            "martlet_topic_evictions_total",
+            "Messages of topics in memory that a limit took: messages, age, bytes (of a topic's history) or memory (of all topics together)."
+        ),
         ("martlet_acks_total", "Acks taken by frame or request; one may cover many messages."),
         (
             "martlet_publish_to_deliver_seconds",
@@ -98,6 +107,14 @@ package struct NodeMetrics: Sendable {
     func subscriptions(_ difference: Int) {
         if difference > 0 { self.subscribed.increment(by: Double(difference)) }
         if difference < 0 { self.subscribed.decrement(by: Double(-difference)) }
+    }
+
+    /// What topics in memory hold, and what limits took of them since the last call.
+    func topics(bytes: Int, evictions: TopicEvictions) {
+        self.topicBytes.set(bytes)
+        for reason in TopicEvictions.Reason.allCases where evictions[reason] > 0 {
+            self.evictions[reason.rawValue].increment(by: evictions[reason])
+        }
     }
 
     func acked() { self.acks.increment() }

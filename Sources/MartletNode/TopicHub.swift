@@ -159,7 +159,14 @@ final class TopicHub: Sendable {
     func info(_ topic: TopicKey, now: Int64) -> TopicLogInfo { self.state.withLock { $0.table.info(topic, now: now) } }
 
     /// Lets go of what is too old.
-    func trim(now: Int64) { self.state.withLock { $0.table.trim(now: now) } }
+    ///
+    /// - Returns: bytes that are held now, and what limits took since the last call.
+    func trim(now: Int64) -> (bytes: Int, evictions: TopicEvictions) {
+        self.state.withLock { state in
+            state.table.trim(now: now)
+            return (state.table.bytes, state.table.takeEvictions())
+        }
+    }
 
     /// Takes a message back.
     ///

@@ -59,13 +59,13 @@ struct ClientFrameTests {
         #"{"unsubscribe":{}}"#, #"{"unsubscribe":[""]}"#, #"{"publish":"a"}"#,
     ])
     func refusedTopics(_ text: String) throws {
-        guard case .refused(let error) = try self.frame(text) else { return #expect(Bool(false), "\(text)") }
+        guard case .refused(let error, _) = try self.frame(text) else { return #expect(Bool(false), "\(text)") }
         #expect(error.code == .badRequest)
     }
 
     @Test func tooManyTopics() throws {
         let names = (0...512).map { "\"\($0)\"" }.joined(separator: ",")
-        guard case .refused(let error) = try self.frame(#"{"subscribe":[\#(names)]}"#) else { return #expect(Bool(false)) }
+        guard case .refused(let error, _) = try self.frame(#"{"subscribe":[\#(names)]}"#) else { return #expect(Bool(false)) }
         #expect(error.code == .tooManyTopics)
     }
 

@@ -124,15 +124,16 @@ struct TopicPublishTests {
     }
 
     @Test func frames() throws {
-        let (request, ref) = try self.frame(#"{"topic":"a","data":[1],"type":"t","ttl":0,"retain":true,"ref":{"n": 1}}"#)
+        let (request, ref) = try self.frame(#"{"topic":"a","data":[1],"type":"t","ttl":7,"retain":true,"ref":{"n": 1}}"#)
         #expect(self.members(request) == #""topic":"a","type":"t","data":[1]"#)
         #expect(request.topic?.retain == .set)
-        #expect(request.ttl == 0)
+        #expect(request.ttl == 7)
         #expect(ref.map { String(decoding: $0, as: UTF8.self) } == #"{"n": 1}"#)
         #expect(try self.frame(#"{"topic":"a","dataBase64":"AA==","contentType":"x/y"}"#).ref == nil)
         for bad in [
             "{}", #"{"data":1}"#, #"{"topic":"a/+"}"#, #"{"topic":"a","priority":"low"}"#, #"{"topic":"a","to":{"user":"b"}}"#,
             #"{"topic":"a","collapseKey":"k"}"#, #"{"topic":"a","data":1,"data":2}"#, #"{"topic":"a","topic":"b"}"#,
+            #"{"topic":"a","data":1,"ttl":0,"retain":true}"#,
         ] {
             #expect(self.code { _ = try self.frame(bad) } == .badRequest, "\(bad)")
         }

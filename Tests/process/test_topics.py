@@ -169,6 +169,22 @@ def test_a_retained_value(hub):
     assert ask(hub, topic)["retained"] is False
 
 
+@pytest.mark.parametrize("storage", ["memory", "durable"])
+def test_what_is_not_kept_cannot_be_retained(hub, storage):
+    namespace = unique("lamp")
+    options(hub, namespace, history={"messages": 5}, storage=storage)
+    say(hub, namespace, "on", Retain="true")
+    answers = [
+        put(hub, namespace, '"off"', "application/json", Retain="true", TTL="0"),
+        hub.post({"to": {"topic": namespace}, "data": "off", "retain": True, "ttl": 0}),
+        put(hub, namespace, b"", Retain="true", TTL="0"),
+    ]
+    for answer in answers:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+        assert "retain" in answer.json()["error"]["message"]
+    assert ask(hub, namespace, "retained")["data"] == "on"
+
+
 def test_info(hub, room):
     info = ask(hub, room)
     assert (info["topic"], info["subscribers"], info["retained"]) == (room, 0, False)
@@ -199,7 +215,7 @@ def test_names_in_paths(hub):
     assert hub.get("/v1/topics/history").json()["topic"] == "history"
 
 
-@pytest.mark.parametrize("name", ["", "a/%2B", "a/%23", "%00", "a%0Ab", "%FF", "x" * 257, "/".join("x" * 33)])
+@pytest.mark.parametrize("name", ["", "a%zz", "a%", "a/%2", "%", "a/%2/b", "a/%2B", "a/%23", "%00", "a%0Ab", "%FF", "x" * 257, "/".join("x" * 33)])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_names_that_are_none(hub, method, name):
     answer = hub.http.request(method, f"{hub.url}/v1/topics/{name}", content=b"x" if method == "POST" else None)

@@ -152,7 +152,7 @@ def test_what_is_refused(hub):
     for path in ("/v1/sse", "/v1/poll"):
         assert code(path) == (401, "unauthorized")
         assert code(path, topics="") == (401, "unauthorized")
-        for bad in ("a,,b", "a#", "#/a", "a/b+", "x" * 257, "a\nb"):
+        for bad in ("a,,b", "a#", "#/a", "a/b+", "x" * 257, "a\nb", "a%", "a%zz", "50%,b", "a%2"):
             assert code(path, topics=bad) == (400, "bad_request"), bad
         assert code(path, topics=",".join(str(n) for n in range(513))) == (403, "too_many_topics")
         assert code(path, user="u", since="latest") == (400, "bad_request")
@@ -161,14 +161,59 @@ def test_what_is_refused(hub):
     assert code("/ramen/receive", seq=0, user="u", device="d", topics="a") == (400, "bad_request")
 
 
+def test_filters_that_overlap_bring_each_message_once_and_in_order(hub, space, receiver):
+    filters = f"{space}/#,{space}/b,{space}/+/c,{space}/+"
+    with receiver(hub, None, None, topics=filters, since="earliest") as client:
+        expected = [say(hub, f"{space}/b", n) for n in range(3)]
+        assert [m["id"] for m in client.take(3)] == expected
+        position = client.position
+    topics = [f"{space}/b", f"{space}/a/c", f"{space}/x/y/z"]
+    missed = {topic: [] for topic in topics}
+    for n in range(150):
+        missed[topics[n % 3]].append(say(hub, topics[n % 3], "x" * 2_000))  # four windows
+    with receiver(hub, None, None, resume=position, topics=filters) as client:
+        messages = client.take(150, 30)
+        for topic in topics:
+            assert [m["id"] for m in messages if m["topic"] == topic] == missed[topic]
+        client.silent(0.2)
+
+
 # ------------------------------------------------------------ frames
+
+def test_the_cursor_of_what_was_subscribed_resumes(hub, space):
+    """Who comes back before the first message has come has lost nothing."""
+    say(hub, f"{space}/b", "before")
+    with WebSocket(hub, None, None, topics="") as client:
+        client.send({"subscribe": [f"{space}/a", f"{space}/b"]})
+        *_, last = client.notice("subscribed")
+    missed = [say(hub, f"{space}/{name}", name) for name in "ab"]
+    with WebSocket(hub, None, None, resume=last["cursor"], topics=f"{space}/a,{space}/b") as client:
+        assert [m["id"] for m in client.take(2)] == missed
+        client.silent(0.1)
+
+
+def test_the_cursor_of_a_gap_goes_on_after_it(hub):
+    namespace = unique("few")
+    options(hub, namespace, history={"messages": 2})
+    with WebSocket(hub, None, None, topics=f"{namespace}/a", since="earliest") as client:
+        say(hub, f"{namespace}/a", 0)
+        client.next()
+        position = client.position
+    for n in range(1, 6):
+        say(hub, f"{namespace}/a", n)
+    with WebSocket(hub, None, None, resume=position, topics=f"{namespace}/a") as client:
+        cursor = client.notice("gap")["cursor"]
+    with WebSocket(hub, None, None, resume=cursor, topics=f"{namespace}/a") as client:
+        assert [m["data"] for m in client.take(2)] == [4, 5]
+        assert client.notices.empty()
 
 def test_frames_of_a_websocket(hub, space):
     a, b = f"{space}/a", f"{space}/b"
     say(hub, a, "before")
     with WebSocket(hub, None, None, topics="") as client:
         client.send({"subscribe": [{"topic": a, "since": "earliest"}, f"{space}/b/#"]})
-        assert client.notice("subscribed") == [{"topic": a}, {"topic": f"{space}/b/#"}]
+        first, last = client.notice("subscribed")
+        assert first == {"topic": a} and last["topic"] == f"{space}/b/#" and set(last) == {"topic", "cursor"}
         assert client.next()["data"] == "before"
         client.send({"subscribe": a})  # already there: nothing comes again
         client.send({"publish": {"topic": b, "data": 1, "ref": "r"}})
@@ -178,6 +223,7 @@ def test_frames_of_a_websocket(hub, space):
         assert (message["id"], message["topic"], message["data"]) == (published["id"], b, 1)
         client.send({"unsubscribe": [a, "never"]})
         assert client.notice("unsubscribed") == [{"topic": a, "reason": "requested"}]
+        assert client.notice("unsubscribed") == [{"topic": "never", "reason": "not_subscribed"}]
         say(hub, a, "unheard")
         say(hub, b, "heard")
         assert client.next()["data"] == "heard"
@@ -186,16 +232,27 @@ def test_frames_of_a_websocket(hub, space):
 def test_refusals_leave_the_connection(hub, space):
     with WebSocket(hub, None, None, topics=f"{space}/a") as client:
         for frame, code, members in (
-            ({"subscribe": "a#"}, "bad_request", {}),
-            ({"subscribe": [str(n) for n in range(513)]}, "too_many_topics", {}),
-            ({"publish": {"topic": "a/+", "ref": 1}}, "bad_request", {}),
-            ({"publish": {"topic": "a", "priority": "high"}}, "bad_request", {}),
+            ({"subscribe": "a#"}, "bad_request", {"topic": "a#"}),
+            ({"subscribe": {"since": "x", "topic": "b"}}, "bad_request", {"topic": "b"}),
+            ({"subscribe": [{"topic": "b", "since": "last:9999999"}]}, "bad_request", {"topic": "b", "limit": 1_000_000}),
+            ({"subscribe": ["a#", "b"]}, "bad_request", {}),
+            ({"subscribe": "x" * 257}, "bad_request", {"topic": "x" * 257, "limit": 256}),
+            ({"subscribe": "x" * 2_000}, "bad_request", {"limit": 256}),
+            ({"subscribe": "/".join("x" * 33)}, "bad_request", {"topic": "/".join("x" * 33), "limit": 32}),
+            ({"subscribe": [str(n) for n in range(513)]}, "too_many_topics", {"limit": 512}),
+            ({"publish": {"topic": "a/+", "ref": 1}}, "bad_request", {"topic": "a/+", "ref": 1}),
+            ({"publish": {"ref": {"n": [1]}, "topic": "a", "priority": "high"}}, "bad_request", {"topic": "a", "ref": {"n": [1]}}),
+            ({"publish": {"topic": "a", "retain": True, "ttl": 0, "data": 1, "ref": "r"}}, "bad_request", {"topic": "a", "ref": "r"}),
+            ({"publish": {"topic": "a", "ttl": -1, "data": 1}}, "bad_request", {"topic": "a", "limit": 2_592_000}),
+            ({"publish": {"data": 1, "ref": None}}, "bad_request", {"ref": None}),
             ({"publish": 7}, "bad_request", {}),
             ({"unsubscribe": 7}, "bad_request", {}),
+            ({"unsubscribe": "a#"}, "bad_request", {"topic": "a#"}),
         ):
             client.send(frame)
             error = client.notice("error")
-            assert error["code"] == code, (frame, error)
+            assert error.pop("message")
+            assert error == {"code": code, "frame": next(iter(frame))} | members, frame
         client.send({"ping": 1})
         client.notice("pong")
         say(hub, f"{space}/a", "still here")

@@ -6,7 +6,7 @@ enum FrameTarget {
     static func run(_ bytes: UnsafeRawBufferPointer) {
         do throws(WireError) {
             let frame = try ClientFrame(parsing: bytes, limits: Limits())
-            if case .refused(let error) = frame {
+            if case .refused(let error, _) = frame {
                 check([.badRequest, .tooManyTopics].contains(error.code), "refused as \(error.code)")
                 return checkAnswer(error)
             }

@@ -17,7 +17,7 @@ package enum ClientFrame: Equatable, Sendable {
     /// `{"publish":{"topic":"a","data":…}}`: the object, for ``PublishParser/parse(frame:)``.
     case publish([UInt8])
     /// One of the three above with something in it that is wrong: the answer to it. The connection goes on.
-    case refused(WireError)
+    case refused(WireError, FrameLabel)
     /// `{}`: a heartbeat.
     case empty
 
@@ -76,8 +76,54 @@ extension ClientFrame {
             }
             return .publish(Array(value.raw))
         } catch {
-            return .refused(error)
+            return .refused(error, FrameLabel(key.string ?? "", value))
         }
+    }
+}
+
+/// What tells a client which of its frames an error answers, as far as the frame says it: taken from frames with something wrong in them, too.
+package struct FrameLabel: Equatable, Sendable {
+    /// The frame's one member: `subscribe`, `unsubscribe` or `publish`.
+    package var frame: String
+    /// What the frame calls the topic, which may be none; nil if it names none, several, or one of more than ``topicLimit`` bytes.
+    package var topic: String?
+    /// The `ref` of a publish, as JSON.
+    package var ref: [UInt8]?
+
+    private static let topicLimit = 1_024
+
+    package init(frame: String, topic: String? = nil) {
+        self.frame = frame
+        self.topic = topic
+    }
+
+    init(_ frame: String, _ value: JSONValue) {
+        self.init(frame: frame)
+        var value = value
+        if value.kind == .array {
+            let elements = value.elements
+            guard elements.count == 1 else { return }
+            value = elements[0]
+        }
+        if value.kind == .string { self.topic = Self.limited(value) }
+        guard value.kind == .object else { return }
+        for (key, value) in value.members {
+            if key.equals("topic"), self.topic == nil { self.topic = Self.limited(value) }
+            if key.equals("ref"), frame == "publish", self.ref == nil { self.ref = Array(value.raw) }
+        }
+    }
+
+    /// Of a `publish` that was checked to be an object.
+    package init(publish json: [UInt8], limits: Limits) {
+        self.init(frame: "publish")
+        json.withUnsafeBytes { bytes in
+            if let value = try? JSON.value(in: bytes, maxDepth: limits.jsonDepth + 2) { self = FrameLabel("publish", value) }
+        }
+    }
+
+    private static func limited(_ value: JSONValue) -> String? {
+        guard value.raw.count <= self.topicLimit else { return nil }
+        return value.string
     }
 }
 

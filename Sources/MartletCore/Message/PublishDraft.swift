@@ -69,6 +69,11 @@ struct PublishDraft {
         return output
     }
 
+    /// The refusal of a value that is to be kept and is not.
+    static let retainedForNoTime = WireError(
+        .badRequest,
+        "With a \"ttl\" of 0 nothing is kept, so it does not go with \"retain\": leave it out, or say for how many seconds to keep the value.")
+
     /// The part that is about a topic; nil if it goes to inboxes.
     ///
     /// - Throws: `bad_request` for a member that does not go with the target.
@@ -86,6 +91,7 @@ struct PublishDraft {
             throw WireError(.badRequest, "Topics do not collapse: leave \"collapseKey\" out, or keep the last value with \"retain\":true.")
         }
         guard self.retain == true else { return TopicAppend(name: topic) }
+        guard self.ttl != 0 else { throw Self.retainedForNoTime }
         let isEmpty = self.data == nil && self.base64 == nil && self.notification == nil
         return TopicAppend(name: topic, retain: isEmpty ? .clear : .set)
     }

@@ -57,6 +57,7 @@ extension PublishParser {
             }
             request.ttl = ttl
         }
+        guard !publish.retain || request.ttl > 0 else { throw PublishDraft.retainedForNoTime }
         if let key = publish.idempotencyKey { try self.check(key, "Idempotency-Key") }
         request.members = PublishMembers(topic: publish.topic, type: publish.type).bytes
         return TopicPublishHead(request: request, key: publish.idempotencyKey, retain: publish.retain)

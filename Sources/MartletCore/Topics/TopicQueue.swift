@@ -101,9 +101,11 @@ struct TopicRing {
 
     func isTooOld(_ item: Item, now: Int64) -> Bool { self.tooOldAt(item) <= now }
 
-    /// Whether the oldest message has to go.
-    func isOver(now: Int64) -> Bool {
-        guard let first = self.items.first else { return false }
-        return self.items.count > self.keep.messages || self.bytes > self.keep.bytes || self.isTooOld(first, now: now)
+    /// Why the oldest message has to go; nil if it may stay.
+    func reasonToTrim(now: Int64) -> TopicEvictions.Reason? {
+        guard let first = self.items.first else { return nil }
+        if self.items.count > self.keep.messages { return .messages }
+        if self.bytes > self.keep.bytes { return .bytes }
+        return self.isTooOld(first, now: now) ? .age : nil
     }
 }

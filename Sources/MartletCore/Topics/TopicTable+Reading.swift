@@ -128,14 +128,15 @@ extension TopicTable {
     /// - Returns: nil if it is better to look at the topics, or if one may have lost something.
     private func readNewest(_ request: TopicReadRequest, after: UInt64) -> TopicSlice? {
         guard request.filter.isWildcard, after >= max(self.newestTrim, self.floor) else { return nil }
-        var index = self.places.firstIndex { $0.offset > after }
-        guard self.places.count - index <= self.width(of: request.filter, app: request.app) else { return nil }
+        let places = self.shares[request.app]?.places ?? TopicQueue()
+        var index = places.firstIndex { $0.offset > after }
+        guard places.count - index <= self.width(of: request.filter, app: request.app) else { return nil }
         var slice = TopicSlice(entries: [], gaps: [], more: false, position: self.end)
         var budget = TopicBudget(request)
-        while let place = self.places[index] {
+        while let place = places[index] {
             index += 1
             let ring = self.rings[Int(place.slot)]
-            guard place.app == request.app, !ring.isFree, request.filter.matches(ring.key.name), let found = ring.index(of: place.offset),
+            guard !ring.isFree, request.filter.matches(ring.key.name), let found = ring.index(of: place.offset),
                 let item = ring.items[found]
             else { continue }
             if item.message.isExpired(at: request.now) { continue }

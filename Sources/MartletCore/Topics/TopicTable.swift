@@ -24,10 +24,10 @@ package struct TopicTable {
     private var freeSlots: [Int] = []
     /// The slots of each namespace, by its name.
     private(set) var namespaces: [TopicKey: [Int]] = [:]
-    /// Everything that is kept, and some that is not any more, by offset.
-    private(set) var places = TopicQueue<Place>()
-    /// Messages in rings, and retained values.
-    private var kept = 0
+    /// What each app holds.
+    private(set) var shares: [AppID: TopicShare] = [:]
+    /// What limits took since it was asked for last.
+    private var evictions = TopicEvictions()
     private(set) var retainedCount = 0
     private var keys = TopicKeys()
     /// Topics of which nothing is left but what they lost; the oldest is forgotten first.
@@ -39,15 +39,6 @@ package struct TopicTable {
     /// The newest message that any topic lost.
     private(set) var newestTrim: UInt64 = 0
     private var nextSweep = 0
-
-    /// One message in the order of all.
-    struct Place {
-        var offset: UInt64
-        var id: MessageID
-        var app: AppID
-        var slot: Int32
-        var isRecalled = false
-    }
 
     private struct Empty {
         var slot: Int
@@ -96,12 +87,12 @@ package struct TopicTable {
         if isRetained { self.setRetained(message, slot) }
         if isKept { self.keep(.init(message: message, storedAt: now), slot) }
         if isKept || isRetained {
-            self.places.append(Place(offset: message.offset, id: id, app: key.app, slot: Int32(slot)))
+            self.shares[key.app, default: TopicShare()].places.append(.init(offset: message.offset, id: id, slot: Int32(slot)))
         }
         self.trimFront(slot, now: now)
         self.settle(slot, had: had)
         if self.bytes > self.limits.topicMemoryBytes { self.evict(now: now) }
-        self.compactPlaces()
+        self.compactPlaces(of: key.app)
         return .stored(message)
     }
 
@@ -109,8 +100,9 @@ package struct TopicTable {
     ///
     /// - Returns: nil if it is not kept, or not the app's.
     package mutating func remove(_ id: MessageID, app: AppID, now: Int64) -> TopicRemoved? {
-        let index = self.places.firstIndex { $0.id >= id }
-        guard var place = self.places[index], place.id == id, place.app == app else { return nil }
+        guard let index = self.shares[app]?.places.firstIndex(where: { $0.id >= id }), var place = self.shares[app]?.places[index],
+            place.id == id
+        else { return nil }
         if place.isRecalled { return TopicRemoved(offset: place.offset, outcome: .recalled) }
         let slot = Int(place.slot)
         let item = self.rings[slot].index(of: place.offset)
@@ -123,7 +115,7 @@ package struct TopicTable {
             self.forget(message, slot)
         }
         place.isRecalled = true
-        self.places.replace(at: index, with: place)
+        self.shares[app]?.places.replace(at: index, with: place)
         self.settle(slot, had: true)
         return TopicRemoved(offset: place.offset, outcome: .recalled)
     }
@@ -141,7 +133,13 @@ package struct TopicTable {
             visited += 1
         }
         self.keys.forget(now: now)
-        self.compactPlaces()
+        for app in self.shares.keys { self.compactPlaces(of: app) }
+    }
+
+    /// What limits took since the last call.
+    package mutating func takeEvictions() -> TopicEvictions {
+        defer { self.evictions = TopicEvictions() }
+        return self.evictions
     }
 
     /// Lets go of what is too old or has expired in one topic.
@@ -163,62 +161,71 @@ package struct TopicTable {
     private mutating func keep(_ item: TopicRing.Item, _ slot: Int) {
         self.rings[slot].items.append(item)
         self.rings[slot].bytes += item.message.weight
-        self.bytes += item.message.weight + Self.messageOverhead
-        self.kept += 1
+        self.count(1, item.message.weight + Self.messageOverhead, slot)
+    }
+
+    private mutating func count(_ messages: Int, _ bytes: Int, _ slot: Int) {
+        self.bytes += bytes
+        self.shares[self.rings[slot].key.app, default: TopicShare()].count(messages, bytes)
     }
 
     /// Counts a message that has left its ring.
     private mutating func forget(_ message: StoredMessage, _ slot: Int) {
         self.rings[slot].bytes -= message.weight
-        self.bytes -= message.weight + Self.messageOverhead
-        self.kept -= 1
+        self.count(-1, -message.weight - Self.messageOverhead, slot)
     }
 
     private mutating func setRetained(_ message: StoredMessage, _ slot: Int) {
         self.rings[slot].retained = message
-        self.bytes += message.weight + Self.messageOverhead
-        self.kept += 1
+        self.count(1, message.weight + Self.messageOverhead, slot)
         self.retainedCount += 1
     }
 
     private mutating func dropRetained(_ slot: Int) {
         guard let message = self.rings[slot].retained else { return }
         self.rings[slot].retained = nil
-        self.bytes -= message.weight + Self.messageOverhead
-        self.kept -= 1
+        self.count(-1, -message.weight - Self.messageOverhead, slot)
         self.retainedCount -= 1
     }
 
     /// Takes the oldest message of a topic for the sake of a limit.
-    private mutating func dropFirst(_ slot: Int, now: Int64) {
+    private mutating func dropFirst(_ slot: Int, _ reason: TopicEvictions.Reason, now: Int64) {
         guard let item = self.rings[slot].items.popFirst() else { return }
         self.forget(item.message, slot)
         // One that had expired by then is no loss, whenever this is found out.
         guard !item.message.isExpired(at: min(now, self.rings[slot].tooOldAt(item))) else { return }
         self.rings[slot].trimmedUpTo = item.message.offset
         self.newestTrim = max(self.newestTrim, item.message.offset)
+        self.evictions[reason] += 1
     }
 
     mutating func trimFront(_ slot: Int, now: Int64) {
-        while self.rings[slot].isOver(now: now) { self.dropFirst(slot, now: now) }
+        while let reason = self.rings[slot].reasonToTrim(now: now) { self.dropFirst(slot, reason, now: now) }
     }
 
-    /// Keeps all topics together within the limit: the oldest message of all goes first.
+    /// Keeps all topics together within the limit: the oldest message of the app that holds most goes first. So what an app loses it loses to
+    /// itself, as long as it holds less than its share.
     private mutating func evict(now: Int64) {
-        while self.bytes > self.limits.topicMemoryBytes, let place = self.places.popFirst() {
+        while self.bytes > self.limits.topicMemoryBytes,
+            let app = self.shares.max(by: { ($0.value.bytes, $0.key.rawValue) < ($1.value.bytes, $1.key.rawValue) })?.key,
+            let place = self.shares[app]?.places.popFirst()
+        {
             let slot = Int(place.slot)
             guard !self.rings[slot].isFree else { continue }
             let had = self.rings[slot].hasContent
-            if self.rings[slot].retained?.offset == place.offset { self.dropRetained(slot) }
-            if self.rings[slot].items.first?.message.offset == place.offset { self.dropFirst(slot, now: now) }
+            if self.rings[slot].retained?.offset == place.offset {
+                self.dropRetained(slot)
+                self.evictions[.memory] += 1
+            }
+            if self.rings[slot].items.first?.message.offset == place.offset { self.dropFirst(slot, .memory, now: now) }
             self.settle(slot, had: had)
         }
     }
 
-    private mutating func compactPlaces() {
-        guard self.places.count > 2 * self.kept + 4_096 else { return }
+    private mutating func compactPlaces(of app: AppID) {
+        guard let share = self.shares[app], share.places.count > 2 * share.kept + 4_096 else { return }
         let rings = self.rings
-        self.places.keep { place in
+        self.shares[app]?.places.keep { place in
             let ring = rings[Int(place.slot)]
             return !ring.isFree && (ring.retained?.offset == place.offset || ring.index(of: place.offset) != nil)
         }
@@ -263,7 +270,7 @@ package struct TopicTable {
             self.emptyCount -= 1
         }
         let size = self.rings[slot].key.name.utf8.count + Self.topicOverhead
-        if has != had { self.bytes += has ? size : -size }
+        if has != had { self.count(0, has ? size : -size, slot) }
         guard !has, self.rings[slot].emptyStamp == 0 else { return }
         guard self.rings[slot].trimmedUpTo > self.floor else { return self.removeTopic(slot) }
         self.lastStamp += 1

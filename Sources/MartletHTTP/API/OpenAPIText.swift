@@ -308,6 +308,7 @@ paths:
       description: |
         RFC 6455, no sub-protocol, text frames of JSON with one member each. The request has `Connection: Upgrade`, `Upgrade: websocket`,
         `Sec-WebSocket-Version: 13` and a `Sec-WebSocket-Key`; without them the answer is `426`. A bad query is refused before that.
+        An error that answers a frame about topics has the frame's name as `frame`, its `topic` and its `ref`.
 
         Server to client: `{"welcome":{…}}`, `{"message":{…}}`, `{"gap":{…}}`, `{"drain":{…}}`, `{"error":{…}}`, `{"pong":…}`, `{}`,
         and of topics `{"subscribed":[…]}`, `{"unsubscribed":[…]}`, `{"published":{…}}`, `{"presence":{…}}`.
@@ -1190,7 +1191,7 @@ components:
       in: query
       description: |
         Topics, or filters with `+` for one whole level and `#` as the last for all below, with commas between. Within a name `%2C` stands for
-        a comma and `%25` for a percent sign, each percent-encoded once more in the URL. In dev mode no user is needed with them.
+        a comma and `%25` for a percent sign, each percent-encoded once more in the URL; another percent sign is refused. In dev mode no user is needed with them.
       schema: {$ref: '#/components/schemas/TopicList'}
       example: news/#,chat/lobby
     SinceParameter:
@@ -1420,6 +1421,9 @@ components:
           if: {properties: {to: {required: [topic]}}}
           then: {properties: {priority: {type: 'null'}, collapseKey: {type: 'null'}}}
           else: {properties: {retain: {type: 'null'}}}
+        - description: What lives for no time is not kept.
+          if: {required: [retain], properties: {retain: {const: true}}}
+          then: {properties: {ttl: {minimum: 1}}}
     Published:
       type: object
       required: [id]
@@ -1615,6 +1619,9 @@ components:
         priority: {$ref: '#/components/schemas/Priority'}
         from: {type: integer, minimum: 0}
         to: {type: integer, minimum: 0}
+        cursor:
+          description: The place after the gap of a topic, on a WebSocket, which has no other place for it.
+          type: string
     Ack:
       oneOf:
         - type: object
@@ -1668,7 +1675,7 @@ components:
     TopicList:
       description: Names and filters with commas between, at most 512.
       type: string
-      pattern: '^((#|(\+|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,]+)(/(\+|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,]*))*(/#)?|(/(\+|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,]*))+(/#)?|/#)(,(#|(\+|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,]+)(/(\+|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,]*))*(/#)?|(/(\+|[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,]*))+(/#)?|/#))*)?$'
+      pattern: '^((#|(\+|([^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,%]|%25|%2C)+)(/(\+|([^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,%]|%25|%2C)*))*(/#)?|(/(\+|([^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,%]|%25|%2C)*))+(/#)?|/#)(,(#|(\+|([^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,%]|%25|%2C)+)(/(\+|([^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,%]|%25|%2C)*))*(/#)?|(/(\+|([^\x00-\x1f\x7f-\x9f\u2028\u2029\ufffd/+#,%]|%25|%2C)*))+(/#)?|/#))*)?$'
       maxLength: 4096
     Since:
       description: |
@@ -1743,12 +1750,15 @@ components:
       properties:
         topic: {type: string}
         count: {type: integer, minimum: 0, description: Members of a single topic whose presence is known.}
+        cursor:
+          description: On a WebSocket, in the last of those that answer a `subscribe` frame, the place with all of them.
+          type: string
     Unsubscribed:
       type: object
       required: [topic, reason]
       properties:
         topic: {type: string}
-        reason: {type: string, enum: [requested, forbidden]}
+        reason: {type: string, enum: [requested, forbidden, not_subscribed]}
     NamespaceName:
       description: One level of a topic's name, without `/`, `+` and `#`; otherwise like a name.
       type: string

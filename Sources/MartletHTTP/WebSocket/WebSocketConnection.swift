@@ -246,7 +246,7 @@ final class WebSocketConnection: StreamConnection {
             case .subscribe(let wishes): self.subscribe(wishes)
             case .unsubscribe(let filters): self.handle?.unsubscribe(filters)
             case .publish(let json): self.publish(json)
-            case .refused(let error): self.writeError(error)
+            case .refused(let error, let label): self.writeError(error, label)
             case .empty: break
             }
         } catch {

@@ -33,7 +33,8 @@ extension ConfigCatalog {
             "Topics and filters that one session may subscribe to."),
         .number(
             .topicLimits, "limits.topicMemoryBytes", \.limits.topicMemoryBytes, .bytes, 65_536...1_099_511_627_776,
-            "History and retained values kept in memory, all topics together; the oldest go first. At least `limits.messageBytes`."),
+            "History and retained values kept in memory, all topics together; the oldest of the app that holds most go first. At least `limits.messageBytes`."
+        ),
         .number(
             .topicLimits, "limits.presenceListed", \.limits.presenceListed, .count, 0...10_000,
             "Members named in one event of who came and went."),

@@ -150,6 +150,44 @@ struct TopicTableTests {
         }
     }
 
+    @Test func oneAppDoesNotTakeWhatAnotherKeeps() throws {
+        var limits = Limits()
+        limits.topicMemoryBytes = 40_000
+        var topics = TopicFixture(limits: limits, history: 1_000)
+        let text = #""\#(String(repeating: "x", count: 1_000))""#
+        let small = AppID(2)
+        for _ in 0..<5 { try topics.publish("a", text, app: small) }
+        try topics.publish("value", text, retain: .set, app: small)
+        #expect(topics.table.takeEvictions() == TopicEvictions())
+        for _ in 0..<500 { try topics.publish("a", text) }
+        #expect(topics.table.bytes <= 40_000)
+        #expect(try topics.offsets("#", app: small) == [1, 2, 3, 4, 5, 6])
+        #expect(topics.table.retained(try topics.filter("#"), app: small, limit: 9, now: topics.now).count == 1)
+        let left = try topics.offsets("a").count
+        #expect(left > 15)
+        #expect(topics.table.takeEvictions()[.memory] == 500 - left)
+        // Beyond its share it loses its own.
+        for _ in 0..<500 { try topics.publish("b", text, app: small) }
+        #expect(try topics.offsets("a").count >= 15)
+    }
+
+    @Test func whatLimitsTakeIsCounted() throws {
+        var topics = TopicFixture(history: 3)
+        for _ in 0..<5 { try topics.publish("a") }
+        topics.options.historyBytes = 1_000
+        try topics.publish("a", #""\#(String(repeating: "x", count: 900))""#)
+        let first = topics.table.takeEvictions()
+        #expect(first[.messages] == 3 && first[.bytes] == 2)
+        topics.now += 90_000_000
+        try topics.publish("b", ttl: 1)
+        topics.now += 2_000
+        topics.table.trim(now: topics.now)
+        let second = topics.table.takeEvictions()
+        // What had expired by itself is not counted.
+        #expect(second[.age] <= 1 && second[.messages] == 0 && second[.memory] == 0)
+        #expect(topics.table.takeEvictions() == TopicEvictions())
+    }
+
     @Test func theOldestRetainedValueGoesToo() throws {
         var limits = Limits()
         limits.topicMemoryBytes = 40_000

@@ -66,6 +66,10 @@ def before_call(context, case, kwargs) -> None:
         for name, twin in (("Message-Type", "type"), ("TTL", "ttl"), ("Retain", "retain"), ("Idempotency-Key", "idempotencyKey")):
             if case.headers and name in case.headers:
                 query.pop(twin, None)
+        said = {name.lower(): str(value) for values in (query, case.headers or {}) for name, value in values.items()}
+        if said.get("retain") == "true" and said.get("ttl") == "0":  # what lives for no time is not kept
+            query.pop("retain", None)
+            case.headers.pop("Retain", None) if case.headers else None
         if query.get("cursor"):
             query.pop("since", None)
         if case.media_type == BATCH:
