@@ -150,10 +150,10 @@ package struct NodeMetrics: Sendable {
 /// What one turn of a loop has sent: plain numbers, so that a message costs next to nothing.
 struct TurnTally {
     /// By transport.
-    var deliveries: InlineArray<4, Int> = .init(repeating: 0)
+    var deliveries: InlineArray<5, Int> = .init(repeating: 0)
     var redeliveries = 0
 
-    var isEmpty: Bool { self.deliveries[0] + self.deliveries[1] + self.deliveries[2] + self.deliveries[3] == 0 }
+    var isEmpty: Bool { self.deliveries.indices.allSatisfy { self.deliveries[$0] == 0 } }
 
     @inline(__always)
     mutating func sentTopic(on transport: TransportKind) { self.deliveries[Int(transport.rawValue)] += 1 }

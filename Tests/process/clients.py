@@ -31,6 +31,12 @@ class Refused(AssertionError):
 
 class Receiver:
     path = ""
+    # Whether messages come in answers, between which nobody is connected.
+    polls = False
+    # Whether a second session ends the first.
+    takes_over = True
+    # What the line breaks of a message's JSON have become in `_raw`.
+    line_break = "\n"
 
     def __init__(self, server: Server, user: str | None, device: str | None, resume: str | None = None, **query):
         self.server, self.user, self.device = server, user, device
@@ -277,6 +283,7 @@ class LongPoll(Receiver):
     """Polls again with the cursor of the last answer as soon as the test has acked what it held."""
 
     path = "/v1/poll"
+    polls = True
 
     def __init__(self, *arguments, automatic: bool = True, **query):
         self.automatic = automatic
@@ -289,16 +296,7 @@ class LongPoll(Receiver):
         with httpx.Client(timeout=None, trust_env=False) as client:
             self.client = client
             while not self.stopped:
-                query = {"wait": 10} | self.query | ({"cursor": cursor} if cursor else {})
-                with client.stream("GET", self.server.url + self.path + "?" + urlencode(query)) as response:
-                    self.socket = response.extensions["network_stream"].get_extra_info("socket")
-                    self.opened.set()
-                    text = response.read().decode()
-                if response.status_code not in (200, 304):
-                    raise Refused(response.status_code, text)
-                if response.status_code == 304:
-                    continue
-                answer = json.loads(text)
+                answer = self._ask(client, cursor)
                 cursor = answer["cursor"]
                 for gap in answer.get("gaps", []):
                     self.notices.put(("gap", gap))
@@ -313,6 +311,19 @@ class LongPoll(Receiver):
                 if answer["messages"] and not self.automatic:
                     self.allowed.wait()
                     self.allowed.clear()
+
+    def _ask(self, client: httpx.Client, cursor: str | None) -> dict:
+        """The next answer."""
+        query = {"wait": 10} | self.query | ({"cursor": cursor} if cursor else {})
+        with client.stream("GET", self.server.url + self.path + "?" + urlencode(query)) as response:
+            self.opened.set()
+            text = response.read().decode()
+        if response.status_code != 200:
+            raise Refused(response.status_code, text)
+        return self._answer(text)
+
+    def _answer(self, text: str) -> dict:
+        return json.loads(text)
 
     def acknowledge(self) -> None:
         if self.automatic:
@@ -357,13 +368,3 @@ def shut(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass
-
-
-TRANSPORTS = {
-    "sse": RawSSE,
-    "httpx-sse": HTTPXSSE,
-    "sseclient-py": SSEClientPy,
-    "websocket": WebSocket,
-    "long-poll": LongPoll,
-    "ramen": Ramen,
-}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from clients import TRANSPORTS
+from chromium import CHROMIUM
 from server import Server, binary, unique
+from transports import TRANSPORTS
 
 
 def pytest_report_header():
@@ -56,3 +57,29 @@ def user():
 def transport(request):
     """Each way to receive, one after the other."""
     return TRANSPORTS[request.param]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real Chromium."""
+    # Not at the top: most tests do without.
+    from playwright.sync_api import sync_playwright
+
+    if not CHROMIUM:
+        pytest.skip("no chromium here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    yield page
+    context.close()
+    assert not problems, problems

@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from access import Guarded, bearer, token
+from chromium import CHROMIUM
 from metrics import numbers
 from server import Server
-from test_browser import CHROMIUM
 from test_hostile_http import Wire, handshake, request
 
 EVIL = "evil.example"

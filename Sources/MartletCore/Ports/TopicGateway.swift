@@ -39,10 +39,10 @@ package struct TopicDelivery {
 package final class SharedFrames {
     /// A form: one for each way in which the bytes may look.
     package enum Form: Int, CaseIterable, Sendable {
-        case sse, sseWithCursor, websocket, websocketWithCursor, websocketDeflated
+        case sse, sseWithCursor, websocket, websocketWithCursor, websocketDeflated, ndjson, ndjsonWithCursor, multipart, multipartWithCursor
     }
 
-    private var forms: InlineArray<5, AnyObject?> = .init(repeating: nil)
+    private var forms: InlineArray<9, AnyObject?> = .init(repeating: nil)
 
     package init() {}
 

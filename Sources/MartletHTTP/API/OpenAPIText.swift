@@ -10,7 +10,7 @@ info:
   version: "1"
   summary: Push messages to people and devices, with an inbox, acks and a status for each message.
   description: |
-    One server, one port. Back ends publish with an API key; clients receive over SSE, WebSocket, long poll or RAMEN with a token.
+    One server, one port. Back ends publish with an API key; clients receive over SSE, WebSocket, streams, long poll or RAMEN with a token.
     In dev mode (`--dev`, loopback only) no key is needed, and the query parameters `user` and `device` stand for a token; every request under
     another `Host` than this machine's own, or of a page of another site, is answered `403` there. Otherwise every operation needs what its security says. Keys have scopes: `publish` for publishing and recalling, `read` for statuses and `/metrics`,
     `admin` for disconnecting. Pages of other origins are answered as the configuration's `origins` says (CORS); preflights are answered.
@@ -247,7 +247,7 @@ paths:
       tags: [sessions]
       summary: Receive as an event stream
       description: |
-        Events after WHATWG HTML §9.2: `welcome` first, then a message each without a name, `gap`, `presence`, `unsubscribed`, `hb` (with `hb=visible`, otherwise the
+        Events after WHATWG HTML §9.2: `welcome` first, then a message each without a name, `gap`, `presence`, `subscribed`, `unsubscribed`, `hb` (with `hb=visible`, otherwise the
         comment `:`), `drain`, `close`. `id:` is the cursor after the message. The answer ends with the connection.
       security: [{token: []}, {tokenCookie: []}, {tokenQuery: []}]
       parameters:
@@ -291,6 +291,63 @@ paths:
 
         '204':
           description: The session that `Last-Event-ID` came from was taken over. EventSource stops.
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+
+  /v1/stream:
+    get:
+      operationId: receiveStream
+      tags: [sessions]
+      summary: Receive as a stream of JSON objects
+      description: |
+        The objects of a WebSocket, one for each thing that is said: `{"welcome":{…}}` first, then `message`, `gap`, `presence`, `subscribed`,
+        `unsubscribed`, and last `drain` or `close`; `{}` is a heartbeat. `format` says how they are told apart. The answer ends with the connection.
+      security: [{token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      parameters:
+        - $ref: '#/components/parameters/User'
+        - $ref: '#/components/parameters/Device'
+        - name: format
+          in: query
+          description: |
+            `ndjson`: a line for each. `multipart`: a part for each, with the cursor as the field `martlet-cursor` of its header.
+            `iframe`: an HTML page that calls the function `callback` of the page around it.
+          schema: {type: string, enum: [ndjson, multipart, iframe], default: ndjson}
+        - name: callback
+          in: query
+          description: With `format=iframe`, and only then, the function that is called.
+          schema: {$ref: '#/components/schemas/Callback'}
+        - $ref: '#/components/parameters/Cursor'
+        - $ref: '#/components/parameters/Ack'
+        - $ref: '#/components/parameters/VisibleHeartbeat'
+        - $ref: '#/components/parameters/Heartbeat'
+        - $ref: '#/components/parameters/Window'
+        - $ref: '#/components/parameters/Topics'
+        - $ref: '#/components/parameters/SinceParameter'
+        - $ref: '#/components/parameters/PresenceParameter'
+        - $ref: '#/components/parameters/From'
+        - $ref: '#/components/parameters/CacheBuster'
+      responses:
+        '200':
+          description: The stream.
+          headers:
+            Cache-Control: {$ref: '#/components/headers/CacheControl'}
+            X-Accel-Buffering:
+              description: Tells nginx not to hold the stream back.
+              required: true
+              schema: {type: string, const: 'no'}
+          content:
+            application/x-ndjson:
+              schema: {$ref: '#/components/schemas/Frame'}
+            multipart/x-mixed-replace:
+              schema: {type: string}
+            text/html:
+              schema: {type: string}
         '400': {$ref: '#/components/responses/BadRequest'}
         '401': {$ref: '#/components/responses/Unauthorized'}
         '403': {$ref: '#/components/responses/Forbidden'}
@@ -1516,6 +1573,9 @@ components:
           description: In mode `explicit` and with RAMEN.
           type: integer
           minimum: 1
+        cursor:
+          description: On a WebSocket and `/v1/stream`, the place after it.
+          type: string
         redelivered: {const: true}
         retained:
           description: The topic's value, from before the subscription.
@@ -1529,13 +1589,35 @@ components:
         contentType: {type: string}
         notification: {type: object}
         priority: {$ref: '#/components/schemas/Priority'}
+    Callback:
+      description: |
+        The name of a page's function: parts of ASCII letters, digits, `_` and `$` with dots between. Reserved words, and names such as `opener`
+        and `constructor` that lead out of the page's own functions, are refused.
+      type: string
+      maxLength: 64
+      pattern: '^[A-Za-z_$][A-Za-z0-9_$]*(\.[A-Za-z_$][A-Za-z0-9_$]*)*$'
+      example: app.push
+    Frame:
+      description: One object of `/v1/stream`, with one member; without any it is a heartbeat.
+      type: object
+      maxProperties: 1
+      additionalProperties: false
+      properties:
+        welcome: {$ref: '#/components/schemas/Welcome'}
+        message: {$ref: '#/components/schemas/Received'}
+        gap: {$ref: '#/components/schemas/Gap'}
+        presence: {$ref: '#/components/schemas/PresenceEvent'}
+        subscribed: {type: array, items: {$ref: '#/components/schemas/Subscribed'}}
+        unsubscribed: {type: array, items: {$ref: '#/components/schemas/Unsubscribed'}}
+        drain: {$ref: '#/components/schemas/Drain'}
+        close: {$ref: '#/components/schemas/Close'}
     Event:
       description: |
         One event of a stream, as an object of its fields. Without `event` it is a message. The comment `:` is a heartbeat, and no event.
       type: object
       required: [data]
       properties:
-        event: {type: string, enum: [welcome, gap, presence, unsubscribed, hb, drain, close]}
+        event: {type: string, enum: [welcome, gap, presence, subscribed, unsubscribed, hb, drain, close]}
         id:
           description: The cursor after it; with RAMEN the number.
           type: string
@@ -1551,6 +1633,8 @@ components:
           then: {properties: {data: {contentSchema: {$ref: '#/components/schemas/Gap'}}}}
         - if: {required: [event], properties: {event: {const: presence}}}
           then: {properties: {data: {contentSchema: {$ref: '#/components/schemas/PresenceEvent'}}}}
+        - if: {required: [event], properties: {event: {const: subscribed}}}
+          then: {properties: {data: {contentSchema: {type: array, items: {$ref: '#/components/schemas/Subscribed'}}}}}
         - if: {required: [event], properties: {event: {const: unsubscribed}}}
           then: {properties: {data: {contentSchema: {$ref: '#/components/schemas/Unsubscribed'}}}}
         - if: {required: [event], properties: {event: {const: hb}}}
@@ -1592,7 +1676,7 @@ components:
           minItems: 1
           items: {$ref: '#/components/schemas/Subscribed'}
         cursor:
-          description: On a WebSocket, which has no other place for it.
+          description: On a WebSocket and `/v1/stream`, which have no other place for it.
           type: string
     Drain:
       type: object
@@ -1605,6 +1689,10 @@ components:
         code: {type: integer, enum: [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1011, 1012, 4000, 4001, 4002, 4500, 4501, 4502]}
         reason: {type: string}
         reconnect: {type: boolean}
+        reconnectAfterMs:
+          description: On `/v1/stream`, when to come back.
+          type: integer
+          minimum: 0
     Gap:
       description: |
         What comes next, in one inbox or topic, does not follow on what came before. `trimmed` is kept no longer; `slow` was not read fast
@@ -1620,7 +1708,7 @@ components:
         from: {type: integer, minimum: 0}
         to: {type: integer, minimum: 0}
         cursor:
-          description: The place after the gap of a topic, on a WebSocket, which has no other place for it.
+          description: The place after it, where nothing else says it (a topic's on a WebSocket, and on `/v1/stream` where no message follows).
           type: string
     Ack:
       oneOf:

@@ -107,11 +107,8 @@ extension FrontHandler {
 
     func respond(_ error: WireError, headers: [(String, String)] = [], close: Bool = false, lingers: Bool = false) {
         self.services.metrics.refused(error.code)
-        var headers = headers
-        if error.code.status == 401 { headers.append(("www-authenticate", "Bearer")) }
-        if let seconds = error.retryAfterSeconds { headers.append(("retry-after", String(seconds))) }
         self.respond(
-            status: .init(statusCode: error.code.status), headers: headers, body: ErrorJSON.buffer(error), close: close,
+            status: .init(statusCode: error.code.status), headers: headers + error.fields, body: ErrorJSON.buffer(error), close: close,
             lingers: lingers)
     }
 }

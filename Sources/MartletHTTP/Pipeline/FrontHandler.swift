@@ -257,6 +257,7 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         case ("/v1/messages", .POST): PublishAPI.publish(request, front: self)
         case ("/v1/sse", .GET): self.stream(request) { (caller) throws(WireError) in try SSEConnection.sse(request, caller, front: self) }
         case ("/ramen/receive", .GET): self.stream(request) { (caller) throws(WireError) in try SSEConnection.ramen(request, caller, front: self) }
+        case ("/v1/stream", .GET): StreamRequest.open(request, front: self)
         case ("/v1/ws", .GET): WebSocketConnection.open(request, front: self)
         case ("/dev/echo", .GET) where self.services.isDev:
             self.stream { () throws(WireError) in try WebSocketConnection.echo(request, front: self) }
@@ -267,7 +268,7 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         case (_, .POST) where SessionTokenAPI.session(request.path) != nil: SessionTokenAPI.renew(request, front: self)
         case ("/v1/messages", _), ("/v1/ack", _): self.methodNotAllowed("POST")
         case _ where SessionTokenAPI.session(request.path) != nil: self.methodNotAllowed("POST")
-        case ("/v1/sse", _), ("/v1/ws", _), ("/v1/poll", _), ("/ramen/receive", _), ("/ramen/ack", _):
+        case ("/v1/sse", _), ("/v1/stream", _), ("/v1/ws", _), ("/v1/poll", _), ("/ramen/receive", _), ("/ramen/ack", _):
             self.methodNotAllowed("GET")
         default: self.control.answer(request, front: self)
         }

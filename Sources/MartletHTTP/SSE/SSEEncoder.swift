@@ -6,7 +6,7 @@ package import NIOCore
 ///
 /// A message has no `event:`, so that `onmessage` sees it; everything else is named. `id:` is the cursor, which an
 /// EventSource presents when it comes back; on RAMEN it is the sequence number.
-package struct SSEEncoder: Sendable {
+package struct SSEEncoder: OneWayEncoder, Sendable {
     package enum Style: Sendable {
         /// `/v1/sse`. `seq`: whether messages carry one (`ack=explicit`).
         case events(seq: Bool)
@@ -21,6 +21,10 @@ package struct SSEEncoder: Sendable {
     package init(_ style: Style, visibleHeartbeat: Bool = false) {
         self.style = style
         self.visibleHeartbeat = visibleHeartbeat
+    }
+
+    func head(into buffer: inout ByteBuffer) {
+        buffer.writeStaticString("content-type: text/event-stream\r\ncache-control: no-cache, no-transform\r\n")
     }
 
     package func welcome(_ welcome: Welcome, into buffer: inout ByteBuffer) {
@@ -59,6 +63,8 @@ package struct SSEEncoder: Sendable {
         buffer.writeStaticString("}\n\n")
     }
 
+    func message(_ delivery: borrowing TopicDelivery, to output: inout StreamOutput) { TopicFrames.sse(delivery, to: &output) }
+
     package func gap(_ gap: GapNotice, into buffer: inout ByteBuffer) {
         buffer.writeStaticString("event: gap\n")
         self.data(DeliveryJSON.gap(gap), into: &buffer)
@@ -72,6 +78,11 @@ package struct SSEEncoder: Sendable {
         buffer.writeBytes(id)
         buffer.writeStaticString("event: gap\n")
         self.data(DeliveryJSON.gap(gap), into: &buffer)
+    }
+
+    package func subscribed(_ notices: [SubscribedNotice], into buffer: inout ByteBuffer) {
+        buffer.writeStaticString("event: subscribed\n")
+        self.data(DeliveryJSON.subscribed(notices), into: &buffer)
     }
 
     package func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason, into buffer: inout ByteBuffer) {

@@ -96,7 +96,10 @@ package enum DeliveryJSON {
     }
 
     /// `{"code":4500,"reason":"taken over","reconnect":false}`.
-    package static func close(_ code: CloseCode) -> [UInt8] {
-        Array(#"{"code":\#(code.rawValue),"reason":"\#(code.reason)","reconnect":\#(code.reconnect)}"#.utf8)
+    ///
+    /// - Parameter retryAfterMs: where the transport has no other place for it.
+    package static func close(_ code: CloseCode, retryAfterMs: Int64? = nil) -> [UInt8] {
+        let time = retryAfterMs.map { #","reconnectAfterMs":\#($0)"# } ?? ""
+        return Array(#"{"code":\#(code.rawValue),"reason":"\#(code.reason)","reconnect":\#(code.reconnect)\#(time)}"#.utf8)
     }
 }

@@ -76,12 +76,13 @@ package struct HTTPMetrics: Sendable {
 
 /// A path, without what differs between requests.
 enum Route: Int, CaseIterable {
-    case publish, message, topic, sse, webSocket, poll, ack, ramen, ramenAck, health, ready, metrics, openAPI, script, other
+    case publish, message, topic, sse, stream, webSocket, poll, ack, ramen, ramenAck, health, ready, metrics, openAPI, script, other
 
     init(path: Substring) {
         switch path {
         case "/v1/messages": self = .publish
         case "/v1/sse": self = .sse
+        case "/v1/stream": self = .stream
         case "/v1/ws": self = .webSocket
         case "/v1/poll": self = .poll
         case "/v1/ack": self = .ack
@@ -102,6 +103,7 @@ enum Route: Int, CaseIterable {
         case .message: "/v1/messages/{id}"
         case .topic: "/v1/topics/{topic}"
         case .sse: "/v1/sse"
+        case .stream: "/v1/stream"
         case .webSocket: "/v1/ws"
         case .poll: "/v1/poll"
         case .ack: "/v1/ack"

@@ -3,12 +3,14 @@ import NIOCore
 
 /// An HTTP answer on a connection whose HTTP handlers are gone already. It ends the connection.
 enum RawResponse {
-    /// - Parameter extra: header lines, each with its CRLF.
-    static func write(_ error: WireError, extra: String = "", to buffer: inout ByteBuffer) {
-        let body = ErrorJSON.buffer(error)
+    /// - Parameters:
+    ///   - extra: header lines, each with its CRLF.
+    ///   - body: in the place of the error's JSON, with its content type.
+    static func write(_ error: WireError, extra: String = "", body own: (type: String, bytes: ByteBuffer)? = nil, to buffer: inout ByteBuffer) {
+        let body = own?.bytes ?? ErrorJSON.buffer(error)
         let retry = error.retryAfterSeconds.map { "retry-after: \($0)\r\n" } ?? ""
         buffer.writeString(
-            "HTTP/1.1 \(error.code.status) \(Self.reason(error.code.status))\r\ncontent-type: application/json\r\n"
+            "HTTP/1.1 \(error.code.status) \(Self.reason(error.code.status))\r\ncontent-type: \(own?.type ?? "application/json")\r\n"
                 + "content-length: \(body.readableBytes)\r\nconnection: close\r\n\(retry)\(extra)\r\n")
         buffer.writeImmutableBuffer(body)
     }

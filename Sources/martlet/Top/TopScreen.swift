@@ -80,8 +80,8 @@ struct TopScreen {
 
     private func sessions(_ figures: Figures) -> [Line] {
         let total = figures.sessions.values.reduce(0, +)
-        let known = ["sse", "websocket", "ramen", "poll"]
-        let names = known + figures.sessions.keys.filter { !known.contains($0) }.sorted()
+        let known = ["sse", "websocket", "stream", "ramen", "poll"]
+        let names = known + figures.sessions.filter { !known.contains($0.key) && $0.value > 0 }.keys.sorted()
         let parts = names.map { "\($0) \(NumberText.count(figures.sessions[$0] ?? 0))" }.joined(separator: " · ")
         return [
             [(Self.title("sessions"), .dim), (Self.right(NumberText.count(total), 10), .bold), ("   \(parts)", .plain)],

@@ -3,11 +3,11 @@ import MartletWire
 import NIOCore
 import NIOHTTP1
 
-/// A connection that is an SSE stream: `/v1/sse` and `/ramen/receive`.
+/// A connection on which only the server speaks: `/v1/sse`, `/ramen/receive` and `/v1/stream`. What the bytes mean is the encoder's.
 ///
 /// Without `Content-Length` and with `Connection: close` the body ends with the connection (RFC 9112 §6.3), so it needs no
 /// chunk framing.
-final class SSEConnection: StreamConnection, LiveClient {
+final class OneWayConnection<Encoder: OneWayEncoder>: StreamConnection, LiveClient {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -16,7 +16,7 @@ final class SSEConnection: StreamConnection, LiveClient {
     let peer: Peer
     /// Let go once the session is open.
     private var hello: HelloBox?
-    private let encoder: SSEEncoder
+    private let encoder: Encoder
     var context: ChannelHandlerContext?
     var handle: (any SessionHandle)?
     var output = StreamOutput()
@@ -25,44 +25,13 @@ final class SSEConnection: StreamConnection, LiveClient {
     private var isOpened = false
     private var isEnded = false
 
-    private init(front: FrontHandler, hello: Hello, encoder: SSEEncoder, corsLines: String) {
+    init(front: FrontHandler, hello: Hello, encoder: Encoder, corsLines: String) {
         self.services = front.services
         self.state = front.state
         self.peer = front.peer
         self.hello = HelloBox(hello)
         self.encoder = encoder
         self.corsLines = corsLines
-    }
-
-    static func sse(_ request: FrontRequest, _ caller: Caller, front: FrontHandler) throws(WireError) -> SSEConnection {
-        let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
-        try request.query.allow(HelloParser.streaming + HelloParser.topics + ["cursor", "ack"])
-        var hello = try parser.hello(caller, ackMode: .none)
-        if let last = request.head.headers.first(name: "last-event-id"), !last.isEmpty {
-            // The newer of the two: an EventSource repeats the URL it began with.
-            hello.cursor = try Cursor(parsing: last)
-            hello.automaticReconnect = true
-        }
-        return SSEConnection(
-            front: front, hello: hello,
-            encoder: SSEEncoder(.events(seq: hello.ackMode == .explicit), visibleHeartbeat: try parser.visibleHeartbeat()),
-            corsLines: front.services.origins.lines(request.head.headers))
-    }
-
-    static func ramen(_ request: FrontRequest, _ caller: Caller, front: FrontHandler) throws(WireError) -> SSEConnection {
-        let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
-        try request.query.allow(HelloParser.streaming + ["seq"])
-        _ = try caller.requiredDevice()
-        var hello = try parser.hello(caller, ackMode: .none)
-        hello.transport = .ramen
-        hello.ackMode = .none
-        hello.cursor = nil
-        hello.ramenSeq = try parser.ramenSeq()
-        hello.heartbeatMs = try parser.heartbeat(default: front.services.limits.ramenHeartbeatMs)
-        return SSEConnection(
-            front: front, hello: hello,
-            encoder: SSEEncoder(.ramen, visibleHeartbeat: try parser.visibleHeartbeat()),
-            corsLines: front.services.origins.lines(request.head.headers))
     }
 
     // MARK: Channel
@@ -87,14 +56,13 @@ final class SSEConnection: StreamConnection, LiveClient {
             buffer.writeStaticString(
                 """
                 HTTP/1.1 200 OK\r
-                content-type: text/event-stream\r
-                cache-control: no-cache, no-transform\r
                 x-accel-buffering: no\r
                 connection: close\r
                 date:\u{20}
                 """)
             buffer.writeString(self.state.date.header(at: self.services.wall()))
             buffer.writeStaticString("\r\n")
+            self.encoder.head(into: &buffer)
             buffer.writeString(self.corsLines)
             buffer.writeStaticString("\r\n")
             self.corsLines = ""
@@ -104,7 +72,7 @@ final class SSEConnection: StreamConnection, LiveClient {
 
     func refused(_ error: WireError) {
         self.services.metrics.refused(error.code)
-        self.end { RawResponse.write(error, extra: self.corsLines, to: &$0) }
+        self.end { self.encoder.refusal(error, extra: self.corsLines, into: &$0) }
     }
 
     func send(_ delivery: borrowing Delivery) {
@@ -115,14 +83,15 @@ final class SSEConnection: StreamConnection, LiveClient {
 
     func gap(_ gap: GapNotice) { self.output.append(192) { self.encoder.gap(gap, into: &$0) } }
 
-    func send(_ delivery: borrowing TopicDelivery) { TopicFrames.sse(delivery, to: &self.output) }
+    func send(_ delivery: borrowing TopicDelivery) { self.encoder.message(delivery, to: &self.output) }
 
     func gap(_ gap: TopicGap, cursor: Cursor) {
         self.output.append(192) { self.encoder.gap(gap, cursor: cursor, into: &$0) }
     }
 
     func subscribed(_ notices: [SubscribedNotice], cursor: Cursor) {
-        // Nothing is asked for on a live stream.
+        // Nothing is asked for on the stream itself, but an exchange of the device may.
+        self.output.append(192) { self.encoder.subscribed(notices, into: &$0) }
     }
 
     func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason) {

@@ -1,0 +1,143 @@
+"""Receivers over /v1/stream; see clients.py. Each parser takes what the protocol says and nothing else."""
+
+import json
+import re
+
+import sse
+from clients import Receiver, Refused, shut
+
+MESSAGE = '{"message":'
+
+
+class Stream(Receiver):
+    """A socket; what it brings is taken apart by the format's own parser."""
+
+    path = "/v1/stream"
+    format = ""
+    content_type = ""
+    line_break = " "
+
+    def __init__(self, *arguments, **query):
+        super().__init__(*arguments, **({"format": self.format} | query))
+
+    def _receive(self) -> None:
+        if self.position:
+            self.query["cursor"] = self.position
+        self.socket = self.server.connect(receive_buffer=self.query.pop("receive_buffer", None))
+        self.socket.sendall(f"GET {self._path()} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        received = b""
+        while b"\r\n\r\n" not in received:
+            chunk = self.socket.recv(65536)
+            if not chunk:
+                raise Refused(0, received.decode(errors="replace"))
+            received += chunk
+        head, _, rest = received.partition(b"\r\n\r\n")
+        self.head = sse.parse_head(head)
+        if self.head.status != 200:
+            while len(rest) < int(self.head.headers["content-length"]):
+                rest += self.socket.recv(65536)
+            raise Refused(self.head.status, rest.decode())
+        assert self.head.headers["content-type"] == self.content_type
+        self.socket.settimeout(None)
+        while True:
+            rest = self._take(rest)
+            chunk = self.socket.recv(65536)
+            if not chunk:
+                assert not rest, f"the stream ends within {rest[-200:]!r}"
+                return
+            rest += chunk
+
+    def _take(self, received: bytes) -> bytes:
+        """Takes what is whole; returns the rest."""
+        raise NotImplementedError
+
+    def _object(self, text: str, position: str | None = None) -> None:
+        value = json.loads(text)
+        if not value:
+            self.notices.put(("hb", {}))
+            return
+        (name, content), = value.items()
+        position = position or (content.get("cursor") if isinstance(content, dict) else None)
+        if name == "message":
+            self._message(text.removeprefix(MESSAGE).removesuffix("}"), position or self.position)
+        elif name == "welcome":
+            self.welcome = content | {"_id": position}
+            self.opened.set()
+        else:
+            self.notices.put((name, content | {"_position": position} if isinstance(content, dict) else content))
+
+    def _shutdown(self) -> None:
+        shut(self.socket)
+
+
+class NDJSON(Stream):
+    format = "ndjson"
+    content_type = "application/x-ndjson"
+
+    def _take(self, received: bytes) -> bytes:
+        *lines, rest = received.split(b"\n")
+        for line in lines:
+            if line:
+                self._object(line.decode())
+            else:
+                self.notices.put((":", ""))
+        return rest
+
+
+class Multipart(Stream):
+    format = "multipart"
+    content_type = "multipart/x-mixed-replace; boundary=martlet"
+    part = re.compile(rb"content-type: application/json\r\ncontent-length: (\d+)\r\n(?:martlet-cursor: ([\w-]+)\r\n)?\r\n")
+
+    def _take(self, received: bytes) -> bytes:
+        if not self.opened.is_set():
+            if not received.startswith(b"--martlet\r\n"):
+                return received
+            received = received.removeprefix(b"--martlet\r\n")
+        while found := self.part.match(received):
+            end = found.end() + int(found[1])
+            if len(received) < end + 13:
+                return received
+            boundary = received[end:end + 13]
+            assert boundary in (b"\r\n--martlet\r\n", b"\r\n--martlet--"), boundary
+            self._object(received[found.end():end].decode(), found[2] and found[2].decode())
+            received = received[end + 13:]
+            if boundary.endswith(b"--"):
+                return received.removeprefix(b"\r\n")
+        return received
+
+
+class Iframe(Stream):
+    """Runs no script: the calls are taken from the page's text, each exactly as the protocol says."""
+
+    format = "iframe"
+    content_type = "text/html; charset=utf-8"
+    callback = "app.push"
+
+    def __init__(self, *arguments, **query):
+        super().__init__(*arguments, **({"callback": self.callback} | query))
+
+    def _take(self, received: bytes) -> bytes:
+        nonce = re.search("'nonce-([\\w-]{22})'", self.head.headers["content-security-policy"])[1]
+        *lines, rest = received.split(b"\n")
+        for line in lines:
+            text = line.decode()
+            if text.startswith("<!doctype html>"):
+                assert f"parent.{self.callback}(parent.JSON.parse(t))" in text and len(text) > 2_048
+            elif text == "</body></html>":
+                continue
+            elif text:
+                before, after = f'<script nonce="{nonce}">m(', ")</script>"
+                assert text.startswith(before) and text.endswith(after), text
+                self._object(script_string(text[len(before):-len(after)]))
+            else:
+                self.notices.put((":", ""))
+        return rest
+
+
+def script_string(literal: str) -> str:
+    """The value of a string in a script; nothing in it may end the string, the line or the script."""
+    assert re.fullmatch(r'"(?:[^"\\<>&\x00-\x1f\u2028\u2029]|\\["\\nr]|\\u[0-9a-f]{4})*"', literal), literal
+    return json.loads(literal)
+
+

@@ -1,0 +1,16 @@
+"""Every way to receive, by the name that tests show."""
+
+from clients import HTTPXSSE, LongPoll, Ramen, RawSSE, SSEClientPy, WebSocket
+from streams import Iframe, Multipart, NDJSON
+
+TRANSPORTS = {
+    "sse": RawSSE,
+    "httpx-sse": HTTPXSSE,
+    "sseclient-py": SSEClientPy,
+    "websocket": WebSocket,
+    "ndjson": NDJSON,
+    "multipart": Multipart,
+    "iframe": Iframe,
+    "long-poll": LongPoll,
+    "ramen": Ramen,
+}
