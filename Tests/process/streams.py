@@ -1,10 +1,10 @@
-"""Receivers over /v1/stream; see clients.py. Each parser takes what the protocol says and nothing else."""
+"""Receivers over /v1/stream and JSONP; see clients.py. Each parser takes what the protocol says and nothing else."""
 
 import json
 import re
 
 import sse
-from clients import Receiver, Refused, shut
+from clients import LongPoll, Receiver, Refused, shut
 
 MESSAGE = '{"message":'
 
@@ -140,4 +140,20 @@ def script_string(literal: str) -> str:
     assert re.fullmatch(r'"(?:[^"\\<>&\x00-\x1f\u2028\u2029]|\\["\\nr]|\\u[0-9a-f]{4})*"', literal), literal
     return json.loads(literal)
 
+
+class JSONP(LongPoll):
+    """A long poll whose answers are scripts."""
+
+    callback = "jQuery.cb_1$"
+
+    def __init__(self, *arguments, **query):
+        super().__init__(*arguments, **({"callback": self.callback} | query))
+
+    def _answer(self, text: str) -> dict:
+        before, after = f"/**/{self.callback}(JSON.parse(", "));\n"
+        assert text.startswith(before) and text.endswith(after), text
+        answer = json.loads(script_string(text[len(before):-len(after)]))
+        if "error" in answer:
+            raise Refused(200, json.dumps(answer))
+        return answer
 

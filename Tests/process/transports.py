@@ -1,7 +1,7 @@
 """Every way to receive, by the name that tests show."""
 
 from clients import HTTPXSSE, LongPoll, Ramen, RawSSE, SSEClientPy, WebSocket
-from streams import Iframe, Multipart, NDJSON
+from streams import JSONP, Iframe, Multipart, NDJSON
 
 TRANSPORTS = {
     "sse": RawSSE,
@@ -12,5 +12,6 @@ TRANSPORTS = {
     "multipart": Multipart,
     "iframe": Iframe,
     "long-poll": LongPoll,
+    "jsonp": JSONP,
     "ramen": Ramen,
 }

@@ -10,7 +10,7 @@ package enum AckMode: String, Sendable {
 
 /// How a session's messages travel; for people and metrics, it decides nothing.
 package enum TransportKind: UInt8, CaseIterable, Sendable {
-    case sse, ramen, websocket, poll, stream
+    case sse, ramen, websocket, poll, jsonp, stream
 
     package var name: String { "\(self)" }
 }

@@ -10,7 +10,7 @@ info:
   version: "1"
   summary: Push messages to people and devices, with an inbox, acks and a status for each message.
   description: |
-    One server, one port. Back ends publish with an API key; clients receive over SSE, WebSocket, streams, long poll or RAMEN with a token.
+    One server, one port. Back ends publish with an API key; clients receive over SSE, WebSocket, streams, long poll, JSONP or RAMEN with a token.
     In dev mode (`--dev`, loopback only) no key is needed, and the query parameters `user` and `device` stand for a token; every request under
     another `Host` than this machine's own, or of a page of another site, is answered `403` there. Otherwise every operation needs what its security says. Keys have scopes: `publish` for publishing and recalling, `read` for statuses and `/metrics`,
     `admin` for disconnecting. Pages of other origins are answered as the configuration's `origins` says (CORS); preflights are answered.
@@ -420,7 +420,8 @@ paths:
       description: |
         With `wait=0` what there is now; beside a live session of the device only its cursor is taken (`"live":true`). With `wait` the answer
         is held until there is a message, and the poll takes over the device's session. One that is taken over answers `"takenOver":true`:
-        do not poll again by yourself. Presenting the last cursor acks what that answer held.
+        do not poll again by yourself. Presenting the last cursor acks what that answer held. With `callback` the answer is a script, and so
+        is every error that comes after the name was read, with status 200.
       security: [{token: []}, {tokenCookie: []}, {tokenQuery: []}]
       parameters:
         - $ref: '#/components/parameters/User'
@@ -435,6 +436,10 @@ paths:
           in: query
           description: Messages, at most; urgent ones first.
           schema: {type: integer, minimum: 1, maximum: 1024, default: 64}
+        - name: callback
+          in: query
+          description: "JSONP: the function that the answer calls."
+          schema: {$ref: '#/components/schemas/Callback'}
         - $ref: '#/components/parameters/Topics'
         - $ref: '#/components/parameters/SinceParameter'
         - $ref: '#/components/parameters/PresenceParameter'
@@ -445,7 +450,9 @@ paths:
         '200':
           description: What there is.
           headers:
-            ETag: {$ref: '#/components/headers/ETag'}
+            ETag:
+              description: Changes with the content; for `If-None-Match`. Not with `callback`.
+              schema: {type: string, pattern: '^"[^"]+"$'}
             Cache-Control: {$ref: '#/components/headers/CacheControl'}
           content:
             application/json:
@@ -454,6 +461,8 @@ paths:
                 cursor: AQAAAAFfHAorAAAAAQ
                 messages:
                   - {id: 0197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f60, at: 1763690947123, type: t, data: 1, priority: medium}
+            application/javascript:
+              schema: {type: string, pattern: '^/\*\*/'}
           links:
             next:
               operationId: poll

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import schemathesis
 from schemathesis.core.parameters import ParameterLocation
@@ -47,6 +48,10 @@ def before_call(context, case, kwargs) -> None:
     wait = (case.query or {}).get("wait")
     if isinstance(wait, int) and not isinstance(wait, bool) and 1 < wait <= 60:
         case.query["wait"] = 1
+    # As a script every answer has the status 200: test_jsonp.py asks for those.
+    callback = (case.query or {}).get("callback")
+    if case.operation.path == "/v1/poll" and isinstance(callback, str) and re.fullmatch(r"[\w$.]{1,64}", callback):
+        del case.query["callback"]
     # The links from a poll name the device that polled.
     if is_stateful(case) and case.operation.path == "/v1/poll" and not is_negative(case, ParameterLocation.QUERY):
         case.query = {"user": "alice", "device": "a1"} | dict(case.query or {})
