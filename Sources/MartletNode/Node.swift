@@ -82,22 +82,29 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
             session.refuse(error)
             return session
         }
-        if hello.beside, let device = session.deviceKey, let holder = self.registry.holder(of: device) {
-            self.stand(session, beside: holder, cursor: hello.cursor)
-            return session
+        let claim = Registry.Claim(shard: shard, session: session)
+        var isClaimed = false
+        if hello.beside, let device = session.deviceKey {
+            // At once, or a session that comes meanwhile would be taken over.
+            if let holder = self.registry.claimIfFree(device, for: claim) {
+                self.stand(session, beside: holder, cursor: hello.cursor)
+                return session
+            }
+            isClaimed = true
         }
         if hello.automaticReconnect, session.deviceKey != nil, let cursor = hello.cursor, self.registry.wasTakenOver(cursor.tag) {
             session.close(.takenOver, retryAfterMs: nil)
             return session
         }
         switch self.limiter.enter(
-            hello, replaces: session.deviceKey.map { self.registry.holder(of: $0) != nil } ?? false,
+            hello, replaces: !isClaimed && session.deviceKey.map { self.registry.holder(of: $0) != nil } ?? false,
             // A poll that presents a cursor goes on with what another poll began.
             isCounted: !(hello.isPoll && hello.cursor != nil), nowMs: self.clock.now())
         {
         case .success(let place): session.place = place
         case .failure(let error):
             session.refuse(error)
+            if isClaimed, let device = session.deviceKey { self.registry.release(device, by: session) }
             return session
         }
         guard let device = session.deviceKey else {
@@ -106,11 +113,10 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
             return session
         }
         shard.add(session)
-        let claim = Registry.Claim(shard: shard, session: session)
         let opening = DeviceOpening(
             device: device, user: hello.user, fromNow: hello.fromNow,
             reserve: hello.ramenSeq == nil ? 0 : self.limits.seqBlock, at: self.clock.wall())
-        if let previous = self.registry.claim(device, for: claim, lineage: hello.cursor?.tag) {
+        if !isClaimed, let previous = self.registry.claim(device, for: claim, lineage: hello.cursor?.tag) {
             // What the old session recorded must be with the store before the new one asks for it.
             if previous.shard === shard {
                 previous.session.takenOver()

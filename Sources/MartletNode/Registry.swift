@@ -79,6 +79,17 @@ final class Registry: Sendable {
         }
     }
 
+    /// Gives a device to a session if no other has it, in one step.
+    ///
+    /// - Returns: who has it.
+    func claimIfFree(_ device: DeviceKey, for claim: Claim) -> Claim? {
+        self.state.withLock { state in
+            if let holder = state.devices[device] { return holder }
+            state.devices[device] = claim
+            return nil
+        }
+    }
+
     func holder(of device: DeviceKey) -> Claim? { self.state.withLock { $0.devices[device] } }
 
     func release(_ device: DeviceKey, by session: LiveSession) {
