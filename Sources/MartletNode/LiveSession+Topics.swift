@@ -88,6 +88,19 @@ extension LiveSession {
         self.shard.endTurn()
     }
 
+    /// What an exchange of its device asks of topics.
+    func change(_ hello: Hello) throws(WireError) {
+        guard !hello.topics.isEmpty || !hello.unsubscribe.isEmpty else { return }
+        guard self.isOf(hello.user) else {
+            throw WireError(.forbidden, "This device is connected as another user: only that one can change its topics now.")
+        }
+        guard self.inbox?.session.isRamen != true else {
+            throw WireError(.badRequest, "The live session of this device speaks RAMEN, which takes no topics.")
+        }
+        self.unsubscribe(hello.unsubscribe)
+        if !hello.topics.isEmpty { try self.subscribe(hello.topics) }
+    }
+
     func publish(_ request: AppendRequest, done: @escaping @Sendable (AppendOutcome) -> Void) throws(WireError) {
         guard let name = request.topic?.name else { throw WireError(.badRequest, "Clients publish to topics only.") }
         let options = self.node.options(of: TopicKey(app: self.app, name: name))

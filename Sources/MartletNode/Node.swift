@@ -87,7 +87,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         if hello.beside, let device = session.deviceKey {
             // At once, or a session that comes meanwhile would be taken over.
             if let holder = self.registry.claimIfFree(device, for: claim) {
-                self.stand(session, beside: holder, cursor: hello.cursor)
+                self.stand(session, beside: holder, hello)
                 return session
             }
             isClaimed = true
@@ -144,16 +144,23 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         }
     }
 
-    /// A short poll beside a live session: its cursor is an ack for that session.
-    private func stand(_ session: LiveSession, beside holder: Registry.Claim, cursor: Cursor?) {
-        guard let cursor else {
+    /// A short poll beside a live session: its cursor is an ack for that session, and what it asks of topics may be.
+    private func stand(_ session: LiveSession, beside holder: Registry.Claim, _ hello: Hello) {
+        guard hello.cursor != nil || hello.changesLive else {
             session.standBeside()
             return
         }
         holder.shard.loop.execute {
-            // A cursor that is another's acks nothing; the live session is not the poll's to disturb.
-            if holder.session.isOf(session.user) { try? holder.session.ack(cursor) }
-            session.shard.loop.execute { session.standBeside() }
+            var refusal: WireError?
+            do throws(WireError) {
+                // A cursor that is another's acks nothing; the live session is not the poll's to disturb.
+                if let cursor = hello.cursor, holder.session.isOf(session.user) { try? holder.session.ack(cursor) }
+                if hello.changesLive { try holder.session.change(hello) }
+            } catch {
+                refusal = error
+            }
+            let answer = refusal
+            session.shard.loop.execute { if let answer { session.refuse(answer) } else { session.standBeside() } }
         }
     }
 

@@ -65,7 +65,7 @@ package struct NodeMetrics: Sendable {
     /// The meaning of each metric, by name.
     package static let help: [(name: String, help: String)] = [
         ("martlet_sessions", "Live sessions."),
-        ("martlet_sessions_opened_total", "Sessions that were opened; each poll opens one."),
+        ("martlet_sessions_opened_total", "Sessions that were opened; each poll and exchange opens one."),
         ("martlet_sessions_closed_total", "Sessions that ended: client (it left), or the close code's name."),
         (
             "martlet_publishes_total",
@@ -150,7 +150,7 @@ package struct NodeMetrics: Sendable {
 /// What one turn of a loop has sent: plain numbers, so that a message costs next to nothing.
 struct TurnTally {
     /// By transport.
-    var deliveries: InlineArray<6, Int> = .init(repeating: 0)
+    var deliveries: InlineArray<7, Int> = .init(repeating: 0)
     var redeliveries = 0
 
     var isEmpty: Bool { self.deliveries.indices.allSatisfy { self.deliveries[$0] == 0 } }

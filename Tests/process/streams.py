@@ -1,7 +1,10 @@
-"""Receivers over /v1/stream and JSONP; see clients.py. Each parser takes what the protocol says and nothing else."""
+"""Receivers over /v1/stream, JSONP and exchange; see clients.py. Each parser takes what the protocol says and nothing else."""
 
 import json
 import re
+import threading
+
+import httpx
 
 import sse
 from clients import LongPoll, Receiver, Refused, shut
@@ -157,3 +160,28 @@ class JSONP(LongPoll):
             raise Refused(200, json.dumps(answer))
         return answer
 
+
+class Exchange(LongPoll):
+    """Exchanges one after the other, each with the cursor of the one before."""
+
+    path = "/v1/exchange"
+    takes_over = False
+
+    def __init__(self, *arguments, topics: str | None = None, since: str | None = None, limit: int | None = None, **query):
+        self.body = {"limit": limit}
+        if topics:
+            self.body["subscribe"] = [{"topic": topic} | ({"since": since} if since else {}) for topic in topics.split(",")]
+        self.pause = threading.Event()
+        super().__init__(*arguments, **query)
+
+    def _ask(self, client: httpx.Client, cursor: str | None) -> dict:
+        if self.opened.is_set():
+            self.pause.wait(0.02)
+        answer = client.post(self.server.url + self.path, params=self.query, json=self.body | {"cursor": cursor})
+        if answer.status_code != 200:
+            raise Refused(answer.status_code, answer.text)
+        self.opened.set()
+        return answer.json()
+
+    def _run(self) -> None:
+        super(LongPoll, self)._run()

@@ -165,6 +165,7 @@ def test_a_page_of_elsewhere_gets_no_cors(world, endpoint):
 CLIENT_ENDPOINTS = {
     "sse": ("GET", "/v1/sse?device={device}", 200),
     "stream": ("GET", "/v1/stream?device={device}", 200),
+    "exchange": ("POST", "/v1/exchange?device={device}", 200),
     "websocket": ("WS", "?device={device}", 101),
     "poll": ("GET", "/v1/poll?device={device}", 200),
     "long poll": ("GET", "/v1/poll?device={device}&wait=1", 200),

@@ -15,6 +15,7 @@ import yaml
 from access import Guarded, token
 from clients import RawSSE, WebSocket
 from server import ROOT, Server
+from streams import NDJSON
 
 FILE = ROOT / "api" / "openapi.yaml"
 DOCUMENT = yaml.safe_load(FILE.read_text())
@@ -130,6 +131,25 @@ def test_what_streams_say_is_as_the_document_says(hub, user):
         strictly("Gap").validate(moved.notice("gap"))
         with RawSSE(hub, f"{user}-other", f"{user}-1"):
             strictly("Close").validate(moved.notice("close"))
+
+
+def test_what_a_stream_and_an_exchange_say_is_as_the_document_says(hub, user):
+    frame = strictly("Frame")
+    with NDJSON(hub, user, f"{user}-1", ack="explicit") as stream:
+        sent = hub.publish(user, data={"a": 1})
+        assert stream.next()["id"] == sent
+        frame.validate({"message": json.loads(stream.last["_raw"])})
+        frame.validate({"welcome": {name: value for name, value in stream.welcome.items() if name != "_id"}})
+        query = {"user": user, "device": f"{user}-1"}
+        body = {"subscribe": "openapi/x", "publish": [{"topic": "openapi/x", "data": 1, "ref": {}}, {}]}
+        answer = hub.http.post(f"{hub.url}/v1/exchange", params=query, json=body).json()
+        strictly("Exchanged").validate(answer)
+        assert answer["live"] and "error" in answer["published"][1]
+        frame.validate({"subscribed": stream.notice("subscribed")})
+        with NDJSON(hub, user, f"{user}-1"):
+            close = stream.notice("close")
+            close.pop("_position")
+            frame.validate({"close": close})
 
 
 def differences(server: Server, folder: Path, config: str, **variables: str) -> None:

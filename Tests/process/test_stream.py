@@ -144,3 +144,15 @@ def test_a_page_is_told_of_a_refusal(hub):
     with pytest.raises(Refused) as refused:
         Iframe(hub, None, None)
     assert refused.value.status == 401
+
+
+def test_an_exchange_changes_the_topics_of_a_live_stream(hub, user, stream):
+    device = f"{user}-d1"
+    with stream(hub, user, device) as client:
+        answer = hub.http.post(f"{hub.url}/v1/exchange", params={"user": user, "device": device}, json={"subscribe": f"{user}/a"})
+        assert answer.json()["live"] is True
+        assert client.notice("subscribed") == [{"topic": f"{user}/a"}]
+        say(hub, f"{user}/a", 1)
+        assert client.next()["data"] == 1
+        hub.http.post(f"{hub.url}/v1/exchange", params={"user": user, "device": device}, json={"unsubscribe": f"{user}/a"})
+        assert client.notice("unsubscribed") == [{"topic": f"{user}/a", "reason": "requested"}]

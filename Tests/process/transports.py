@@ -1,7 +1,7 @@
 """Every way to receive, by the name that tests show."""
 
 from clients import HTTPXSSE, LongPoll, Ramen, RawSSE, SSEClientPy, WebSocket
-from streams import JSONP, Iframe, Multipart, NDJSON
+from streams import JSONP, Exchange, Iframe, Multipart, NDJSON
 
 TRANSPORTS = {
     "sse": RawSSE,
@@ -13,5 +13,6 @@ TRANSPORTS = {
     "iframe": Iframe,
     "long-poll": LongPoll,
     "jsonp": JSONP,
+    "exchange": Exchange,
     "ramen": Ramen,
 }

@@ -10,7 +10,7 @@ package enum AckMode: String, Sendable {
 
 /// How a session's messages travel; for people and metrics, it decides nothing.
 package enum TransportKind: UInt8, CaseIterable, Sendable {
-    case sse, ramen, websocket, poll, jsonp, stream
+    case sse, ramen, websocket, poll, jsonp, stream, exchange
 
     package var name: String { "\(self)" }
 }
@@ -46,6 +46,9 @@ package struct Hello: Sendable {
     package var topics: [SubscribeWish] = []
     /// What its token allows.
     package var rights = TopicRights.unsaid
+    /// With ``beside``: beside a live session, ``topics`` and ``unsubscribe`` are for that one.
+    package var changesLive = false
+    package var unsubscribe: [TopicFilter] = []
 
     package init(app: AppID, user: String?, device: String?, ackMode: AckMode, limits: Limits) {
         self.app = app

@@ -484,6 +484,59 @@ paths:
         '500': {$ref: '#/components/responses/InternalError'}
         '503': {$ref: '#/components/responses/Unavailable'}
 
+  /v1/exchange:
+    post:
+      operationId: exchange
+      tags: [sessions]
+      summary: Say and hear everything in one request
+      description: |
+        Acks, topics and publishes in, pending messages and the result of each publish out, at once. It never takes over: beside a live
+        session of the device it acks, publishes, and changes that session's topics, and messages come there (`"live":true`). What is refused as
+        a whole publishes nothing.
+      security: [{token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      parameters:
+        - $ref: '#/components/parameters/User'
+        - $ref: '#/components/parameters/Device'
+        - $ref: '#/components/parameters/From'
+        - $ref: '#/components/parameters/CacheBuster'
+      requestBody:
+        content:
+          application/json:
+            schema: {$ref: '#/components/schemas/Exchange'}
+            examples:
+              pending: {value: {cursor: AQAAAAFfHAorAAAAAQ, limit: 10}}
+              publish: {value: {subscribe: [chat/lobby], publish: [{topic: chat/lobby, data: hello, ref: 1}]}}
+      responses:
+        '200':
+          description: What there is, and what became of each publish.
+          headers:
+            Cache-Control: {$ref: '#/components/headers/CacheControl'}
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Exchanged'}
+              example: {cursor: AQAAAAFfHAorAAAAAQ, messages: [], published: [{id: 0197f0c4-9c3e-7a51-8e0f-1b2c3d4e5f60, ref: 1}]}
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '404':
+          description: The session of the ack is not live, or is another device's. A cursor works without a session.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Error'}
+              example: {error: {code: session_unknown, message: This session is not live.}}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '413': {$ref: '#/components/responses/TooLarge'}
+        '415':
+          description: The body is compressed.
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Error'}
+              example: {error: {code: unsupported_media_type, message: 'Send the body as it is: Content-Encoding is not supported.'}}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+
   /v1/ack:
     post:
       operationId: ack
@@ -1573,6 +1626,104 @@ components:
         takenOver:
           description: Another session took over.
           const: true
+    Exchange:
+      type: object
+      additionalProperties: false
+      dependentRequired: {ack: [session], session: [ack]}
+      properties:
+        cursor:
+          description: The last answer's; presenting it acks what that answer held. Empty is none yet.
+          oneOf: [{$ref: '#/components/schemas/Cursor'}, {type: 'null'}]
+        session:
+          description: A live session of the device in mode `explicit`, whose messages are acked by number.
+          type: [string, 'null']
+        ack:
+          description: Everything up to a number, or just these. `404` if the session is not live; nothing else happens then.
+          oneOf:
+            - {type: 'null'}
+            - {type: integer, minimum: 0, maximum: 18446744073709551615}
+            - type: array
+              maxItems: 1024
+              items: {type: integer, minimum: 0, maximum: 18446744073709551615}
+        subscribe:
+          description: |
+            Topics and filters for this answer; beside a live session, for that session from now on. One may be an object with `topic`, and with
+            `since` and `presence` as in a URL; a single one needs no array.
+          oneOf:
+            - {type: 'null'}
+            - {$ref: '#/components/schemas/TopicName'}
+            - type: array
+              maxItems: 512
+              items:
+                oneOf:
+                  - {$ref: '#/components/schemas/TopicName'}
+                  - type: object
+                    required: [topic]
+                    additionalProperties: false
+                    properties:
+                      topic: {$ref: '#/components/schemas/TopicName'}
+                      since: {$ref: '#/components/schemas/Since'}
+                      presence: {type: boolean}
+        unsubscribe:
+          description: Topics and filters of the live session; without one it does nothing.
+          oneOf:
+            - {type: 'null'}
+            - {$ref: '#/components/schemas/TopicName'}
+            - type: array
+              maxItems: 512
+              items: {$ref: '#/components/schemas/TopicName'}
+        publish:
+          description: |
+            What is published, in order, each for itself: objects with `topic`, what a message to it may have, and `ref`, any JSON, which comes back.
+            A single one needs no array.
+          oneOf:
+            - {type: 'null'}
+            - {type: object}
+            - type: array
+              maxItems: 64
+              items: {type: object}
+        limit:
+          description: Messages, at most; urgent ones first.
+          type: [integer, 'null']
+          minimum: 1
+          maximum: 1024
+    Exchanged:
+      type: object
+      required: [cursor, messages]
+      properties:
+        cursor: {$ref: '#/components/schemas/Cursor'}
+        messages:
+          type: array
+          items: {$ref: '#/components/schemas/Received'}
+        gaps:
+          type: array
+          minItems: 1
+          items: {$ref: '#/components/schemas/Gap'}
+        presence:
+          type: array
+          minItems: 1
+          items: {$ref: '#/components/schemas/PresenceEvent'}
+        live:
+          description: "A session of the device is live: it gets the messages."
+          const: true
+        takenOver:
+          description: Another session took over.
+          const: true
+        published:
+          description: The id of each publish in order, or why it was refused; with its `ref`.
+          type: array
+          minItems: 1
+          items:
+            type: object
+            oneOf: [{required: [id]}, {required: [error]}]
+            properties:
+              id: {type: string, format: uuid}
+              ref: {description: As it was sent.}
+              error: {type: object, required: [code, message]}
+        error:
+          description: Why the session ended before everything was told.
+          type: object
+          required: [code, message]
     Received:
       description: A message as a client sees it; one of a topic has `topic` and no `priority`.
       type: object

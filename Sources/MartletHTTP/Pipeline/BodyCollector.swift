@@ -14,7 +14,7 @@ enum BodyNeed: Equatable {
     init(_ method: HTTPMethod, _ path: Substring) {
         switch (path, method) {
         case ("/v1/messages", .POST): self = .key(.publish)
-        case ("/v1/ack", .POST): self = .token
+        case ("/v1/ack", .POST), ("/v1/exchange", .POST): self = .token
         case (_, .POST) where path.begins(with: TopicAPI.prefix): self = .either(.publish)
         case (_, .POST) where SessionTokenAPI.session(path) != nil: self = .token
         case (_, .POST) where path.begins(with: "/v1/users/") && path.hasSuffix("/disconnect"): self = .key(.admin)

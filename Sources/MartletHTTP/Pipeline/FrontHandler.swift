@@ -262,11 +262,12 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         case ("/dev/echo", .GET) where self.services.isDev:
             self.stream { () throws(WireError) in try WebSocketConnection.echo(request, front: self) }
         case ("/v1/poll", .GET): PollClient.start(request, front: self)
+        case ("/v1/exchange", .POST): ExchangeClient.start(request, front: self)
         case ("/v1/ack", .POST): AckAPI.ack(request, front: self)
         case ("/ramen/ack", .GET): AckAPI.ramenAck(request, front: self)
         case _ where request.path.begins(with: TopicAPI.prefix): TopicAPI.answer(request, front: self)
         case (_, .POST) where SessionTokenAPI.session(request.path) != nil: SessionTokenAPI.renew(request, front: self)
-        case ("/v1/messages", _), ("/v1/ack", _): self.methodNotAllowed("POST")
+        case ("/v1/messages", _), ("/v1/ack", _), ("/v1/exchange", _): self.methodNotAllowed("POST")
         case _ where SessionTokenAPI.session(request.path) != nil: self.methodNotAllowed("POST")
         case ("/v1/sse", _), ("/v1/stream", _), ("/v1/ws", _), ("/v1/poll", _), ("/ramen/receive", _), ("/ramen/ack", _):
             self.methodNotAllowed("GET")

@@ -72,17 +72,22 @@ package struct SSEEncoder: OneWayEncoder, Sendable {
 
     /// - Parameter cursor: the place after it.
     package func gap(_ gap: TopicGap, cursor: Cursor, into buffer: inout ByteBuffer) {
-        var id = Array("id: ".utf8)
-        cursor.append(to: &id)
-        id.append(0x0a)
-        buffer.writeBytes(id)
+        self.id(cursor, into: &buffer)
         buffer.writeStaticString("event: gap\n")
         self.data(DeliveryJSON.gap(gap), into: &buffer)
     }
 
-    package func subscribed(_ notices: [SubscribedNotice], into buffer: inout ByteBuffer) {
+    /// - Parameter cursor: the place with all of them.
+    package func subscribed(_ notices: [SubscribedNotice], cursor: Cursor, into buffer: inout ByteBuffer) {
+        self.id(cursor, into: &buffer)
         buffer.writeStaticString("event: subscribed\n")
         self.data(DeliveryJSON.subscribed(notices), into: &buffer)
+    }
+
+    private func id(_ cursor: Cursor, into buffer: inout ByteBuffer) {
+        buffer.writeStaticString("id: ")
+        buffer.writeCursor(cursor)
+        buffer.writeStaticString("\n")
     }
 
     package func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason, into buffer: inout ByteBuffer) {

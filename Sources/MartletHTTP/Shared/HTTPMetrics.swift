@@ -76,7 +76,7 @@ package struct HTTPMetrics: Sendable {
 
 /// A path, without what differs between requests.
 enum Route: Int, CaseIterable {
-    case publish, message, topic, sse, stream, webSocket, poll, ack, ramen, ramenAck, health, ready, metrics, openAPI, script, other
+    case publish, message, topic, sse, stream, webSocket, poll, exchange, ack, ramen, ramenAck, health, ready, metrics, openAPI, script, other
 
     init(path: Substring) {
         switch path {
@@ -85,6 +85,7 @@ enum Route: Int, CaseIterable {
         case "/v1/stream": self = .stream
         case "/v1/ws": self = .webSocket
         case "/v1/poll": self = .poll
+        case "/v1/exchange": self = .exchange
         case "/v1/ack": self = .ack
         case "/ramen/receive": self = .ramen
         case "/ramen/ack": self = .ramenAck
@@ -106,6 +107,7 @@ enum Route: Int, CaseIterable {
         case .stream: "/v1/stream"
         case .webSocket: "/v1/ws"
         case .poll: "/v1/poll"
+        case .exchange: "/v1/exchange"
         case .ack: "/v1/ack"
         case .ramen: "/ramen/receive"
         case .ramenAck: "/ramen/ack"

@@ -21,13 +21,19 @@ struct HelloParser {
     ///   - caller: nil if that is said later; see ``Caller/sign(_:)``.
     ///   - ackMode: the transport's own; `ack=` overrides it.
     ///   - mayAskLater: whether topics may be named once the session is open: `topics=` may be empty then.
-    func hello(_ caller: Caller?, ackMode: AckMode, mayAskLater: Bool = false) throws(WireError) -> Hello {
+    ///   - topics: in the place of those that the query names; then there may be none, and nobody who listens.
+    func hello(
+        _ caller: Caller?, ackMode: AckMode, mayAskLater: Bool = false, topics: [SubscribeWish]? = nil
+    ) throws(WireError) -> Hello {
         var hello = Hello(
             app: .dev, user: nil, device: nil, ackMode: try self.ackMode(ackMode), limits: self.services.limits)
-        hello.topics = try self.wishes()
+        hello.topics = if let topics { topics } else { try self.wishes() }
         if let caller {
             // In dev mode topics are for everybody.
-            guard caller.user != nil || caller.device != nil || !hello.topics.isEmpty || mayAskLater && self.query["topics"] != nil else {
+            guard
+                caller.user != nil || caller.device != nil || !hello.topics.isEmpty || topics != nil
+                    || mayAskLater && self.query["topics"] != nil
+            else {
                 throw WireError(
                     .unauthorized,
                     "Say who is listening: add ?user=NAME, and &device=NAME to resume after a disconnect; or name ?topics=.")

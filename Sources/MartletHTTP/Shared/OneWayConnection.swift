@@ -91,7 +91,7 @@ final class OneWayConnection<Encoder: OneWayEncoder>: StreamConnection, LiveClie
 
     func subscribed(_ notices: [SubscribedNotice], cursor: Cursor) {
         // Nothing is asked for on the stream itself, but an exchange of the device may.
-        self.output.append(192) { self.encoder.subscribed(notices, into: &$0) }
+        self.output.append(192) { self.encoder.subscribed(notices, cursor: cursor, into: &$0) }
     }
 
     func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason) {

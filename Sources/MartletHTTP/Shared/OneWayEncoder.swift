@@ -14,9 +14,9 @@ protocol OneWayEncoder {
     /// Shares what it can with other receivers of the loop.
     func message(_ delivery: borrowing TopicDelivery, to output: inout StreamOutput)
     func gap(_ gap: GapNotice, into buffer: inout ByteBuffer)
-    /// - Parameter cursor: the place after it; nil where messages follow.
-    func gap(_ gap: TopicGap, cursor: Cursor?, into buffer: inout ByteBuffer)
-    func subscribed(_ notices: [SubscribedNotice], into buffer: inout ByteBuffer)
+    /// - Parameter cursor: the place after it.
+    func gap(_ gap: TopicGap, cursor: Cursor, into buffer: inout ByteBuffer)
+    func subscribed(_ notices: [SubscribedNotice], cursor: Cursor, into buffer: inout ByteBuffer)
     func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason, into buffer: inout ByteBuffer)
     func presence(_ event: PresenceEvent, into buffer: inout ByteBuffer)
     func heartbeat(into buffer: inout ByteBuffer)

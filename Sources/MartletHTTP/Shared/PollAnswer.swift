@@ -33,7 +33,7 @@ struct PollAnswer {
         self.messageCount += 1
     }
 
-    /// - Parameter cursor: the place after it; nil where messages follow.
+    /// - Parameter cursor: the place after it; nil if it is not of a topic.
     mutating func add(gap: [UInt8], cursor: Cursor? = nil) {
         self.gaps.append(gap)
         if let cursor { self.cursor = cursor }
@@ -81,9 +81,9 @@ extension AnsweringClient {
 
     func send(_ delivery: borrowing TopicDelivery) { self.answer.add(delivery) }
 
-    func gap(_ gap: TopicGap, cursor: Cursor?) { self.answer.add(gap: DeliveryJSON.gap(gap), cursor: cursor) }
+    func gap(_ gap: TopicGap, cursor: Cursor) { self.answer.add(gap: DeliveryJSON.gap(gap), cursor: cursor) }
 
-    func subscribed(_ notices: [SubscribedNotice]) {
+    func subscribed(_ notices: [SubscribedNotice], cursor: Cursor) {
         // An answer's topics are known when it begins.
     }
 

@@ -88,19 +88,12 @@ package struct StreamEncoder: OneWayEncoder, Sendable {
 
     package func gap(_ gap: GapNotice, into buffer: inout ByteBuffer) { self.frame("gap", DeliveryJSON.gap(gap), into: &buffer) }
 
-    package func gap(_ gap: TopicGap, cursor: Cursor?, into buffer: inout ByteBuffer) {
-        var json = DeliveryJSON.gap(gap)
-        if self.holdsCursor, let cursor {
-            json.removeLast()
-            json.append(contentsOf: #","cursor":""#.utf8)
-            cursor.append(to: &json)
-            json.append(contentsOf: #""}"#.utf8)
-        }
-        self.frame("gap", json, cursor: cursor, into: &buffer)
+    package func gap(_ gap: TopicGap, cursor: Cursor, into buffer: inout ByteBuffer) {
+        self.frame("gap", DeliveryJSON.gap(gap, cursor: self.holdsCursor ? cursor : nil), cursor: cursor, into: &buffer)
     }
 
-    package func subscribed(_ notices: [SubscribedNotice], into buffer: inout ByteBuffer) {
-        self.frame("subscribed", DeliveryJSON.subscribed(notices), into: &buffer)
+    package func subscribed(_ notices: [SubscribedNotice], cursor: Cursor, into buffer: inout ByteBuffer) {
+        self.frame("subscribed", DeliveryJSON.subscribed(notices, cursor: self.holdsCursor ? cursor : nil), cursor: cursor, into: &buffer)
     }
 
     package func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason, into buffer: inout ByteBuffer) {

@@ -95,6 +95,6 @@ def before_call(context, case, kwargs) -> None:
 @schemathesis.hook
 def before_load_schema(context, schema) -> None:
     """Clients ignore members that they do not know; the document must not miss one."""
-    for name in ("Published", "Status", "Recall", "Poll", "Received", "Welcome", "Gap", "Drain", "Close", "Error", "Disconnected", "Namespace", "Namespaces",
+    for name in ("Published", "Status", "Recall", "Poll", "Exchanged", "Received", "Welcome", "Gap", "Drain", "Close", "Error", "Disconnected", "Namespace", "Namespaces",
                  "TopicInfo", "History", "Presence", "PresenceEvent", "Unsubscribed"):
         schema["components"]["schemas"][name]["additionalProperties"] = False
