@@ -8,7 +8,8 @@ struct OpenAPIRoutes {
 
     func add(to router: Router<BasicRequestContext>) {
         router.get("/openapi.yaml") { request, _ in
-            let cache: HTTPFields = [.eTag: Self.tag, .cacheControl: "public, max-age=300"]
+            // Answers to pages of other origins have more fields, and a cache that all share must tell them apart.
+            let cache: HTTPFields = [.eTag: Self.tag, .cacheControl: "public, max-age=300", .vary: "Origin"]
             if EntityTag.matches(request.headers[.ifNoneMatch], Self.tag) { return Response(status: .notModified, headers: cache) }
             var headers = cache
             headers[.contentType] = "application/yaml"

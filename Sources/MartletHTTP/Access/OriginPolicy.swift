@@ -89,9 +89,17 @@ package struct OriginPolicy: Sendable {
         return self.headers(origin: origin, host: headers.first(name: "host")).map { "\($0.0): \($0.1)\r\n" }.joined()
     }
 
-    /// What the answer to a preflight carries beside ``headers(origin:host:)``.
-    static let preflight = [
+    private static let preflight = [
         ("access-control-allow-methods", Self.methods), ("access-control-allow-headers", Self.requestHeaders),
         ("access-control-max-age", String(Self.maxAgeSeconds)),
     ]
+
+    /// What the answer to a preflight carries beside ``headers(origin:host:)``; nil if the page may not ask.
+    func preflight(_ headers: HTTPHeaders) -> [(String, String)]? {
+        let verdict = self.verdict(origin: headers.first(name: "origin"), host: headers.first(name: "host"))
+        guard verdict != .foreign else { return nil }
+        // A page of the open web asks for a server of a private network (WICG Private Network Access): only who was named may.
+        guard verdict != .anyone, headers.first(name: "access-control-request-private-network") == "true" else { return Self.preflight }
+        return Self.preflight + [("access-control-allow-private-network", "true")]
+    }
 }

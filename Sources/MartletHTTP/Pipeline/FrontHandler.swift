@@ -277,12 +277,10 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
 
     /// A browser asks whether a page may send a request (WHATWG Fetch, CORS-preflight).
     private func preflight(_ request: FrontRequest) {
-        let headers = request.head.headers
-        let verdict = self.services.origins.verdict(origin: headers.first(name: "origin"), host: headers.first(name: "host"))
-        if verdict == .foreign {
-            self.respond(Bearer.foreign)
+        if let fields = self.services.origins.preflight(request.head.headers) {
+            self.respond(status: .noContent, contentType: nil, headers: fields)
         } else {
-            self.respond(status: .noContent, contentType: nil, headers: OriginPolicy.preflight)
+            self.respond(Bearer.foreign)
         }
     }
 
