@@ -10,6 +10,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -176,19 +177,129 @@ def read_until(reader, pattern: bytes) -> bytes:
     return text
 
 
-def test_messages_arrive_at_once(proxied, user):
-    """SSE is not held back: each message comes before the next is published."""
-    connection, reader = proxied.request(f"/v1/sse?user={user}&device=d", source="127.0.0.2", Accept="text/event-stream")
+STREAMS = {
+    "sse": "/v1/sse?", "ndjson": "/v1/stream?format=ndjson&", "multipart": "/v1/stream?format=multipart&",
+    "iframe": "/v1/stream?format=iframe&callback=app.push&",
+}
+POLLS = {"long poll": "/v1/poll?wait=20&", "jsonp": "/v1/poll?wait=20&callback=app.push&"}
+
+
+def slowest(open_stream, say, device: str) -> float:
+    """How long the slowest of some messages took; each comes before the next is published."""
+    connection, reader = open_stream(device)
+    result = 0.0
     with connection, reader:
         connection.settimeout(5)
         assert b" 200" in reader.readline()
-        slowest = 0.0
-        for number in range(20):
-            publish(proxied, user, f"message-{number}", source="127.0.0.3")
+        for number in range(10):
+            text = f"{device}-{number}"
+            say(text)
             start = time.monotonic()
-            read_until(reader, b"message-%d\"" % number)
-            slowest = max(slowest, time.monotonic() - start)
-    assert slowest < 1, slowest
+            read_until(reader, text.encode() + rb'\\?"')
+            result = max(result, time.monotonic() - start)
+    return result
+
+
+@pytest.mark.parametrize("way", STREAMS)
+def test_messages_arrive_at_once(proxied, user, way):
+    def open_stream(device: str):
+        return proxied.request(f"{STREAMS[way]}user={user}&device={device}", source="127.0.0.2")
+
+    assert slowest(open_stream, lambda text: publish(proxied, user, text, source="127.0.0.3"), "d") < 1
+
+
+@pytest.mark.parametrize("way", POLLS)
+def test_a_held_answer_arrives_at_once(proxied, user, way):
+    connection, reader = proxied.request(f"{POLLS[way]}user={user}&device=d", source="127.0.0.2", Connection="close")
+    with connection, reader:
+        connection.settimeout(5)
+        publish(proxied, user, "wake up", source="127.0.0.3")
+        start = time.monotonic()
+        read_until(reader, b"wake up")
+        assert time.monotonic() - start < 1
+
+
+def test_an_exchange_passes(proxied, user):
+    body = json.dumps({"publish": {"topic": "a", "data": 1, "ref": 1}}).encode()
+    connection, reader = proxied.request(f"/v1/exchange?user={user}", body=body, Connection="close")
+    with connection, reader:
+        assert b'"ref":1' in read_until(reader, b"published.*\n")
+
+
+@pytest.fixture(scope="module")
+def plain_nginx(tmp_path_factory, hub):
+    """nginx as it is without any option: HTTP/1.0 to the server, answers buffered; with `gzip on`, as Debian's nginx.conf has it."""
+    program = shutil.which("nginx", path=PATH)
+    if not program:
+        pytest.skip("nginx is not installed")
+    folder = tmp_path_factory.mktemp("nginx")
+    port = free_port()
+    temporary = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    (folder / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log; events {{}}\n"
+        f"http {{ {temporary} access_log off; gzip on; server {{ listen 127.0.0.1:{port};\n"
+        f"    location / {{ proxy_pass http://127.0.0.1:{hub.port}; }}\n"
+        f"    location /held/ {{ proxy_ignore_headers X-Accel-Buffering; proxy_pass http://127.0.0.1:{hub.port}/; }} }} }}\n")
+    process = subprocess.Popen([program, "-p", str(folder), "-c", str(folder / "nginx.conf")], stdin=subprocess.DEVNULL)
+    try:
+        def answers() -> bool:
+            try:
+                return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        wait_until(answers, 15, "nginx answers")
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("way", STREAMS)
+@pytest.mark.parametrize("accept", ["identity", "gzip"])
+def test_default_buffering_holds_no_stream_back(plain_nginx, hub, user, way, accept):
+    with httpx.Client(timeout=5, trust_env=False, headers={"Accept-Encoding": accept}) as client:
+        with client.stream("GET", f"http://127.0.0.1:{plain_nginx}{STREAMS[way]}user={user}&device=d") as answer:
+            assert answer.status_code == 200
+            assert "x-accel-buffering" not in answer.headers, "it is for nginx"
+            pieces, text = answer.iter_bytes(), b""
+            for number in range(10):
+                sent = hub.publish(user, data=f"message-{number}")
+                start = time.monotonic()
+                while sent.encode() not in text:
+                    text += next(pieces)
+                assert time.monotonic() - start < 1
+
+
+def test_it_would_without_the_header(plain_nginx, hub, user):
+    with httpx.Client(timeout=1, trust_env=False) as client, pytest.raises(httpx.ReadTimeout):
+        with client.stream("GET", f"http://127.0.0.1:{plain_nginx}/held/v1/stream?user={user}&device=d") as answer:
+            text = b""
+            for piece in answer.iter_bytes():
+                text += piece
+                assert b"welcome" not in text
+
+
+@pytest.mark.parametrize("way", POLLS)
+def test_default_buffering_holds_no_answer_back(plain_nginx, hub, user, way):
+    answers = []
+    url = f"http://127.0.0.1:{plain_nginx}{POLLS[way]}user={user}&device=d"
+    thread = threading.Thread(target=lambda: answers.append(httpx.get(url, timeout=30, trust_env=False).text))
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive()
+    start = time.monotonic()
+    sent = hub.publish(user, data=1)
+    thread.join(5)
+    assert time.monotonic() - start < 1 and sent in answers[0]
+
+
+def test_the_handbook_shows_these_files():
+    """What is shown is what was tested here, comments and all."""
+    handbook = (ROOT / "docs" / "operations.md").read_text()
+    for name in ("nginx/martlet.conf", "haproxy/haproxy.cfg", "caddy/Caddyfile"):
+        text = (DEPLOY / name).read_text()
+        assert f"`deploy/{name}`" in handbook and f"```\n{text}```\n" in handbook, f"copy deploy/{name} into docs/operations.md"
 
 
 def test_websocket_works(proxied, user):
