@@ -16,6 +16,8 @@ enum Fuzz {
         ("topics", { Guarded.lend($0, $1, TopicsTarget.run) }),
         ("batch", { Guarded.lend($0, $1, BatchTarget.run) }),
         ("query", { Guarded.lend($0, $1, QueryTarget.run) }),
+        ("callback", { Guarded.lend($0, $1, CallbackTarget.run) }),
+        ("exchange", { Guarded.lend($0, $1, ExchangeTarget.run) }),
         ("token", { Guarded.lend($0, $1, TokenTarget.run) }),
         ("filter", { Guarded.lend($0, $1, FilterTarget.run) }),
         ("namespace", { Guarded.lend($0, $1, NamespaceTarget.run) }),

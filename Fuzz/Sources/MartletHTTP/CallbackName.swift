@@ -1,0 +1,1 @@
+../../../Sources/MartletHTTP/Shared/CallbackName.swift

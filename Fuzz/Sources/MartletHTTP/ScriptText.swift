@@ -1,0 +1,1 @@
+../../../Sources/MartletHTTP/Shared/ScriptText.swift
