@@ -1,5 +1,5 @@
 package import MartletCore
-package import MartletWire
+import MartletWire
 import NIOCore
 
 /// Topics: which log a message goes to, who may subscribe, and what back ends ask.

@@ -22,7 +22,7 @@ struct TidyTests {
     }
 
     @Test(arguments: [
-        ("api/openapi.yaml", "OpenAPIText.swift", "scripts/openapi"), ("sdk/js/martlet.js", "ScriptText.swift", "scripts/sdk"),
+        ("api/openapi.yaml", "OpenAPIText.swift", "scripts/openapi"), ("sdk/js/martlet.js", "ClientScriptText.swift", "scripts/sdk"),
     ])
     func `The server holds what it serves as it stands in the file`(_ file: String, _ name: String, _ script: String) throws {
         let document = try String(contentsOf: SourceFile.root.appending(path: file), encoding: .utf8)
