@@ -31,7 +31,8 @@ enum EdgeSetup {
                 metadata: ["connections": "\(openFiles - limits.reservedFiles)", "configured": "\(limits.connections)", "openFiles": "\(openFiles)"])
         }
         let tls = try configuration.tls.map {
-            try TLSCertificate(certificate: $0.certificate, key: $0.key, logger: logger)
+            try TLSCertificate(
+                certificate: $0.certificate, key: $0.key, protocols: configuration.http2 ? ["h2", "http/1.1"] : ["http/1.1"], logger: logger)
         }
         return try HTTPEdge(
             limits: limits, openFiles: openFiles, tls: tls, trustedProxies: configuration.trustedProxies,

@@ -97,7 +97,7 @@ package struct Server: Service {
         let services = HTTPServices(
             gateway: node, desk: node, topics: node, namespaces: access.namespaces, gatekeeper: access.service.gatekeeper,
             origins: OriginPolicy(self.configuration.origins, isDev: self.configuration.isDev),
-            limits: self.configuration.limits, edge: edge, deflate: self.configuration.webSocketDeflate,
+            limits: self.configuration.limits, edge: edge, deflate: self.configuration.webSocketDeflate, isHTTP2: self.configuration.http2,
             isDev: self.configuration.isDev,
             isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger,
             metrics: instruments.http, metricsText: { instruments.text }, isMetricsOpen: self.configuration.metricsOpen)

@@ -24,6 +24,8 @@ package struct ServerConfiguration: Sendable {
     package var trustedProxies: [String] = []
     /// Whether a connection from a trusted proxy begins with a PROXY protocol header.
     package var proxyProtocol = false
+    /// Whether HTTP/2 is spoken beside HTTP/1.1.
+    package var http2 = true
     package var webSocketDeflate = DeflateSettings()
     /// Origins of pages that may use the API, such as `https://example.com`; the server's own always may. `*` is all.
     package var origins: [String] = []

@@ -7,12 +7,15 @@ final class Peer {
     private(set) var client: ClientAddress?
     /// Whether the word of the peer on a client's address is taken.
     let isTrusted: Bool
+    /// Whether this is one of the streams of an HTTP/2 connection.
+    let isStream: Bool
     private var counted: ClientAddress?
     private var isIn = true
 
     /// Takes a place that ``ConnectionGate/enter()`` gave.
-    init(edge: HTTPEdge, address: ClientAddress?) {
+    init(edge: HTTPEdge, address: ClientAddress?, isStream: Bool = false) {
         self.edge = edge
+        self.isStream = isStream
         self.address = address
         self.client = address
         self.isTrusted = address.map { edge.trusted.contains($0) } ?? false

@@ -16,6 +16,8 @@ import Darwin
 package final class TLSCertificate: Sendable {
     private let certificatePath: String
     private let keyPath: String
+    /// What is offered in ALPN, best first.
+    private let protocols: [String]
     private let logger: Logger
     private let state: Mutex<State>
 
@@ -44,14 +46,16 @@ package final class TLSCertificate: Sendable {
 
     /// Reads the files.
     ///
+    /// - Parameter protocols: what is offered in ALPN, best first.
     /// - Throws: ``EdgeError`` with a sentence that names the file.
-    package init(certificate: String, key: String, logger: Logger) throws(EdgeError) {
+    package init(certificate: String, key: String, protocols: [String] = ["http/1.1"], logger: Logger) throws(EdgeError) {
         self.certificatePath = certificate
         self.keyPath = key
+        self.protocols = protocols
         self.logger = logger
         // Before the files: one that changes meanwhile is read again.
         let digests = Self.digests(certificate, key)
-        self.state = Mutex(State(context: try Self.read(certificate: certificate, key: key, logger: logger), digests: digests))
+        self.state = Mutex(State(context: try Self.read(certificate: certificate, key: key, protocols: protocols, logger: logger), digests: digests))
     }
 
     /// For a new connection.
@@ -73,7 +77,8 @@ package final class TLSCertificate: Sendable {
     package func reload(why: String, isLast: Bool = false, now: NIODeadline = .now()) {
         let digests = Self.digests(self.certificatePath, self.keyPath)
         do throws(EdgeError) {
-            let context = try Self.read(certificate: self.certificatePath, key: self.keyPath, logger: self.logger)
+            let context = try Self.read(
+                certificate: self.certificatePath, key: self.keyPath, protocols: self.protocols, logger: self.logger)
             self.state.withLock { $0 = State(context: context, digests: digests) }
             self.logger.notice("certificate reloaded", metadata: ["certificate": "\(self.certificatePath)", "why": "\(why)"])
         } catch {
@@ -92,14 +97,14 @@ package final class TLSCertificate: Sendable {
 
     // MARK: Reading
 
-    private static func read(certificate: String, key: String, logger: Logger) throws(EdgeError) -> NIOSSLContext {
+    private static func read(certificate: String, key: String, protocols: [String], logger: Logger) throws(EdgeError) -> NIOSSLContext {
         let chain = try self.chain(certificate)
         let privateKey = try self.key(key)
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(privateKey))
         configuration.minimumTLSVersion = .tlsv12
         configuration.cipherSuites = self.cipherSuites
-        configuration.applicationProtocols = ["http/1.1"]
+        configuration.applicationProtocols = protocols
         configuration.renegotiationSupport = .none
         configuration.shutdownTimeout = self.shutdownTimeout
         let context: NIOSSLContext

@@ -12,6 +12,8 @@ final class ConnectionPipeline: Sendable {
     let quickHeadBytes: Int
     let quickFields: Int
     let isTLS: Bool
+    /// nil: HTTP/1.1 only.
+    let http2: HTTP2Setup?
 
     init(services: HTTPServices) {
         self.services = services
@@ -24,6 +26,7 @@ final class ConnectionPipeline: Sendable {
         self.quickHeadBytes = min(QuickHead.most, services.limits.headerBytes)
         self.quickFields = services.limits.headerCount
         self.isTLS = services.edge.tls != nil
+        self.http2 = services.isHTTP2 ? HTTP2Setup(services: services, control: self.control) : nil
     }
 
     func build(on channel: any Channel, state: LoopState) throws {

@@ -81,10 +81,10 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         self.state.watch(self)
     }
 
-    /// The lane leaves it to NIO's handlers; this is added behind them.
-    func leave(for watch: ByteWatch) {
+    /// The lane leaves it to NIO's handlers, or there is none; this is added behind them.
+    func leave(for source: any RequestSource) {
         self.quick = nil
-        self.source = watch
+        self.source = source
     }
 
     func handlerAdded(context: ChannelHandlerContext) {

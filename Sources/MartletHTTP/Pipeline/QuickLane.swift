@@ -1,5 +1,6 @@
 import NIOCore
 import NIOHTTP1
+import NIOTLS
 
 /// Reads the plain requests of a connection by itself and answers them in one piece: the only handler of a connection until
 /// something comes that only NIO's HTTP handlers can read, or it becomes a stream.
@@ -135,7 +136,11 @@ final class QuickLane: ChannelDuplexHandler, RemovableChannelHandler, RequestSou
             self.searched = self.input.readableBytes
             return false
         case .unusual:
-            self.leave()
+            if let http2 = self.pipeline.http2, !self.pipeline.isTLS, !self.front.isUsed, HTTP2Setup.isPreface(self.input) {
+                self.leave(to: http2)
+            } else {
+                self.leave()
+            }
             return false
         case .head(let head, let bytes, let bodyBytes):
             self.searched = 0
@@ -163,6 +168,33 @@ final class QuickLane: ChannelDuplexHandler, RemovableChannelHandler, RequestSou
         }
         context.pipeline.syncOperations.removeHandler(self, promise: nil)
         if self.isReadWanted { self.front.context?.read() }
+    }
+
+    /// The handshake of TLS says what is spoken.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshakeCompleted("h2") = event as? TLSUserEvent, let http2 = self.pipeline.http2, !self.front.isUsed { self.leave(to: http2) }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    /// Gives the connection to the handlers of HTTP/2, with what was read.
+    private func leave(to http2: HTTP2Setup) {
+        guard let context = self.context else { return }
+        self.stage = .gone
+        let input = self.input
+        self.input = ByteBuffer()
+        do {
+            try http2.install(on: context.channel, after: self, state: self.front.state, peer: self.front.peer)
+            self.front.detach(isHandedOver: true)
+            if input.readableBytes > 0 {
+                context.fireChannelRead(self.wrapInboundOut(input))
+                context.fireChannelReadComplete()
+            }
+        } catch {
+            self.front.detach()
+            context.close(promise: nil)
+        }
+        context.pipeline.syncOperations.removeHandler(self, promise: nil)
+        if self.isReadWanted { context.channel.pipeline.read() }
     }
 
     // MARK: Front handler

@@ -8,6 +8,7 @@ package struct HTTPMetrics: Sendable {
     /// By route, then by class of status.
     private let requests: [[Counter]]
     private let connections: Meter
+    private let streams: Meter
     private let deflateOut: (plain: Counter, deflated: Counter)
     private let deflateIn: (plain: Counter, deflated: Counter)
 
@@ -30,6 +31,7 @@ package struct HTTPMetrics: Sendable {
         }
         self.connections = Meter(
             label: "martlet_connections", dimensions: [("security", isTLS ? "tls" : "plain")], factory: factory)
+        self.streams = Meter(label: "martlet_http2_streams", factory: factory)
         let deflate = { (direction: String, form: String) in
             Counter(label: "martlet_websocket_deflate_bytes_total", dimensions: [("direction", direction), ("form", form)], factory: factory)
         }
@@ -41,7 +43,8 @@ package struct HTTPMetrics: Sendable {
     package static let help: [(name: String, help: String)] = [
         ("martlet_refused_total", "Requests, handshakes and sessions that were refused, by error code."),
         ("martlet_http_requests_total", "Answered requests, by path and class of status; a stream is counted at its begin."),
-        ("martlet_connections", "Open connections."),
+        ("martlet_connections", "Open connections; each open stream of an HTTP/2 connection counts as one more."),
+        ("martlet_http2_streams", "Open streams of HTTP/2 connections."),
         (
             "martlet_websocket_deflate_bytes_total",
             "Bytes of messages that were compressed (out) or decompressed (in) on WebSockets; what many connections share counts once."
@@ -70,6 +73,8 @@ package struct HTTPMetrics: Sendable {
         self.deflateIn.plain.increment(by: plain)
         self.deflateIn.deflated.increment(by: deflated)
     }
+
+    func streams(_ change: Int) { self.streams.increment(by: Double(change)) }
 
     func connections(_ change: Int) { self.connections.increment(by: Double(change)) }
 }

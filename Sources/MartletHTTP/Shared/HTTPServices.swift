@@ -12,6 +12,8 @@ package final class HTTPServices: Sendable {
     package let limits: Limits
     package let edge: HTTPEdge
     let deflate: DeflateSettings
+    /// Whether HTTP/2 is spoken beside HTTP/1.1.
+    let isHTTP2: Bool
     /// Whether `?user=` and `?device=` stand for a token and the dev page and `/dev/echo` exist.
     package let isDev: Bool
     /// Whether the store can be written.
@@ -29,7 +31,7 @@ package final class HTTPServices: Sendable {
 
     package init(
         gateway: any SessionGateway, desk: any MessageDesk, topics: any TopicDesk, namespaces: any NamespaceDesk, gatekeeper: any Gatekeeper,
-        origins: OriginPolicy, limits: Limits, edge: HTTPEdge, deflate: DeflateSettings = DeflateSettings(), isDev: Bool,
+        origins: OriginPolicy, limits: Limits, edge: HTTPEdge, deflate: DeflateSettings = DeflateSettings(), isHTTP2: Bool = true, isDev: Bool,
         isStoreReady: @escaping @Sendable () -> Bool, wall: @escaping @Sendable () -> Int64, logger: Logger,
         metrics: HTTPMetrics = HTTPMetrics(), metricsText: (@Sendable () -> String)? = nil, isMetricsOpen: Bool = false
     ) {
@@ -42,6 +44,7 @@ package final class HTTPServices: Sendable {
         self.limits = limits
         self.edge = edge
         self.deflate = deflate
+        self.isHTTP2 = isHTTP2
         self.isDev = isDev
         self.isStoreReady = isStoreReady
         self.wall = wall

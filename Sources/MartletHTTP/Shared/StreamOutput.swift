@@ -159,7 +159,7 @@ package struct StreamOutput {
 
     /// Bytes that the socket has not taken. Asking costs more than a write: only where it matters.
     static func unread(_ channel: any Channel) -> Int {
-        (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        channel.isHTTP2Stream ? 0 : (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
     }
 
     /// The socket has taken everything that was written when the last flush could not.

@@ -25,7 +25,7 @@ enum StreamSocket {
     ///
     /// - Parameter isDirect: whether NIO only gets what the socket does not take.
     static func prepare(_ channel: any Channel, heartbeatMs: Int64, _ limits: Limits, isDirect: Bool) {
-        guard let options = channel.syncOptions else { return }
+        guard !channel.isHTTP2Stream, let options = channel.syncOptions else { return }
         // Without these the stream works, only less well: a failure is nothing to stop for.
         if !isDirect { try? options.setOption(.writeBufferWaterMark, value: .init(low: 1, high: Self.heldBytes)) }
         #if os(Linux)

@@ -7,7 +7,10 @@ struct WebSocketAnswer {
     /// How messages may be compressed; nil: not at all.
     var deflate: DeflateAgreement?
 
-    init(_ request: FrontRequest, _ services: HTTPServices) throws(WireError) {
+    init(_ request: FrontRequest, _ front: FrontHandler) throws(WireError) {
+        if front.peer.isStream {
+            throw WireError(.upgradeRequired, "A WebSocket is opened over HTTP/1.1, not over HTTP/2: offer http/1.1 only in TLS.")
+        }
         let fields = request.head.headers
         do throws(WebSocketHandshake.Refusal) {
             self.headers = try WebSocketHandshake.accept(method: request.head.method.rawValue, headers: fields.map { ($0.name, $0.value) })
@@ -15,7 +18,7 @@ struct WebSocketAnswer {
             throw error.error
         }
         do throws(DeflateAgreement.Malformed) {
-            self.deflate = try services.deflate.agreement(fields["sec-websocket-extensions"])
+            self.deflate = try front.services.deflate.agreement(fields["sec-websocket-extensions"])
         } catch {
             throw WireError(.badRequest, "Sec-WebSocket-Extensions must be a list of extensions (RFC 6455 §9.1).")
         }

@@ -68,7 +68,7 @@ final class WebSocketConnection: StreamConnection {
     /// `GET /v1/ws`: a session, or, without a token, a connection whose first frame must hold one.
     static func open(_ request: FrontRequest, front: FrontHandler) {
         do throws(WireError) {
-            let answer = try WebSocketAnswer(request, front.services)
+            let answer = try WebSocketAnswer(request, front)
             let make: (Caller?) throws(WireError) -> WebSocketConnection = { (caller) throws(WireError) in
                 try Self.session(request, caller, answer, front: front)
             }
@@ -106,7 +106,7 @@ final class WebSocketConnection: StreamConnection {
     static func echo(_ request: FrontRequest, front: FrontHandler) throws(WireError) -> WebSocketConnection {
         try ClientAccess(request, front.services).refuseForeign()
         return WebSocketConnection(
-            front: front, role: .echo, hello: nil, answer: try WebSocketAnswer(request, front.services),
+            front: front, role: .echo, hello: nil, answer: try WebSocketAnswer(request, front),
             limits: .init(messageBytes: 32 << 20, fragments: 1 << 20))
     }
 

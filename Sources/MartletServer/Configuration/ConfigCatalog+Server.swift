@@ -44,6 +44,9 @@ extension ConfigCatalog {
         .flag(
             .network, "proxyProtocol", \.proxyProtocol,
             "Whether a connection from a trusted proxy begins with a PROXY protocol header (version 1 or 2)."),
+        .flag(
+            .network, "http2", \.http2,
+            "Whether HTTP/2 is spoken beside HTTP/1.1: where TLS agrees on it (ALPN), and in plain with clients that begin with it."),
         .list(
             .network, "origins", of: "origin", \.origins,
             "Origins of web pages that may use the API from a browser, such as `https://example.com`; `*` is all. The server's own always may.",

@@ -1,0 +1,91 @@
+import MartletCore
+import MartletWire
+import NIOCore
+import NIOHTTP1
+import NIOHTTP2
+
+/// Lets connections speak HTTP/2 (RFC 9113): each stream is a channel of its own, with a front handler that sees one request.
+final class HTTP2Setup: Sendable {
+    private let services: HTTPServices
+    private let control: ControlPlane
+    private let connection: NIOHTTP2Handler.ConnectionConfiguration
+    private let stream: NIOHTTP2Handler.StreamConfiguration
+
+    /// Streams that a connection may have open at a time.
+    static let streamsMost = 100
+    /// Bytes of a request's body that a client may send before they are read.
+    private static let windowBytes = 65_535
+    /// Bytes that a stream may hold unsent before it counts as full: as a stream of HTTP/1.1.
+    private static let heldBytes = 4_096
+    /// Frames that wait for a client that does not read (acks of its pings and settings), before the connection ends.
+    private static let controlFramesMost = 1_000
+
+    init(services: HTTPServices, control: ControlPlane) {
+        self.services = services
+        self.control = control
+        var connection = NIOHTTP2Handler.ConnectionConfiguration()
+        connection.initialSettings = [
+            HTTP2Setting(parameter: .maxConcurrentStreams, value: Self.streamsMost),
+            HTTP2Setting(parameter: .maxHeaderListSize, value: services.limits.headerBytes),
+            HTTP2Setting(parameter: .initialWindowSize, value: Self.windowBytes),
+        ]
+        connection.maximumBufferedControlFrames = Self.controlFramesMost
+        self.connection = connection
+        // Resets, errors and control frames: at most 200 each in 30 s, five CONTINUATION frames in a row (NIO's defaults).
+        var stream = NIOHTTP2Handler.StreamConfiguration()
+        stream.targetWindowSize = Self.windowBytes
+        stream.outboundBufferSizeHighWatermark = Self.heldBytes
+        stream.outboundBufferSizeLowWatermark = 1
+        self.stream = stream
+    }
+
+    // The first line of the preface, and the empty one after it (§3.4). The handler checks the rest.
+    private static let preface = Array("PRI * HTTP/2.0\r\n\r\n".utf8)
+
+    /// Whether a plain connection begins like one whose client knows that HTTP/2 is spoken here; what is missing may still come.
+    static func isPreface(_ bytes: ByteBuffer) -> Bool {
+        bytes.readableBytes >= Self.preface.count && bytes.readableBytesView.starts(with: Self.preface)
+    }
+
+    /// Adds the handlers that speak HTTP/2. What the client sends from now on must reach them; the peer's place in the counts is theirs.
+    func install(on channel: any Channel, after handler: any ChannelHandler, state: LoopState, peer: Peer) throws {
+        let connection = HTTP2Connection(services: self.services, state: state, peer: peer)
+        let bound = NIOLoopBound(connection, eventLoop: channel.eventLoop)
+        let frames = NIOHTTP2Handler(
+            mode: .server, eventLoop: channel.eventLoop, connectionConfiguration: self.connection, streamConfiguration: self.stream
+        ) { stream in
+            stream.eventLoop.makeCompletedFuture { try self.begin(stream, of: bound.value) }
+        }
+        try channel.pipeline.syncOperations.addHandlers([frames, connection], position: .after(handler))
+    }
+
+    private func begin(_ channel: any Channel, of connection: HTTP2Connection) throws {
+        let edge = self.services.edge
+        let isIn = edge.gate.enter()
+        let peer = isIn ? Peer(edge: edge, address: connection.peer.address, isStream: true) : nil
+        let refusal = !isIn ? HTTPListener.tooMany : peer?.count() == false ? HTTPListener.tooManyOfAddress : nil
+        let stream = HTTP2Stream(connection: connection, limits: self.services.limits, refusal: refusal)
+        do {
+            try channel.pipeline.syncOperations.addHandler(stream)
+            guard refusal == nil, let peer else {
+                peer?.leave()
+                edge.gate.refused(connection.peer.address, why: "as many connections and streams are open as may be")
+                self.services.metrics.refused(.tooManyConnections)
+                return
+            }
+            let front = FrontHandler(services: self.services, control: self.control, state: connection.state, peer: peer)
+            front.leave(for: stream)
+            // What the front handler and its streams write are the bytes of HTTP/1.1, one way for all.
+            try channel.pipeline.syncOperations.addHandlers([HTTPResponseEncoder(), front])
+        } catch {
+            peer?.leave()
+            throw error
+        }
+    }
+}
+
+extension Channel {
+    /// Whether it is a stream of an HTTP/2 connection: what contains it is itself a connection that a listener accepted. Such a channel
+    /// has no options of sockets, and asking for them ends the process.
+    var isHTTP2Stream: Bool { self.parent?.parent != nil }
+}
