@@ -137,6 +137,7 @@ let package = Package(
             dependencies: [
                 "MartletCore", "MartletHTTP", "MartletTestSupport", "MartletWire",
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHPACK", package: "swift-nio-http2"),
                 .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ]
         ),

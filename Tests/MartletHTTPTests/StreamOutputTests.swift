@@ -40,7 +40,7 @@ struct StreamOutputTests {
 
     @Test func whatTheSocketTakesIsSentAtOnce() throws {
         let (here, there) = try self.pair()
-        defer { [here, there].forEach { close($0) } }
+        defer { for one in [here, there] { close(one) } }
         var output = StreamOutput()
         output.sendDirectly(to: DirectSocket(descriptor: here))
         #expect(output.isDirect)
@@ -53,7 +53,7 @@ struct StreamOutputTests {
 
     @Test(arguments: [true, false]) func theRestStaysForNIO(isShared: Bool) throws {
         let (here, there) = try self.pair()
-        defer { [here, there].forEach { close($0) } }
+        defer { for one in [here, there] { close(one) } }
         var output = StreamOutput()
         output.sendDirectly(to: DirectSocket(descriptor: here))
         let bytes = (0..<500_000).map { UInt8(truncatingIfNeeded: $0 / 7) }

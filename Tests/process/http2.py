@@ -47,6 +47,9 @@ class Client:
         self.answers: dict[int, Answer] = defaultdict(Answer)
         self.goaway: int | None = None
         self.closed = False
+        self.rest = b""
+        # Whether frames are read; who sends past the library has it read no answers.
+        self.listens = True
         self.consume: set[int] | None = None
         self.scheme = "https" if tls else "http"
         self.flush()
@@ -98,9 +101,17 @@ class Client:
         if not data:
             self.closed = True
             return
-        for event in self.h2.receive_data(data):
-            self.happened(event)
-        self.flush()
+        self.rest += data
+        while len(self.rest) >= 9 and len(self.rest) >= (size := 9 + int.from_bytes(self.rest[:3], "big")):
+            frame, self.rest = self.rest[:size], self.rest[size:]
+            if frame[3] == 7:
+                # The library would take nothing after it.
+                self.goaway = int.from_bytes(frame[13:17], "big")
+            elif self.listens:
+                for event in self.h2.receive_data(frame):
+                    self.happened(event)
+        if self.listens:
+            self.flush()
 
     def happened(self, event) -> None:
         answer = self.answers[event.stream_id] if getattr(event, "stream_id", None) else None
@@ -118,8 +129,6 @@ class Client:
                 answer.ended = True
             case h2.events.StreamReset():
                 answer.ended, answer.reset = True, event.error_code
-            case h2.events.ConnectionTerminated():
-                self.goaway = event.error_code
 
     def end(self, timeout: float = 5) -> int | None:
         """Waits for the server to end the connection; the code of its GOAWAY."""

@@ -20,6 +20,7 @@ def still_alive(server) -> None:
 
 def flood(client: Client, count: int, send) -> int | None:
     """Sends until the server has enough; the code that it says."""
+    client.listens = False
     for n in range(count):
         send(n)
         if n % 50 == 0:
@@ -70,7 +71,8 @@ def test_empty_frames(hub):
 
 def test_a_long_header_list(hub):
     with Client(hub) as client:
-        client.raw(HEADERS, 5, 1, header_block(client, *[(f"x-{n}", "a" * 1_000) for n in range(15)]))
+        client.listens = False
+        client.raw(HEADERS, 1, 1, header_block(client, *[(f"x-{n}", "a" * 1_000) for n in range(15)]))
         for _ in range(3):
             client.raw(CONTINUATION, 0, 1, b"\0\x01a\x7f\x80\x80\x01" + b"a" * 9_000)
         assert client.end() is not None
@@ -88,6 +90,7 @@ def test_many_fields(hub):
 def test_a_bomb_of_fields(hub):
     """One byte for each repeat of a long field in the table of HPACK."""
     with Client(hub) as client:
+        client.listens = False
         block = header_block(client, ("x-bomb", "a" * 3_500))
         client.raw(HEADERS, 5, 1, block + b"\xbe" * 10_000)
         assert client.end() is not None
@@ -95,20 +98,17 @@ def test_a_bomb_of_fields(hub):
     still_alive(hub)
 
 
-def test_too_many_streams(hub):
+def test_more_streams_than_may_be(hub):
     with Client(hub) as client:
         client.until(lambda: client.h2.remote_settings.max_concurrent_streams == 100)
         for n in range(100):
             client.request("GET", f"/v1/sse?topics=t{n}")
         client.until(lambda: sum(b"welcome" in answer.body for answer in client.answers.values()) == 100)
+        # The settings say so; who opens one more is told again, or has had its connection.
+        client.listens = False
         client.raw(HEADERS, 5, 201, header_block(client))
-        # Refused or ended; but no more than a hundred.
-        try:
-            client.until(lambda: client.answers[201].ended, timeout=2)
-        except AssertionError:
-            pass
-        assert client.answers[201].status == 0
-        assert streams(hub) <= 100
+        client.receive(1)
+        assert streams(hub) in (0, 100)
     wait_until(lambda: streams(hub) == 0, what="no streams left")
 
 
@@ -157,6 +157,7 @@ def test_half_a_head_ends(tmp_path):
     server = Server(tmp_path / "data", "--limits-head-seconds", "1", "--limits-body-seconds", "1").start()
     try:
         with Client(server) as head, Client(server) as body:
+            head.listens = False
             head.raw(HEADERS, 0, 1, header_block(head)[:3])
             stream = body.request("POST", "/v1/topics/a", body=b"begun", end=False)
             body.until(lambda: body.answers[stream].ended)

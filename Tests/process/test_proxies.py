@@ -70,6 +70,24 @@ def haproxy_with_proxy_protocol(folder: Path, port: int, upstream: int, names: d
     return haproxy(folder, port, upstream, names, proxy_protocol=True)
 
 
+def haproxy_over_http2(folder: Path, port: int, upstream: int, names: dict) -> list[str]:
+    command = haproxy(folder, port, upstream, names)
+    file = folder / "haproxy.cfg"
+    file.write_text(replaced(file.read_text(), ("check\n", "check proto h2 ws h1\n")))
+    return command
+
+
+def caddy_over_http2(folder: Path, port: int, upstream: int, names: dict) -> list[str]:
+    command = caddy(folder, port, upstream, names)
+    file = folder / "Caddyfile"
+    # A WebSocket goes over HTTP/1.1.
+    proxy = "\treverse_proxy " + replaced(file.read_text(), ("\treverse_proxy ", "\0")).partition("\0")[2].partition("\n\t}\n")[0] + "\n\t}\n"
+    over_http2 = replaced(proxy, ("\t\theader_up", "\t\ttransport http {\n\t\t\tversions h2c\n\t\t}\n\t\theader_up"))
+    websocket = "\t@websocket header Upgrade websocket\n" + replaced(proxy, ("reverse_proxy ", "reverse_proxy @websocket "))
+    file.write_text(replaced(file.read_text(), (proxy, websocket + over_http2)))
+    return command
+
+
 def caddy(folder: Path, port: int, upstream: int, names: dict) -> list[str]:
     # The certificate that it would fetch is handed to it, and its administration and its port 80 are off.
     site = replaced(
@@ -81,7 +99,7 @@ def caddy(folder: Path, port: int, upstream: int, names: dict) -> list[str]:
 
 PROXIES = {
     "nginx": (nginx, []), "haproxy": (haproxy, []), "haproxy-proxy-protocol": (haproxy_with_proxy_protocol, ["--proxy-protocol"]),
-    "caddy": (caddy, []),
+    "haproxy-http2": (haproxy_over_http2, []), "caddy": (caddy, []), "caddy-http2": (caddy_over_http2, []),
 }
 
 

@@ -10,7 +10,7 @@ info:
   version: "1"
   summary: Push messages to people and devices, with an inbox, acks and a status for each message.
   description: |
-    One server, one port. Back ends publish with an API key; clients receive over SSE, WebSocket, streams, long poll, JSONP or RAMEN with a token.
+    One server, one port, HTTP/1.1 and HTTP/2. Back ends publish with an API key; clients receive over SSE, WebSocket, streams, long poll, JSONP or RAMEN with a token.
     In dev mode (`--dev`, loopback only) no key is needed, and the query parameters `user` and `device` stand for a token; every request under
     another `Host` than this machine's own, or of a page of another site, is answered `403` there. Otherwise every operation needs what its security says. Keys have scopes: `publish` for publishing and recalling, `read` for statuses and `/metrics`,
     `admin` for disconnecting. Pages of other origins are answered as the configuration's `origins` says (CORS); preflights are answered.

@@ -1,13 +1,13 @@
-import NIOCore
-import NIOHPACK
-import NIOHTTP1
+package import NIOCore
+package import NIOHPACK
+package import NIOHTTP1
 
 /// Heads of requests and answers between HTTP/2 (RFC 9113 §8) and HTTP/1.1.
-enum HTTP2Head {
+package enum HTTP2Head {
     /// A request as the front handler knows it. NIO has checked the fields: no upper case, no line breaks, none of a connection's.
     ///
     /// - Returns: nil if it is malformed.
-    static func request(_ fields: HPACKHeaders, hasBody: Bool) -> HTTPRequestHead? {
+    package static func request(_ fields: HPACKHeaders, hasBody: Bool) -> HTTPRequestHead? {
         var (method, path, authority): (String?, String?, String?)
         var cookies: String?
         var headers = HTTPHeaders()
@@ -28,23 +28,25 @@ enum HTTP2Head {
         if let authority, headers["host"] != [authority] { headers.add(name: "host", value: authority) }
         let isPlain = ["GET", "HEAD", "CONNECT"].contains(method)
         if hasBody, !isPlain, !headers.contains(name: "content-length") { headers.add(name: "transfer-encoding", value: "chunked") }
-        return HTTPRequestHead(version: .http1_1, method: HTTPMethod(rawValue: method), uri: target, headers: headers)
+        // Without a host it was one of HTTP/1.0 before somebody translated it (§8.3.1).
+        let version = headers.contains(name: "host") ? HTTPVersion.http1_1 : .http1_0
+        return HTTPRequestHead(version: version, method: HTTPMethod(rawValue: method), uri: target, headers: headers)
     }
 
     private static func isVisible(_ text: String) -> Bool { !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7f } }
 
     /// The head of an answer.
-    struct Answer {
-        var status: Int
+    package struct Answer {
+        package var status: Int
         /// What `Content-Length` says.
-        var length: Int?
-        var fields: HPACKHeaders
+        package var length: Int?
+        package var fields: HPACKHeaders
     }
 
     /// Takes the head of an answer off its bytes.
     ///
     /// - Returns: nil if it is not there as a whole.
-    static func answer(_ bytes: inout ByteBuffer) -> Answer? {
+    package static func answer(_ bytes: inout ByteBuffer) -> Answer? {
         let view = bytes.readableBytesView
         var lines: [Slice<ByteBufferView>] = []
         var start = view.startIndex

@@ -58,7 +58,7 @@ extension ConfigCatalog {
     static let protocols: [ConfigOption] = [
         .choice(
             .protocols, "websocket.compression", \.webSocketDeflate.mode,
-            "permessage-deflate for WebSockets that ask for it: `off`, `shared` (messages stand for themselves; no memory per connection) or `context` (they refer to earlier ones; about 31 KB per connection)."
+            "permessage-deflate for WebSockets that ask for it: `off`, `shared` (messages stand for themselves; no memory per connection) or `context` (they refer to earlier ones; about 30 KB per connection)."
         ),
         .number(
             .protocols, "websocket.compressionLevel", \.webSocketDeflate.level, .count, 1...9, "1 is the fastest, 9 the smallest."),
