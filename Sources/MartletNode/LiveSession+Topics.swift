@@ -200,7 +200,7 @@ extension LiveSession {
         guard let topics = self.topics, !topics.isPumpScheduled else { return }
         topics.isPumpScheduled = true
         self.shard.loop.execute {
-            topics.isPumpScheduled = false
+            self.topics?.isPumpScheduled = false
             self.pumpTopics()
             self.settleIfDone()
             self.shard.endTurn()
