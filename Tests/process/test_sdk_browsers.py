@@ -1,6 +1,7 @@
 """sdk/js in real browsers, over every transport that they have. The page is of another origin than the server."""
 
 import json
+import shutil
 import subprocess
 import time
 
@@ -123,12 +124,9 @@ def test_a_page_that_is_loaded_again_goes_on_where_it_was(browser, site, server,
     tab.goto(url)
     tab.wait("window.isReady")
     tab.wait("seen.data.includes('meanwhile')")
-    # What was handled and saved does not come again: not the last answer of a poll, but what was before.
-    assert tab.run("seen.data").count("meanwhile") == 1
-    assert tab.run("seen.data")[-1] == "meanwhile"
-    if transport not in ("longpoll", "jsonp"):
-        assert tab.run("seen.data") == ["meanwhile"]
-        tab.wait("seen.room.includes('meanwhile')")
+    tab.wait("seen.room.includes('meanwhile')")
+    assert tab.run("seen.data") == ["meanwhile"]
+    assert tab.run("seen.room") == ["meanwhile"]
 
 
 def test_tokens_are_renewed(browser, site, tmp_path, transport):
@@ -272,6 +270,8 @@ def test_a_tab_that_closes_while_it_handles_does_not_lose_the_message(browser, s
 @pytest.fixture(params=["refuses", "swallows"])
 def proxied(request, tmp_path, server):
     """nginx without the two header lines of an upgrade; and one that passes it on to somebody who never answers."""
+    if not shutil.which("nginx", path=PATH):
+        pytest.skip("no nginx here: apt-get install nginx-light")
     port = free_port()
     silent = Wire(server.port)
     silent.hold()

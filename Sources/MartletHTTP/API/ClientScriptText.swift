@@ -123,12 +123,17 @@ export class Recent {
   get size() { return this.#ids.size }
 }
 
+/** Ids that are kept beside a cursor. */
+const AHEAD_MOST = 256
+
 /**
  * What arrived in one session, in order, and what of it was handled.
  * `cursor` is the place up to which everything was.
  */
 export class Ledger {
   #entries = []
+  /** Ids that were handled since the cursor moved: not every message has one. */
+  #since = []
   constructor(cursor = '') { this.cursor = cursor }
   add(cursor, id) {
     const entry = { cursor, id, done: false, ledger: this }
@@ -141,14 +146,21 @@ export class Ledger {
     const before = this.cursor
     let count = 0
     while (count < this.#entries.length && this.#entries[count].done) {
-      this.cursor = this.#entries[count].cursor || this.cursor
+      const { cursor, id } = this.#entries[count]
+      if (cursor) {
+        this.cursor = cursor
+        this.#since = []
+      } else if (id) {
+        this.#since.push(id)
+        if (this.#since.length > AHEAD_MOST) this.#since.shift()
+      }
       count += 1
     }
     this.#entries.splice(0, count)
     return this.cursor !== before
   }
   /** Ids that were handled and lie after the cursor. */
-  get ahead() { return this.#entries.filter((entry) => entry.done && entry.id).map((entry) => entry.id) }
+  get ahead() { return [...this.#since, ...this.#entries.filter((entry) => entry.done && entry.id).map((entry) => entry.id)].slice(-AHEAD_MOST) }
   get size() { return this.#entries.length }
 }
 
@@ -1624,7 +1636,7 @@ class Engine {
     clearTimeout(this.#saveTimer)
     this.#saveTimer = null
     this.#savedAt = Date.now()
-    this.shelf.write('cursor', { cursor: this.#ledger.cursor, done: this.#ledger.ahead.slice(-256) })
+    this.shelf.write('cursor', { cursor: this.#ledger.cursor, done: this.#ledger.ahead })
   }
 
   // ------------------------------------------------ publishing

@@ -100,7 +100,6 @@ for (const transport of TRANSPORTS) {
     const second = client(t, server, { user: 'alice', transports: [transport], store })
     second.collect('test')
     await second.count(3)
-    // A poll acks with its next request only, which was not made.
     assert.deepEqual(second.data, [3, 4, 5])
     assert.equal(second.martlet.status.device, transport === 'longpoll' ? undefined : first.statuses.find(({ device }) => device).device)
   })

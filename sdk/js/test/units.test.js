@@ -44,8 +44,15 @@ test('the cursor moves over what was handled, in order', () => {
   assert.deepEqual([ledger.cursor, ledger.ahead, ledger.size], ['2', [], 2])
   ledger.done(d)
   assert.equal(ledger.cursor, '2')
+  assert.deepEqual(ledger.ahead, ['m3'])
   ledger.done(c)
-  assert.deepEqual([ledger.cursor, ledger.size], ['4', 0])
+  const last = [5, 6].map((number) => ledger.add(undefined, `m${number}`))
+  ledger.done(last[0])
+  assert.deepEqual([ledger.cursor, ledger.ahead], ['4', ['m5']])
+  ledger.done(last[1])
+  ledger.done(ledger.add('7'))
+  assert.deepEqual([ledger.cursor, ledger.ahead], ['7', []])
+  assert.equal(ledger.size, 0)
 })
 
 test('the set of seen ids is bounded and forgets the oldest', () => {
