@@ -12,9 +12,13 @@ for (const transport of TRANSPORTS) {
     const topic = seen.martlet.topic('room/1')
     const first = topic.publish('first')
     await first
+    // They arrive, and the answers do not: nobody knows.
+    proxy.isDeaf = true
+    const sent = Array.from({ length: 20 }, (_, number) => topic.publish(number))
+    await until(async () => (await server.ask('GET', '/v1/topics/room/1')).history.messages > 1, 'arrived')
+    proxy.isDeaf = false
     proxy.isStalled = true
-    // On their way when the connection dies: whether they arrived, nobody knows.
-    const sent = Array.from({ length: 40 }, (_, number) => topic.publish(number))
+    sent.push(...Array.from({ length: 20 }, (_, number) => topic.publish(20 + number)))
     if (transport !== 'longpoll') await until(() => seen.statuses.some(({ state }) => state === 'waiting'), 'the end')
     proxy.isStalled = false
     proxy.cut()

@@ -120,6 +120,8 @@ export const token = (user, claims = {}) => {
 export class Proxy {
   #pairs = new Set()
   isStalled = false
+  /** What the server answers is lost. */
+  isDeaf = false
   upgrades = 'pass'
 
   static async start(test, target) {
@@ -147,7 +149,7 @@ export class Proxy {
       isFirst = false
       if (!this.isStalled && !isSwallowed) upstream.write(bytes)
     })
-    upstream.on('data', (bytes) => { if (!this.isStalled && !client.destroyed) client.write(bytes) })
+    upstream.on('data', (bytes) => { if (!this.isStalled && !this.isDeaf && !client.destroyed) client.write(bytes) })
     const end = () => {
       client.destroy()
       upstream.destroy()
