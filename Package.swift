@@ -62,6 +62,18 @@ let package = Package(
         ),
         // The system's zlib: permessage-deflate.
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        adapter(
+            "MartletBridge",
+            [
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ]
+        ),
         // A backend of swift-metrics that writes Prometheus text.
         .target(
             name: "MartletPrometheus",
@@ -89,8 +101,8 @@ let package = Package(
         .target(
             name: "MartletServer",
             dependencies: [
-                "MartletAccess", "MartletCore", "MartletHTTP", "MartletNode", "MartletPrometheus", "MartletStoreSQLite",
-                "MartletWire",
+                "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletNode", "MartletPrometheus",
+                "MartletStoreSQLite", "MartletWire",
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
@@ -162,6 +174,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]
         ),
+        .testTarget(name: "MartletBridgeTests", dependencies: ["MartletBridge", "MartletCore", "MartletWire"]),
         .testTarget(
             name: "MartletPrometheusTests",
             dependencies: ["MartletPrometheus", .product(name: "CoreMetrics", package: "swift-metrics")]

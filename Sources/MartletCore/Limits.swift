@@ -92,5 +92,10 @@ package struct Limits: Sendable {
     /// Namespaces that one app may set through the API. Default 1,000.
     package var namespaces = 1_000
 
+    /// Users that one bridge polls for at once. Default 10,000.
+    package var bridgeUsers = 10_000
+    /// Bytes of answers that one bridge keeps for those who still poll. Default 64 MiB.
+    package var bridgeBytes = 67_108_864
+
     package init() {}
 }

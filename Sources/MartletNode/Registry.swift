@@ -19,6 +19,7 @@ final class Registry: Sendable {
     }
 
     private let state = Mutex(State())
+    private let watchers = Mutex<[(app: AppID, body: @Sendable (String) -> Void)]>([])
 
     /// Taken-over tags remembered.
     private static let takenLimit = 65_536
@@ -26,6 +27,7 @@ final class Registry: Sendable {
     /// A shard got its first session of an inbox.
     func add(_ inbox: InboxKey, shard: Int) {
         self.state.withLock { $0.masks[inbox, default: 0] |= 1 << UInt64(shard) }
+        self.tell(inbox)
     }
 
     /// A shard lost its last session of an inbox.
@@ -35,6 +37,18 @@ final class Registry: Sendable {
             let rest = mask & ~(1 << UInt64(shard))
             state.masks[inbox] = rest == 0 ? nil : rest
         }
+        self.tell(inbox)
+    }
+
+    /// Whether a session of any shard reads it.
+    func hasReaders(_ inbox: InboxKey) -> Bool { self.state.withLock { $0.masks[inbox] != nil } }
+
+    /// From now on `body` is called when the readers of a user's inbox may have come or gone.
+    func watchUsers(in app: AppID, _ body: @escaping @Sendable (String) -> Void) { self.watchers.withLock { $0.append((app, body)) } }
+
+    private func tell(_ inbox: InboxKey) {
+        guard inbox.scope == .user else { return }
+        for watcher in self.watchers.withLock({ $0 }) where watcher.app == inbox.app { watcher.body(inbox.name) }
     }
 
     /// Sorts commits by shard, so that each shard with receivers is woken once.

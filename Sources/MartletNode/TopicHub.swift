@@ -31,6 +31,7 @@ final class TopicHub: Sendable {
     /// Names the history of the memory log: a new one with each start.
     let memoryEpoch: UInt32
     private let state: Mutex<State>
+    private let watchers = Mutex<[(topic: TopicKey, body: @Sendable () -> Void)]>([])
 
     /// - Parameter random: 64 random bits.
     init(loops: Int, limits: Limits, random: UInt64) {
@@ -44,7 +45,8 @@ final class TopicHub: Sendable {
     ///
     /// - Returns: the end of the memory log: what has a larger offset goes to the loop.
     func add(_ filter: TopicFilter, app: AppID, loop: Int) -> UInt64 {
-        self.state.withLock { state in
+        defer { self.tell(filter, app) }
+        return self.state.withLock { state in
             let bit = UInt64(1) << UInt64(loop)
             if filter.isWildcard {
                 state.filters[app, default: FilterTrie()].update(filter) { $0 = ($0 ?? 0) | bit }
@@ -57,6 +59,7 @@ final class TopicHub: Sendable {
 
     /// A loop lost its last subscriber of a filter.
     func remove(_ filter: TopicFilter, app: AppID, loop: Int) {
+        defer { self.tell(filter, app) }
         self.state.withLock { state in
             let bit = UInt64(1) << UInt64(loop)
             if filter.isWildcard {
@@ -71,6 +74,16 @@ final class TopicHub: Sendable {
                 state.masks[key] = mask & ~bit == 0 ? nil : mask & ~bit
             }
         }
+    }
+
+    /// Whether a subscriber of any loop gets what is published to the topic.
+    func hasSubscribers(_ topic: TopicKey) -> Bool { self.state.withLock { Self.loops(of: topic, in: $0) != 0 } }
+
+    /// From now on `body` is called when the subscribers of a topic may have come or gone.
+    func watch(_ topic: TopicKey, _ body: @escaping @Sendable () -> Void) { self.watchers.withLock { $0.append((topic, body)) } }
+
+    private func tell(_ filter: TopicFilter, _ app: AppID) {
+        for watcher in self.watchers.withLock({ $0 }) where watcher.topic.app == app && filter.matches(watcher.topic.name) { watcher.body() }
     }
 
     /// The end of the memory log.
@@ -126,9 +139,7 @@ final class TopicHub: Sendable {
     }
 
     private static func send(_ mail: TopicMail, to topic: TopicKey, in state: inout State) -> UInt64 {
-        var mask = state.masks[topic] ?? 0
-        if !state.filters.isEmpty { state.filters[topic.app]?.visit(topic.name) { mask |= $0 } }
-        var rest = mask
+        var rest = Self.loops(of: topic, in: state)
         var wake: UInt64 = 0
         while rest != 0 {
             let loop = rest.trailingZeroBitCount
@@ -137,6 +148,13 @@ final class TopicHub: Sendable {
             rest &= rest - 1
         }
         return wake
+    }
+
+    /// The loops with subscribers of a topic, one bit each.
+    private static func loops(of topic: TopicKey, in state: borrowing State) -> UInt64 {
+        var mask = state.masks[topic] ?? 0
+        if !state.filters.isEmpty { state.filters[topic.app]?.visit(topic.name) { mask |= $0 } }
+        return mask
     }
 
     /// What waits for a loop; its mail is empty afterwards.

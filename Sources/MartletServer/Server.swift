@@ -1,5 +1,6 @@
 package import Logging
 import MartletAccess
+import MartletBridge
 import MartletCore
 import MartletHTTP
 import MartletNode
@@ -94,25 +95,36 @@ package struct Server: Service {
             namespaces: access.namespaces, metrics: instruments.node, appSessions: { [quotas = access.quotas] in quotas[$0]?.connections ?? 0 })
         node.startProbes()
         access.namespaces.watch { node.namespacesChanged() }
+        let bridges: BridgeService?
+        do {
+            bridges = try BridgeSetup.make(
+                self.configuration, access: access, node: node, group: group, instruments: instruments, logger: self.logger)
+        } catch {
+            await access.stop()
+            await Self.stop(store, logger: self.logger)
+            throw error
+        }
         let services = HTTPServices(
             gateway: node, desk: node, topics: node, namespaces: access.namespaces, gatekeeper: access.service.gatekeeper,
             origins: OriginPolicy(self.configuration.origins, isDev: self.configuration.isDev),
             limits: self.configuration.limits, edge: edge, deflate: self.configuration.webSocketDeflate, isHTTP2: self.configuration.http2,
             isDev: self.configuration.isDev,
             isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger,
-            metrics: instruments.http, metricsText: { instruments.text }, isMetricsOpen: self.configuration.metricsOpen)
+            metrics: instruments.http, metricsText: { instruments.text }, isMetricsOpen: self.configuration.metricsOpen, bridges: bridges)
         let listener: HTTPListener
         do {
             listener = try await HTTPListener.start(
                 host: self.configuration.host, port: self.configuration.port, services: services, group: group,
                 loops: loops)
         } catch {
+            await bridges?.stop()
             await access.stop()
             await Self.stop(store, logger: self.logger)
             throw StartError(
                 "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen, such as --listen 127.0.0.1:9000 (or make run PORT=9000)."
             )
         }
+        bridges?.start()
         let port = listener.address?.port ?? self.configuration.port
         let host = self.configuration.host.contains(":") ? "[\(self.configuration.host)]" : self.configuration.host
         self.logger.info(
@@ -130,6 +142,7 @@ package struct Server: Service {
         try? await gracefulShutdown()
         ServiceManager.notify("STOPPING=1")
         renewal.cancel()
+        await bridges?.stop()
         await self.drain(node: node, listener: listener)
         await access.stop()
         refusals.cancel()

@@ -1,4 +1,5 @@
 package import Logging
+package import MartletBridge
 package import MartletCore
 package import MartletHTTP
 package import MartletStoreSQLite
@@ -38,6 +39,11 @@ package struct ServerConfiguration: Sendable {
     package var topics = TopicOptions()
     /// What is set for namespaces, by their name: the first level of a topic's.
     package var namespaces: [String: TopicOptionsChange] = [:]
+
+    /// Hosts that bridges may poll.
+    package var bridgeHosts: [String] = []
+    /// By name.
+    package var bridges: [String: BridgeOptions] = [:]
 
     package enum LogFormat: String, CaseIterable, Sendable { case text, json }
 
@@ -87,6 +93,9 @@ package struct ServerConfiguration: Sendable {
     }
 
     package init() {}
+
+    /// What is set for a bridge; the defaults for one that is not named.
+    package func bridge(_ name: String) -> BridgeOptions { self.bridges[name] ?? BridgeOptions() }
 
     /// The names of the durabilities: `full` (flushed to disk), `normal` (written), `memory` (neither is waited for).
     package static let durabilities = Durability.allCases.map(\.rawValue)

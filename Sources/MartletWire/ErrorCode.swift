@@ -46,6 +46,10 @@ public enum ErrorCode: String, CaseIterable, Sendable {
     case storeUnavailable = "store_unavailable"
     /// The keys that check tokens could not be fetched yet: try again in a moment.
     case keysUnavailable = "keys_unavailable"
+    /// The URL behind this path did not answer as it should, and there is no earlier answer.
+    case upstreamFailed = "upstream_failed"
+    /// The URL behind this path did not answer in time, and there is no earlier answer.
+    case upstreamTimeout = "upstream_timeout"
     /// The server is shutting down: try again, another process will answer.
     case draining
 
@@ -65,14 +69,17 @@ public enum ErrorCode: String, CaseIterable, Sendable {
         case .tooManySessions, .rateLimited: 429
         case .headerTooLarge: 431
         case .internalError: 500
+        case .upstreamFailed: 502
         case .storeUnavailable, .keysUnavailable, .draining, .tooManyConnections: 503
+        case .upstreamTimeout: 504
         }
     }
 
     /// Whether the same request may succeed later.
     public var isTemporary: Bool {
         switch self {
-        case .internalError, .storeUnavailable, .keysUnavailable, .draining, .requestTimeout, .rateLimited, .tooManyConnections, .tooManySessions:
+        case .internalError, .storeUnavailable, .keysUnavailable, .draining, .requestTimeout, .rateLimited, .tooManyConnections, .tooManySessions,
+            .upstreamFailed, .upstreamTimeout:
             true
         default: false
         }

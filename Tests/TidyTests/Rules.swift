@@ -28,14 +28,15 @@ enum Rules {
             "MartletNode": adapter.union(nio),
             "MartletStoreSQLite": adapter.union(libc).union(["GRDB", "GRDBSQLite"]),
             "MartletAccess": adapter.union(nio).union(libc).union(["AsyncHTTPClient", "Crypto", "JWTKit", "NIOHTTP1"]),
+            "MartletBridge": adapter.union(nio).union(libc).union(["AsyncHTTPClient", "Crypto", "NIOHTTP1", "NIOSSL"]),
             "MartletPrometheus": ["CoreMetrics", "Synchronization"],
             "MartletHTTP": adapter.union(nio).union(libc).union([
                 "CZlib", "Crypto", "HTTPTypes", "Hummingbird", "HummingbirdCore", "NIOHPACK", "NIOHTTP1", "NIOHTTP2", "NIOHTTPTypes",
                 "NIOHTTPTypesHTTP1", "NIOPosix", "NIOSSL", "NIOTLS",
             ]),
             "MartletServer": adapter.union(nio).union(libc).union([
-                "Configuration", "CoreMetrics", "Crypto", "MartletAccess", "MartletHTTP", "MartletNode", "MartletPrometheus",
-                "MartletStoreSQLite", "NIOPosix", "NIOSSL", "ServiceLifecycle", "UnixSignals", "Yams",
+                "Configuration", "CoreMetrics", "Crypto", "MartletAccess", "MartletBridge", "MartletHTTP", "MartletNode",
+                "MartletPrometheus", "MartletStoreSQLite", "NIOPosix", "NIOSSL", "ServiceLifecycle", "UnixSignals", "Yams",
             ]),
             "martlet": nio.union(libc).union([
                 "ArgumentParser", "AsyncHTTPClient", "Dispatch", "Foundation", "Logging", "MartletServer", "MartletWire",

@@ -271,7 +271,10 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         case _ where SessionTokenAPI.session(request.path) != nil: self.methodNotAllowed("POST")
         case ("/v1/sse", _), ("/v1/stream", _), ("/v1/ws", _), ("/v1/poll", _), ("/ramen/receive", _), ("/ramen/ack", _):
             self.methodNotAllowed("GET")
-        default: self.control.answer(request, front: self)
+        default:
+            guard let bridge = self.services.bridges?.bridge(at: request.path) else { return self.control.answer(request, front: self) }
+            self.route = .bridge
+            BridgeAPI.answer(request, bridge, front: self)
         }
     }
 

@@ -81,7 +81,7 @@ package struct HTTPMetrics: Sendable {
 
 /// A path, without what differs between requests.
 enum Route: Int, CaseIterable {
-    case publish, message, topic, sse, stream, webSocket, poll, exchange, ack, ramen, ramenAck, health, ready, metrics, openAPI, script, other
+    case publish, message, topic, sse, stream, webSocket, poll, exchange, ack, ramen, ramenAck, health, ready, metrics, openAPI, script, bridge, other
 
     init(path: Substring) {
         switch path {
@@ -121,6 +121,7 @@ enum Route: Int, CaseIterable {
         case .metrics: "/metrics"
         case .openAPI: "/openapi.yaml"
         case .script: "/martlet.js"
+        case .bridge: "bridge"
         case .other: "other"
         }
     }

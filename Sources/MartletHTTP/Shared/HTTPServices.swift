@@ -26,6 +26,8 @@ package final class HTTPServices: Sendable {
     package let metricsText: (@Sendable () -> String)?
     /// Whether `/metrics` needs no key.
     package let isMetricsOpen: Bool
+    /// nil: there are no bridges.
+    package let bridges: (any BridgeDesk)?
     /// Names what lives as long as this process, in places that clients hand back.
     let processTag = UInt32.random(in: .min ... .max)
 
@@ -33,7 +35,8 @@ package final class HTTPServices: Sendable {
         gateway: any SessionGateway, desk: any MessageDesk, topics: any TopicDesk, namespaces: any NamespaceDesk, gatekeeper: any Gatekeeper,
         origins: OriginPolicy, limits: Limits, edge: HTTPEdge, deflate: DeflateSettings = DeflateSettings(), isHTTP2: Bool = true, isDev: Bool,
         isStoreReady: @escaping @Sendable () -> Bool, wall: @escaping @Sendable () -> Int64, logger: Logger,
-        metrics: HTTPMetrics = HTTPMetrics(), metricsText: (@Sendable () -> String)? = nil, isMetricsOpen: Bool = false
+        metrics: HTTPMetrics = HTTPMetrics(), metricsText: (@Sendable () -> String)? = nil, isMetricsOpen: Bool = false,
+        bridges: (any BridgeDesk)? = nil
     ) {
         self.gateway = gateway
         self.desk = desk
@@ -52,5 +55,6 @@ package final class HTTPServices: Sendable {
         self.metrics = metrics
         self.metricsText = metricsText
         self.isMetricsOpen = isMetricsOpen
+        self.bridges = bridges
     }
 }

@@ -3,13 +3,12 @@ package enum ConfigCatalog {
     package static let defaultApp = "default"
 
     package static let all: [ConfigOption] =
-        Self.server + Self.network + Self.protocols + Self.logs + Self.tokens + Self.apps + Self.topics + Self.namespaces + Self.messages
-        + Self.storage
-        + Self.topicLimits + Self.sessions + Self.connections + Self.rates
+        Self.server + Self.network + Self.protocols + Self.logs + Self.tokens + Self.apps + Self.topics + Self.namespaces + Self.bridge
+        + Self.bridges + Self.messages + Self.storage + Self.topicLimits + Self.bridgeLimits + Self.sessions + Self.connections + Self.rates
 
     /// What may stand in the file as a section.
     static let sections: Set<String> = {
-        var sections: Set<String> = ["apps", "namespaces"]
+        var sections: Set<String> = ["apps", "namespaces", "bridges"]
         for option in all where option.owner == .server || option.name.hasPrefix("tokens.") {
             let parts = option.name.split(separator: ".")
             for count in 1..<max(1, parts.count) { sections.insert(parts.prefix(count).joined(separator: ".")) }
@@ -30,6 +29,7 @@ package enum ConfigCatalog {
             case .server: [ConfigSetting(option: option)]
             case .app: apps.map { ConfigSetting(option: option, name: $0) }
             case .namespace: namespaces.map { ConfigSetting(option: option, name: $0) }
+            case .bridge: names.bridges.sorted().map { ConfigSetting(option: option, name: $0) }
             }
         }
     }
@@ -65,20 +65,22 @@ package enum ConfigCatalog {
         return nil
     }
 
-    /// Whether an app, or a namespace of the configuration, may be called this: it is part of keys, variables and addresses.
+    /// Whether an app, or a namespace or bridge of the configuration, may be called this: it is part of keys, variables and addresses.
     static func isName(_ name: String) -> Bool {
         (1...64).contains(name.utf8.count)
             && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") }
     }
 }
 
-/// The names of apps and namespaces that the configuration uses.
+/// The names of apps, namespaces and bridges that the configuration uses.
 struct ConfigNames: Equatable, Sendable {
     var apps: Set<String> = [ConfigCatalog.defaultApp]
     var namespaces: Set<String> = []
+    var bridges: Set<String> = []
 
     func union(_ other: ConfigNames) -> ConfigNames {
-        ConfigNames(apps: self.apps.union(other.apps), namespaces: self.namespaces.union(other.namespaces))
+        ConfigNames(
+            apps: self.apps.union(other.apps), namespaces: self.namespaces.union(other.namespaces), bridges: self.bridges.union(other.bridges))
     }
 }
 

@@ -6,6 +6,7 @@ enum ConfigChecks {
         self.network(&loaded)
         self.tokens(&loaded)
         self.limits(&loaded)
+        self.bridges(&loaded)
     }
 
     private static func network(_ loaded: inout LoadedConfiguration) {
@@ -68,7 +69,7 @@ enum ConfigChecks {
         }
     }
 
-    private static func withoutLineEnd(_ text: String) -> String {
+    static func withoutLineEnd(_ text: String) -> String {
         String(text.reversed().drop { $0.isNewline }.reversed())
     }
 
@@ -100,7 +101,7 @@ extension LoadedConfiguration {
 
     /// Reads a file that an option names; the file stays as it is.
     @discardableResult
-    fileprivate mutating func readable(_ path: String, _ key: String, isSecret: Bool = false) -> String? {
+    mutating func readable(_ path: String, _ key: String, isSecret: Bool = false) -> String? {
         guard !path.isEmpty else { return nil }
         do throws(ConfigProblem) {
             let text = try TextFile.read(path)

@@ -11,7 +11,7 @@ package enum ConfigDocument {
         return value.map { option.yaml($0) }
     }
 
-    /// With NAME for the app or namespace; an app's tokens as those of the default one are written.
+    /// With NAME for the app, namespace or bridge; an app's tokens as those of the default one are written.
     private static func key(_ option: ConfigOption) -> String {
         option.owner == .server || option.group == .tokens ? option.name : "\(option.owner.rawValue).NAME.\(option.name)"
     }
@@ -72,6 +72,10 @@ package enum ConfigDocument {
             case .namespaces:
                 text +=
                     "A namespace is the first level of a topic's name: `chat/42` is in `chat`. What is not set for it is as in `topics.…` above; what is set through the API (`PUT /v1/namespaces/{name}`) wins. A name has letters, digits, `-` and `_` here; by the API any.\n\n"
+            case .bridge:
+                text +=
+                    "What clients poll today, polled once by Martlet for all of them and pushed when it changed: [bridge.md](bridge.md).\n\n"
+            case .bridges: text += "A bridge has a name of letters, digits, `-` and `_`, and a topic, or a type if each user has an answer of their own.\n\n"
             case .apps: text += "For each app, `default` among them. An app's name has letters, digits, `-` and `_`.\n\n"
             default: break
             }
@@ -98,8 +102,8 @@ package enum ConfigDocument {
         var section = ""
         for group in OptionGroup.allCases where group != .apps {
             text += "\n# --- \(group.rawValue)\n"
-            if group == .namespaces {
-                text += self.namespacesSample
+            if group == .namespaces || group == .bridges {
+                text += group == .bridges ? self.bridgesSample : self.namespacesSample
                 continue
             }
             for option in self.options(group) {
@@ -134,6 +138,17 @@ package enum ConfigDocument {
         #   chat:
         #     history.messages: 100
         #     presence: true
+
+        """
+
+    private static let bridgesSample = """
+        # URLs that clients poll today, each by a name of your own; the options and their defaults are in the reference. For example:
+        # bridges:
+        #   scores:
+        #     url: https://api.example.com/scores
+        #     topic: live/scores
+        #     path: /feed/scores
+        #     interval: 5s
 
         """
 

@@ -52,6 +52,7 @@ struct ConfigFile {
 
     private static func isSection(_ path: [String]) -> Bool {
         if path.first == "apps" { return path.count <= 2 || path.count == 3 && path[2] == "tokens" }
+        if path.first == "bridges" { return path.count <= 2 }
         if path.first == "namespaces" { return path.count <= 2 || path.count == 3 && path[2] == "history" }
         return ConfigCatalog.sections.contains(path.joined(separator: "."))
     }

@@ -74,6 +74,7 @@ package struct LoadedConfiguration: Sendable {
             switch setting.option.owner {
             case .namespace where self.configuration.namespaces[setting.name] == nil: self.configuration.namespaces[setting.name] = .init()
             case .namespace: break
+            case .bridge: self.configuration.bridges[setting.name] = self.configuration.bridge(setting.name)
             case .app, .server: self.configuration.apps[setting.name, default: .init()] = self.configuration.options(of: setting.name)
             }
             let place = sources.first { $0.has(setting) }?.entries[setting.key]?.place

@@ -15,11 +15,12 @@ package struct ConfigOption: Sendable {
         case server = ""
         case app = "apps"
         case namespace = "namespaces"
+        case bridge = "bridges"
     }
 
     /// The section of the documentation.
     package var group: OptionGroup
-    /// The key in the file, such as `limits.messageBytes`; for an option of an app or namespace, what follows its name.
+    /// The key in the file, such as `limits.messageBytes`; for an option of an app, namespace or bridge, what follows its name.
     package var name: String
     package var kind: Kind
     /// One or two sentences.
@@ -27,7 +28,7 @@ package struct ConfigOption: Sendable {
     /// Never printed, and never taken from the file or a flag.
     package var isSecret = false
     package var owner = Owner.server
-    /// The value in a configuration, for an app or a namespace; nil if there is none.
+    /// The value in a configuration, for an app, a namespace or a bridge; nil if there is none.
     let read: @Sendable (ServerConfiguration, String) -> OptionValue?
     let write: @Sendable (inout ServerConfiguration, String, OptionValue) -> Void
     /// All that is wrong with a value of the right kind, each as the end of a sentence that begins with its name.
@@ -44,18 +45,21 @@ package enum OptionGroup: String, CaseIterable, Sendable {
     case apps = "Apps"
     case topics = "Topics"
     case namespaces = "Namespaces"
+    case bridge = "Bridges to polled URLs"
+    case bridges = "Each bridge"
     case messages = "Limits: messages"
     case storage = "Limits: storage"
     case topicLimits = "Limits: topics"
+    case bridgeLimits = "Limits: bridges"
     case sessions = "Limits: sessions"
     case connections = "Limits: connections and requests"
     case rates = "Limits: rates"
 }
 
-/// An option of the server, of one app, or of one namespace.
+/// An option of the server, or of one app, namespace or bridge.
 package struct ConfigSetting: Sendable {
     package var option: ConfigOption
-    /// The app or namespace; `default` for options of the server.
+    /// The app, namespace or bridge; `default` for options of the server.
     package var name = ConfigCatalog.defaultApp
 
     /// As it is written in the file. The default app's tokens are `tokens.…` as well as `apps.default.tokens.…`.
@@ -65,7 +69,7 @@ package struct ConfigSetting: Sendable {
         return isShort ? self.option.name : self.longKey
     }
 
-    /// With the name of the app or namespace, even where it may be left out.
+    /// With the name of the app, namespace or bridge, even where it may be left out.
     var longKey: String { "\(self.option.owner.rawValue).\(self.name).\(self.option.name)" }
 
     package var environmentName: String { ConfigName.environment(self.key) }
@@ -83,10 +87,10 @@ enum ConfigName {
         "--" + self.parts(key).joined(separator: "-")
     }
 
-    /// The components, those with humps divided and in lower case; the name of an app or namespace stays as it is.
+    /// The components, those with humps divided and in lower case; the name of an app, namespace or bridge stays as it is.
     private static func parts(_ key: String) -> [String] {
         key.split(separator: ".").enumerated().map { index, part in
-            index == 1 && (key.hasPrefix("apps.") || key.hasPrefix("namespaces.")) ? String(part) : self.divided(part)
+            index == 1 && ConfigOption.Owner.allCases.contains { $0 != .server && key.hasPrefix("\($0.rawValue).") } ? String(part) : self.divided(part)
         }
     }
 

@@ -35,7 +35,12 @@ struct ConfigSource {
     /// Notes a value; for a list, text is divided at commas.
     mutating func set(_ setting: ConfigSetting, _ text: Text, at place: String) {
         guard ConfigCatalog.isName(setting.name) else {
-            let what = setting.option.owner == .namespace ? "a namespace's name in the configuration" : "an app's name"
+            let what =
+                switch setting.option.owner {
+                case .namespace: "a namespace's name in the configuration"
+                case .bridge: "a bridge's name"
+                case .app, .server: "an app's name"
+                }
             self.problems.append(.init(place: place, text: "\(what) has 1 to 64 letters, digits, - and _: \"\(setting.name)\" is none."))
             return
         }
@@ -43,6 +48,7 @@ struct ConfigSource {
         case .server: break
         case .app: self.names.apps.insert(setting.name)
         case .namespace: self.names.namespaces.insert(setting.name)
+        case .bridge: self.names.bridges.insert(setting.name)
         }
         var text = text
         if case .list = setting.option.kind, case .one(let one) = text {

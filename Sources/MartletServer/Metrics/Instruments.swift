@@ -1,7 +1,9 @@
+import MartletBridge
 import MartletHTTP
 import MartletNode
 import MartletPrometheus
 import MartletStoreSQLite
+import Metrics
 
 /// Every metric of the server, with the registry that keeps the numbers.
 struct Instruments: Sendable {
@@ -12,7 +14,7 @@ struct Instruments: Sendable {
 
     init(isTLS: Bool) {
         let prometheus = Prometheus()
-        for (name, help) in NodeMetrics.help + StoreMetrics.help + HTTPMetrics.help { prometheus.describe(name, help) }
+        for (name, help) in NodeMetrics.help + StoreMetrics.help + HTTPMetrics.help + BridgeService.metricsHelp { prometheus.describe(name, help) }
         if let (name, help) = StoreMetrics.help.first(where: { $0.name == "martlet_store_commit_messages" }) {
             prometheus.describe(name, help, bounds: StoreMetrics.commitMessagesBounds)
         }
@@ -23,6 +25,9 @@ struct Instruments: Sendable {
         prometheus.ask("martlet_build_info", "1, with the version that runs.", labels: [("version", BuildInfo.version)]) { 1 }
         ProcessMetrics.add(to: prometheus)
     }
+
+    /// Where bridges make theirs: each has its own.
+    var factory: any MetricsFactory { self.prometheus }
 
     /// What `/metrics` answers.
     var text: String { self.prometheus.text }
@@ -47,5 +52,16 @@ struct Instruments: Sendable {
         tell("martlet_store_messages", "Messages in the store that have not expired; an estimate after a crash.") { Double($0.messages) }
         tell("martlet_store_bytes", "Bytes of the store's files.") { Double($0.bytes) }
         tell("martlet_store_writable", "1 if the last commit went well, 0 if publishes are refused.") { $0.isWritable ? 1 : 0 }
+    }
+
+    /// From now on the text tells how the bridges stand.
+    func watch(_ bridges: BridgeService) {
+        bridges.watch { bridge, gauges in
+            self.prometheus.ask(
+                "martlet_bridge_age_seconds", "Time since the last good poll of what somebody wants; of users' the oldest.",
+                labels: [("bridge", bridge)]
+            ) { gauges().ageSeconds }
+            self.prometheus.ask("martlet_bridge_urls", "URLs that are polled for somebody.", labels: [("bridge", bridge)]) { Double(gauges().urls) }
+        }
     }
 }
