@@ -76,7 +76,8 @@ final class Bridge: Sendable {
     private func audienceChanged(_ key: FeedKey) {
         let isFull = self.state.withLock { state in
             // Asked with the lock held, so that the last to ask sees the last change.
-            let isWanted = key.user.map { self.environment.audience.isPresent($0, in: self.app) } ?? self.topic.map(self.environment.audience.hasSubscribers)
+            let isWanted =
+                key.user.map { self.environment.audience.isPresent($0, in: self.app) } ?? self.topic.map(self.environment.audience.hasSubscribers)
             guard !state.isStopped, !state.table.wanted(key, isWanted ?? false, at: self.environment.now()), !state.isFullLogged else { return false }
             state.isFullLogged = true
             return true

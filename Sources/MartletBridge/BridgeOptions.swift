@@ -43,7 +43,8 @@ package struct BridgeOptions: Equatable, Sendable {
 
     /// Header fields that are the client's business or the connection's.
     private static let unfitHeaders: Set<String> = [
-        "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect", "authorization", "cookie", "accept-encoding",
+        "host", "connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "expect", "authorization", "cookie",
+        "accept-encoding",
         "if-none-match", "if-modified-since",
     ]
 
@@ -55,7 +56,9 @@ package struct BridgeOptions: Equatable, Sendable {
             refuse("url", "is missing: say what is polled, such as https://api.example.com/scores")
         } else if let url = BridgeURL(self.url) {
             if !hosts.allows(url) {
-                refuse("url", "is on a host that bridge.allowedHosts does not name: add \(url.hostText)\([80, 443].contains(url.port) ? "" : ":\(url.port)")")
+                refuse(
+                    "url",
+                    "is on a host that bridge.allowedHosts does not name: add \(url.hostText)\([80, 443].contains(url.port) ? "" : ":\(url.port)")")
             }
             if !self.isPerUser, url.isTemplate { refuse("url", "has {user}, so that each user gets an answer: set type instead of topic") }
         } else {
@@ -81,7 +84,6 @@ package struct BridgeOptions: Equatable, Sendable {
             if self.isPerUser { refuse("access", "cannot be public: each user has an answer of their own") }
             if self.path == nil { refuse("access", "is about path, which is not set") }
         }
-        if self.plan.jitterMs > self.plan.intervalMs { refuse("jitter", "may not be longer than interval") }
         if self.maxBytes > limits.messageBytes { refuse("maxBytes", "may not be larger than limits.messageBytes") }
         return problems
     }
@@ -104,11 +106,12 @@ package struct BridgeOptions: Equatable, Sendable {
 
     /// RFC 9110 §5.6.2.
     private static func isHeaderName(_ text: String) -> Bool {
-        (1...64).contains(text.utf8.count) && text.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
-            default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
+        (1...64).contains(text.utf8.count)
+            && text.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+                default: "!#$%&'*+-.^_`|~".utf8.contains(byte)
+                }
             }
-        }
     }
 }

@@ -48,6 +48,7 @@ package final class BridgeService: BridgeDesk {
             guard let url = BridgeURL(options.url) else { return nil }
             if !options.isPerUser { options.plan.polls = 1 }
             options.plan.keepsBodies = !options.isPerUser || options.path != nil
+            options.plan.ttlMs = min(options.plan.ttlMs, Int64(limits.ttlMaxSeconds) * 1_000)
             options.plan.feeds = limits.bridgeUsers
             options.plan.bytes = limits.bridgeBytes
             let http = UpstreamClient.client(group, hosts: hosts, timeoutMs: options.timeoutMs, connections: options.plan.polls)
@@ -121,7 +122,8 @@ package final class BridgeService: BridgeDesk {
                 WireError(
                     failure.kind == .timeout ? .upstreamTimeout : .upstreamFailed,
                     failure.kind == .timeout
-                        ? "The server behind this path did not answer in time." : "The server behind this path did not answer as it should (\(failure.text)).",
+                        ? "The server behind this path did not answer in time."
+                        : "The server behind this path did not answer as it should (\(failure.text)).",
                     retryAfterMs: retryAfterMs))
         case .full, .wait: return .failure(WireError(.upstreamFailed, "As many users are polled for as may be: try again later."))
         case nil: return .failure(WireError(.draining, "The server is shutting down: connect again in a moment."))

@@ -51,7 +51,9 @@ package struct BridgeURL: Equatable, Sendable {
             guard let end = authority.firstIndex(of: "]") else { return nil }
             host = authority[authority.index(after: authority.startIndex)..<end]
             let after = authority[authority.index(after: end)...]
-            guard after.isEmpty || after.first == ":", host.contains(":"), host.allSatisfy({ $0.isHexDigit || $0 == ":" || $0 == "." }) else { return nil }
+            guard after.isEmpty || after.first == ":", host.contains(":"), host.allSatisfy({ $0.isHexDigit || $0 == ":" || $0 == "." }) else {
+                return nil
+            }
             port = after.isEmpty ? nil : after.dropFirst()
         } else {
             if let colon = authority.firstIndex(of: ":") {

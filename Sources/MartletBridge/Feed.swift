@@ -99,7 +99,7 @@ package struct Feed {
         self.isPushRefused = false
         self.validatedAt = now
         // Counted from the beginning of the poll, and never later than the interval.
-        self.notBefore = self.startedAt + plan.intervalMs - Int64(random % UInt64(plan.jitterMs + 1))
+        self.notBefore = self.startedAt + plan.intervalMs - Int64(random % UInt64(min(plan.jitterMs, plan.intervalMs / 2) + 1))
     }
 
     mutating func failed(_ failure: PollFailure, _ plan: PollPlan, at now: Int64, random: UInt64) {
@@ -124,7 +124,7 @@ package struct Feed {
 /// How often and how long a bridge polls. Times in milliseconds.
 package struct PollPlan: Equatable, Sendable {
     package var intervalMs: Int64 = 10_000
-    /// By how much a poll may come early.
+    /// By how much a poll may come early; not more than half of the interval.
     package var jitterMs: Int64 = 500
     /// Until when an old answer is given to those who ask, while there is no new one.
     package var staleMs: Int64 = 300_000

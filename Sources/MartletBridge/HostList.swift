@@ -30,7 +30,8 @@ package struct HostList: Sendable {
     /// Why something cannot stand in the list, as the end of a sentence; nil if it can.
     package static func problem(_ entry: String) -> String? {
         // The scheme says nothing here; it only makes it a URL.
-        guard let url = BridgeURL("http://\(entry)/"), !url.isTemplate, url.hostText == entry.lowercased() || entry.lowercased() == "\(url.hostText):\(url.port)"
+        guard let url = BridgeURL("http://\(entry)/"), !url.isTemplate,
+            url.hostText == entry.lowercased() || entry.lowercased() == "\(url.hostText):\(url.port)"
         else { return "must be hosts such as api.example.com, 10.0.0.7:8000 or [::1]:8000; \"\(entry)\" is none" }
         return nil
     }

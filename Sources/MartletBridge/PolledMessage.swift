@@ -57,7 +57,8 @@ package struct PolledMessage {
                 Array(try JSON.value(in: bytes, maxDepth: limits.jsonDepth).raw)
             }
             message += Array(#","data":"#.utf8) + value
-        } else if name.hasPrefix("text/"), ["utf-8", "utf8", "us-ascii"].contains(charset ?? "utf-8"), String(validating: body, as: UTF8.self) != nil {
+        } else if name.hasPrefix("text/"), ["utf-8", "utf8", "us-ascii"].contains(charset ?? "utf-8"), String(validating: body, as: UTF8.self) != nil
+        {
             message += Array(#","data":"#.utf8)
             body.withUnsafeBytes { JSON.append(utf8: $0, to: &message) }
         } else {

@@ -7,11 +7,21 @@ import pytest
 
 import metrics
 from clients import RawSSE, WebSocket
-from server import ROOT
+from server import ROOT, Server
 
 RULES = ROOT / "deploy" / "prometheus" / "alerts.yml"
 DASHBOARD = ROOT / "deploy" / "grafana" / "martlet.json"
 NAME = re.compile(r"\b((?:martlet|process)_[a-z0-9_]+)\b")
+
+
+@pytest.fixture
+def server(tmp_path):
+    """With a bridge, which has metrics of its own."""
+    server = Server(
+        tmp_path / "data", "--drain-seconds", "3", "--bridge-allowed-hosts", "127.0.0.1:9", "--bridges-scores-url", "http://127.0.0.1:9/scores",
+        "--bridges-scores-topic", "live/scores").start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
@@ -48,7 +58,7 @@ def test_the_dashboard_shows_what_there_is(exposition):
     dashboard = json.loads(DASHBOARD.read_text())
     panels = dashboard["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
-    assert [panel["title"] for panel in panels if panel["type"] == "row"] == ["Traffic", "Latency", "Sessions", "Store", "Process"]
+    assert [panel["title"] for panel in panels if panel["type"] == "row"] == ["Traffic", "Latency", "Sessions", "Store", "Process", "Bridges"]
     queries = [target["expr"] for panel in panels for target in panel.get("targets", [])]
     queries += [variable["definition"] for variable in dashboard["templating"]["list"] if "definition" in variable]
     queries += [annotation["expr"] for annotation in dashboard["annotations"]["list"]]

@@ -2088,7 +2088,7 @@ components:
               description: When to try again, more exactly than `Retry-After` says it.
               type: integer
     ErrorCode:
-      description: For programs; stays. Trying again makes sense after `request_timeout`, `internal_error` and those of the statuses 429 and 503.
+      description: For programs; stays. Trying again makes sense after `request_timeout`, `internal_error` and those of the statuses 429, 502, 503 and 504.
       type: string
       enum:
         - bad_request
@@ -2115,6 +2115,8 @@ components:
         - request_timeout
         - internal_error
         - keys_unavailable
+        - upstream_failed
+        - upstream_timeout
         - store_unavailable
         - draining
 

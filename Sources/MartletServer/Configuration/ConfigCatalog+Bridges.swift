@@ -10,7 +10,9 @@ extension ConfigCatalog {
     ]
 
     static let bridges: [ConfigOption] = [
-        Self.text("url", "url", "The URL that is polled. `{user}` in its path or query stands for a user's name.", read: { $0.url.isEmpty ? nil : $0.url }, write: { $0.url = $1 }),
+        Self.text(
+            "url", "url", "The URL that is polled. `{user}` in its path or query stands for a user's name.", read: { $0.url.isEmpty ? nil : $0.url },
+            write: { $0.url = $1 }),
         Self.text("topic", "topic", "The topic that the answer goes to, as its retained value, while it has a subscriber.", \.topic),
         Self.text(
             "type", "type",
@@ -24,7 +26,7 @@ extension ConfigCatalog {
             read: { .text($0.access.rawValue) },
             write: { if case .text(let text) = $1, let access = BridgeOptions.Access(rawValue: text) { $0.access = access } }),
         Self.time("interval", \.plan.intervalMs, 100...86_400_000, "Time between the beginnings of two polls."),
-        Self.time("jitter", \.plan.jitterMs, 0...86_400_000, "By how much a poll may come early, at random."),
+        Self.time("jitter", \.plan.jitterMs, 0...86_400_000, "By how much a poll may come early, at random; not more than half of the interval."),
         Self.time("timeout", \.timeoutMs, 50...300_000, "Time for the whole answer, redirects included."),
         Self.option(
             "maxBytes", .integer(.bytes, 1...16_777_216), "An answer's bytes; more is an error. At most `limits.messageBytes`.",

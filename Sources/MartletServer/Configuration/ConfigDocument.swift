@@ -75,7 +75,8 @@ package enum ConfigDocument {
             case .bridge:
                 text +=
                     "What clients poll today, polled once by Martlet for all of them and pushed when it changed: [bridge.md](bridge.md).\n\n"
-            case .bridges: text += "A bridge has a name of letters, digits, `-` and `_`, and a topic, or a type if each user has an answer of their own.\n\n"
+            case .bridges:
+                text += "A bridge has a name of letters, digits, `-` and `_`, and a topic, or a type if each user has an answer of their own.\n\n"
             case .apps: text += "For each app, `default` among them. An app's name has letters, digits, `-` and `_`.\n\n"
             default: break
             }

@@ -90,7 +90,8 @@ enum ConfigName {
     /// The components, those with humps divided and in lower case; the name of an app, namespace or bridge stays as it is.
     private static func parts(_ key: String) -> [String] {
         key.split(separator: ".").enumerated().map { index, part in
-            index == 1 && ConfigOption.Owner.allCases.contains { $0 != .server && key.hasPrefix("\($0.rawValue).") } ? String(part) : self.divided(part)
+            index == 1 && ConfigOption.Owner.allCases.contains { $0 != .server && key.hasPrefix("\($0.rawValue).") }
+                ? String(part) : self.divided(part)
         }
     }
 
