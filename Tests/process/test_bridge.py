@@ -1,9 +1,14 @@
 """Bridges to polled URLs: polled once for all, pushed when changed, answered to those who still poll."""
 
 import json
+import os
+import shutil
+import ssl
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -183,8 +188,6 @@ def test_a_redirect_to_a_listed_host_is_followed(upstream, serve):
 
 
 def test_a_certificate_that_nobody_vouches_for(tmp_path, serve):
-    import ssl
-
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*make_pair(tmp_path))
     with Upstream(context=context) as upstream:
@@ -207,6 +210,44 @@ def test_credentials_go_to_the_one_server_only(upstream, serve, tmp_path):
             wait_until(lambda: polls(server, "redirect") >= 1, what="a refused redirect")
             assert listed.count() == 0
         assert "upstream-secret" not in server.log.read_text()
+
+
+METADATA = "169.254.169.254"
+INNER = f"""
+import sys
+from pathlib import Path
+from test_bridge import METADATA, bridge, everyone, polls
+from server import Server, wait_until
+from upstream import Upstream
+
+with Upstream(address=METADATA) as upstream:
+    for name, listed, result in [("by-name", [], "address"), ("listed", [upstream.host], "changed")]:
+        server = Server(
+            Path(sys.argv[1]) / name, "--bridge-allowed-hosts", ",".join([f"metadata.test:{{upstream.port}}"] + listed),
+            *bridge("scores", url=f"http://metadata.test:{{upstream.port}}/latest", topic="live/scores", interval="100ms"))
+        server.start()
+        try:
+            with everyone(server):
+                wait_until(lambda: polls(server, result) >= 1, timeout=10, what=result)
+            assert (upstream.count() > 0) == bool(listed), upstream.requests
+        finally:
+            server.stop()
+print("both as they should")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="a network of the test's own needs root and iproute2")
+def test_a_name_that_stands_for_a_metadata_address(tmp_path):
+    """In a network and with an /etc/hosts of its own."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost\n{METADATA} metadata.test\n")
+    script = f'ip link set lo up && ip addr add {METADATA}/32 dev lo && mount --bind "{hosts}" /etc/hosts && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "-mn", "sh", "-c", script, "sh", sys.executable, "-c", INNER, str(tmp_path)],
+        capture_output=True, text=True, timeout=60, cwd=Path(__file__).parent)
+    if "ip: " in done.stderr or "unshare: " in done.stderr or "mount: " in done.stderr:
+        pytest.skip(f"no network of its own here: {done.stderr.strip()}")
+    assert done.stdout == "both as they should\n", done.stderr
 
 
 # ------------------------------------------------------------ those who still poll

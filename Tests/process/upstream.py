@@ -24,6 +24,7 @@ class Upstream:
     """On a loopback port of its own. `behave` is one of the names below, or a status."""
 
     context: ssl.SSLContext | None = None
+    address: str = "127.0.0.1"
     body: bytes = b"0"
     content_type: str | None = "application/json"
     fields: dict[str, str] = field(default_factory=dict)
@@ -42,12 +43,12 @@ class Upstream:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
-        self.server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.context), self.loop).result(10)
+        self.server = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, self.address, 0, ssl=self.context), self.loop).result(10)
         self.port = self.server.sockets[0].getsockname()[1]
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     @property
     def url(self) -> str:
