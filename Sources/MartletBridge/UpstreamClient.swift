@@ -132,7 +132,7 @@ struct UpstreamClient: Sendable {
     }
 
     private func refusal(_ response: HTTPClientResponse) -> PollFailure {
-        let retryAfter = response.headers.first(name: "retry-after").flatMap { RetryAfter.milliseconds($0, wallMs: self.wall()) }
+        let retryAfter = response.headers.first(name: "retry-after").flatMap { UpstreamDates.retryAfterMs($0, wallMs: self.wall()) }
         return PollFailure(.status, status: Int(response.status.code), retryAfterMs: retryAfter)
     }
 
@@ -159,12 +159,16 @@ struct UpstreamClient: Sendable {
         } catch {
             throw PollFailure(error.code == .messageTooLarge ? .tooLarge : .unusable)
         }
+        var lastModified = self.header("last-modified", headers)
+        if let date = lastModified, !UpstreamDates.isSettled(lastModified: date, date: headers.first(name: "date"), wallMs: self.wall()) {
+            lastModified = nil
+        }
         var hash = SHA256()
         hash.update(data: Array((contentType ?? "").utf8) + [0])
         hash.update(data: body)
         return Feed.Answer(
             body: body, contentType: contentType, digest: Array(hash.finalize()), etag: self.header("etag", headers),
-            lastModified: self.header("last-modified", headers))
+            lastModified: lastModified)
     }
 
     /// Only what can be sent again as it is.

@@ -124,8 +124,8 @@ struct PolledMessageTests {
     }
 }
 
-@Suite("Retry-After")
-struct RetryAfterTests {
+@Suite("Dates of a URL's server")
+struct UpstreamDatesTests {
     @Test(
         "Seconds and dates",
         arguments: [
@@ -134,16 +134,27 @@ struct RetryAfterTests {
         ] as [(String, Int64)])
     func good(text: String, after: Int64) {
         // At 1994-11-06T08:49:00Z.
-        #expect(RetryAfter.milliseconds(text, wallMs: 784_111_740_000) == after)
+        #expect(UpstreamDates.retryAfterMs(text, wallMs: 784_111_740_000) == after)
     }
 
     @Test(
         "Nothing else",
         arguments: ["", "-1", "1.5", "soon", "Sun, 06 Nov 1994 08:49:37", "Sun, 40 Nov 1994 08:49:37 GMT", "Sun, 06 Foo 1994 08:49:37 GMT"])
-    func bad(text: String) { #expect(RetryAfter.milliseconds(text, wallMs: 0) == nil) }
+    func bad(text: String) { #expect(UpstreamDates.retryAfterMs(text, wallMs: 0) == nil) }
+
+    @Test("What changed within the last second may change once more under the same date")
+    func settled() {
+        let modified = "Sun, 06 Nov 1994 08:49:37 GMT"
+        let wall: Int64 = 784_111_777_000
+        #expect(!UpstreamDates.isSettled(lastModified: modified, date: nil, wallMs: wall + 1_999))
+        #expect(UpstreamDates.isSettled(lastModified: modified, date: nil, wallMs: wall + 2_000))
+        #expect(!UpstreamDates.isSettled(lastModified: modified, date: "Sun, 06 Nov 1994 08:49:38 GMT", wallMs: wall + 60_000))
+        #expect(UpstreamDates.isSettled(lastModified: modified, date: "Sun, 06 Nov 1994 08:49:39 GMT", wallMs: wall))
+        #expect(!UpstreamDates.isSettled(lastModified: "yesterday", date: nil, wallMs: wall + 60_000))
+    }
 
     @Test("A number without end is only long") func long() {
-        #expect(RetryAfter.milliseconds(String(repeating: "9", count: 400), wallMs: 0) == 999_999_999_000)
+        #expect(UpstreamDates.retryAfterMs(String(repeating: "9", count: 400), wallMs: 0) == 999_999_999_000)
     }
 }
 

@@ -1,5 +1,6 @@
 """Bridges to polled URLs: polled once for all, pushed when changed, answered to those who still poll."""
 
+import email.utils
 import json
 import os
 import shutil
@@ -93,7 +94,7 @@ def test_a_filter_counts_as_a_subscriber_and_a_late_one_gets_the_value_at_once(u
 def test_an_answer_that_did_not_change_is_not_pushed(upstream, serve, how):
     upstream.validates = how == "etag"
     if how == "last-modified":
-        upstream.fields = {"Last-Modified": "Sat, 21 Nov 2026 11:00:00 GMT"}
+        upstream.fields = {"Last-Modified": "Mon, 06 Jan 2020 11:00:00 GMT"}
     server = serve(upstream, interval="100ms")
     with everyone(server) as client:
         assert client.next()["data"] == 0
@@ -108,6 +109,19 @@ def test_an_answer_that_did_not_change_is_not_pushed(upstream, serve, how):
         upstream.fields = {}
         assert client.next()["data"] == 1
     assert metrics.numbers(server)['martlet_bridge_pushes_total{bridge="scores",result="stored"}'] == 2
+
+
+def test_two_changes_within_one_second_of_last_modified(upstream, serve):
+    upstream.validates = False
+    now = email.utils.formatdate(usegmt=True)
+    upstream.fields = {"Last-Modified": now, "Date": now}
+    server = serve(upstream, interval="100ms")
+    with everyone(server) as client:
+        assert client.next()["data"] == 0
+        upstream.body = b"1"
+        assert client.next()["data"] == 1
+    assert not any("if-modified-since" in request.headers for request in upstream.requests)
+    assert "last-modified" not in server.get("/feed/scores").headers
 
 
 @pytest.mark.parametrize(
@@ -450,6 +464,8 @@ def test_stopping_does_not_wait_for_the_upstream(upstream, serve):
     with everyone(server), ThreadPoolExecutor(1) as pool:
         wait_until(lambda: upstream.count() == 1, what="a poll")
         held = pool.submit(server.get, "/feed/scores")
+        # The subscriber, the one who asks, and who asks for this number.
+        wait_until(lambda: metrics.numbers(server)['martlet_connections{security="plain"}'] >= 3, what="a request that waits")
         began = time.monotonic()
         server.terminate()
         assert held.result(10).json()["error"]["code"] == "draining"

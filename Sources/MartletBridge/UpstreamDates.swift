@@ -1,15 +1,27 @@
-/// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date.
-package enum RetryAfter {
+/// The dates of a URL's server.
+package enum UpstreamDates {
+    /// `Retry-After` (RFC 9110 §10.2.3): seconds, or a date.
+    ///
     /// - Parameters:
     ///   - text: untrusted.
     ///   - wallMs: Unix time in milliseconds.
     /// - Returns: milliseconds from now; nil if it says nothing.
-    package static func milliseconds(_ text: String, wallMs: Int64) -> Int64? {
+    package static func retryAfterMs(_ text: String, wallMs: Int64) -> Int64? {
         if !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
             // What is longer than this says "much later" all the same.
             return (Int64(text.prefix(9)) ?? 0) * 1_000
         }
         return self.unixSeconds(text).map { max(0, $0 * 1_000 - wallMs) }
+    }
+
+    /// Whether nothing can have changed without another `Last-Modified`, which counts in seconds (RFC 9110 §8.8.2.2).
+    ///
+    /// - Parameters:
+    ///   - date: the answer's `Date`; nil if it had none.
+    ///   - wallMs: Unix time in milliseconds.
+    package static func isSettled(lastModified: String, date: String?, wallMs: Int64) -> Bool {
+        guard let modified = self.unixSeconds(lastModified) else { return false }
+        return modified + 2 <= date.flatMap(self.unixSeconds) ?? (wallMs / 1_000)
     }
 
     private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
