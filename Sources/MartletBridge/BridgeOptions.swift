@@ -67,7 +67,7 @@ package struct BridgeOptions: Equatable, Sendable {
         switch (self.topic, self.type) {
         case (nil, nil): refuse("url", "is polled for nobody: set topic, or type if each user has an answer of their own")
         case (let topic?, _):
-            if let problem = topicProblem(topic, limits, wildcards: false) { refuse("topic", problem) }
+            if let problem = topicProblem(topic, limits, wildcards: false) { refuse("topic", problem.description) }
             if self.userHeader != nil { refuse("userHeader", "goes with type: a topic has the same answer for everybody") }
             fallthrough
         case (nil, _?):
