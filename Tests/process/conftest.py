@@ -35,6 +35,19 @@ def server(tmp_path):
 
 
 @pytest.fixture
+def unhurt(server):
+    """After the test the server lives, holds no socket more than before and knows no session."""
+    server.get("/healthz")
+    before = sockets(server)
+    yield server
+    assert server.process.poll() is None, server.tail()
+    wait_until(lambda: sockets(server) <= before, 10, f"{sockets(server)} sockets, {before} before")
+    # A session ends a moment after its socket did.
+    wait_until(lambda: live_sessions(server) == 0, 10, "sessions that are over")
+    assert sessions_at_drain(server) == 0
+
+
+@pytest.fixture
 def small_disk(tmp_path):
     """A file system of 24 MB of the test's own."""
     if os.geteuid() != 0:

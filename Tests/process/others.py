@@ -5,7 +5,7 @@ import threading
 import time
 
 from server import Server
-from test_hostile_http import Wire, request
+from wire import Wire, request
 
 
 class Others:

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from test_hostile_http import Wire, request
+from wire import Wire, request
 from test_limits import ending, error, limited  # noqa: F401
 from tls import client_context, make_pair, tls_options
 

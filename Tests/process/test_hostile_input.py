@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from server import Server, unique
-from test_hostile_http import Wire, frame, handshake, request
+from wire import Wire, frame, handshake, request
 from test_limits import error, limited  # noqa: F401
 
 OK = '{"to":{"user":"u"},"data":1}'

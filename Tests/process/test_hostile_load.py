@@ -9,7 +9,7 @@ import pytest
 
 from others import Others
 from server import Server, unique, wait_until
-from test_hostile_http import Wire, frame, handshake, request, sockets
+from wire import Wire, frame, handshake, request, sockets
 from test_limits import cpu_ticks, limited  # noqa: F401
 
 SILENT = int(os.environ.get("SILENT_CONNECTIONS", "10000"))

@@ -7,7 +7,7 @@ import pytest
 
 from access import Guarded, bearer, token
 from server import Server, wait_until
-from test_hostile_http import Wire, request
+from wire import Wire, request
 from test_limits import cpu_ticks
 from test_tokens import EC, RSA, key_sets, private  # noqa: F401
 

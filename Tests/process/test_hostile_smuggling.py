@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from test_hostile_http import Wire, request
+from wire import Wire, request
 
 SECOND = b"GET /healthz?smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\n"

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from server import Server, unique, wait_until
-from test_hostile_http import Wire, frame, handshake, request
+from wire import Wire, frame, handshake, request
 from tls import connect_tls, make_pair, read_all, tls_options
 
 

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from others import Others
-from test_hostile_http import sockets
+from wire import sockets
 from test_limits import limited  # noqa: F401
 
 SECONDS = int(os.environ.get("SLOWHTTP_SECONDS", "4"))

@@ -13,7 +13,7 @@ import pytest
 
 import sse
 from server import Server, binary, unique, wait_until
-from test_hostile_http import frame, handshake, request
+from wire import frame, handshake, request
 from tls import client_context, connect_tls, make_pair, read_all, served_name, tls_options
 
 
