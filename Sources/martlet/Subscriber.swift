@@ -66,7 +66,7 @@ struct Subscriber: Sendable {
     private var topicList: String? {
         guard !self.topics.isEmpty else { return nil }
         return self.topics.map { topic in
-            topic.reduce(into: "") { $0 += $1 == "%" ? "%25" : $1 == "," ? "%2C" : String($1) }
+            topic.unicodeScalars.reduce(into: "") { $0 += $1 == "%" ? "%25" : $1 == "," ? "%2C" : String($1) }
         }.joined(separator: ",")
     }
 

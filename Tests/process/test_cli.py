@@ -138,7 +138,7 @@ def test_curl_subscribes_and_publishes(hub, user):
 
 
 def test_topics_in_a_pipe(hub):
-    topic = unique("pipe, 50%")
+    topic = unique("pipe, 50%\u0301,\u0308")
     with RawSSE(hub, None, None, topics=topic.replace("%", "%25").replace(",", "%2C")) as client:
         result = publish(hub, "--topic", topic, "--type", "t", stdin='{"n": 1}\ntext\n')
         assert result.returncode == 0, result.stderr

@@ -34,7 +34,9 @@ enum CursorTarget {
         for _ in 0..<Int(choices.byte()) % (TopicPlace.maxBehind + 1) {
             let log: TopicLogKind = choices.byte() & 1 == 0 ? .memory : .durable
             place.behind.append(
-                .init(hash: UInt32(truncatingIfNeeded: choices.word()), log: log, offset: choices.word() >> UInt64(choices.byte() & 63)))
+                .init(
+                    hash: UInt32(truncatingIfNeeded: choices.word()), log: log, offset: choices.word() >> UInt64(choices.byte() & 63),
+                    isKnown: choices.byte() & 1 == 1))
         }
         return place
     }

@@ -10,7 +10,7 @@ enum TopicsTarget {
             let filters = try TopicList.parse(text, limits: limits)
             check(Set(filters).count == filters.count && filters.count <= limits.topicsPerSession, "one twice, or too many")
             for filter in filters { check(topicProblem(filter.text, limits, wildcards: true) == nil, "a filter that is none") }
-            let again = filters.map { $0.text.reduce(into: "") { $0 += $1 == "%" ? "%25" : $1 == "," ? "%2C" : String($1) } }
+            let again = filters.map { $0.text.unicodeScalars.reduce(into: "") { $0 += $1 == "%" ? "%25" : $1 == "," ? "%2C" : String($1) } }
             check((try? TopicList.parse(again.joined(separator: ","), limits: limits)) == filters, "written again they differ")
         } catch {
             check([.badRequest, .tooManyTopics].contains(error.code), "refused as \(error.code)")
