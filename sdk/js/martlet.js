@@ -1277,6 +1277,7 @@ class Engine {
       case 'wake': return this.link?.wake(letter)
       case 'ping': this.link?.check(); return this.post(from, { kind: 'pong' })
       case 'bye': return this.gone(from)
+      case 'save': return this.#saveNow()
       default: return undefined
     }
   }
@@ -1621,7 +1622,8 @@ class Engine {
 
   #saveSoon() {
     if (this.#saveTimer || this.#isStopped) return
-    const ms = Math.max(0, this.#savedAt + 100 - Date.now())
+    // In a hidden tab a timer may be late by a second and more, and Firefox writes nothing any more when a page goes.
+    const ms = this.config.document?.visibilityState === 'hidden' ? 0 : Math.max(0, this.#savedAt + 100 - Date.now())
     if (ms) this.#saveTimer = setTimeout(() => this.#saveNow(), ms)
     else this.#saveNow()
   }
@@ -1979,7 +1981,7 @@ class Tab {
     on(target, 'online', () => this.send({ kind: 'wake', isOnline: true }))
     on(target, 'offline', () => this.send({ kind: 'wake' }))
     on(document, 'visibilitychange', () => {
-      if (document.visibilityState !== 'visible') return
+      if (document.visibilityState !== 'visible') { if (this.#engine) this.send({ kind: 'save' }); return }
       if (this.#channel && !this.#engine) this.send({ kind: 'ping' })
       this.send({ kind: 'wake' })
     })
