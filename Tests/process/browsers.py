@@ -199,6 +199,7 @@ class Site:
     def __init__(self):
         site = self
         self.token_seconds = 600
+        self.readme = ""
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -209,6 +210,8 @@ class Site:
                     body, kind = token("alice", exp=int(time.time()) + site.token_seconds).encode(), "text/plain"
                 elif path == "/martlet.js":
                     body, kind = (ROOT / "sdk/js/martlet.js").read_bytes(), "text/javascript"
+                elif path == "/readme":
+                    body, kind = site.readme.encode(), "text/html; charset=utf-8"
                 else:
                     body, kind = PAGE.encode(), "text/html; charset=utf-8"
                 self.send_response(200)

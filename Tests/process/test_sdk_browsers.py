@@ -264,6 +264,40 @@ def test_a_tab_that_closes_while_it_handles_does_not_lose_the_message(browser, s
     delivered(server, message, device)
 
 
+def test_a_leader_that_does_not_answer_is_replaced_and_follows_when_it_does(browser, site, server):
+    if browser.name == "firefox":
+        pytest.skip("only a visible tab replaces its leader, and BiDi shows one tab")
+    url = site.page(server.url)
+    tabs = [browser.tab(url) for _ in range(3)]
+    for tab in tabs:
+        connected(tab)
+    leader = next(tab for tab in tabs if tab.run("martlet.status.role") == "leader")
+    others = [tab for tab in tabs if tab is not leader]
+    leader.run("void setTimeout(() => { const end = Date.now() + 18000; while (Date.now() < end); window.isBack = true }, 100)")
+    time.sleep(0.5)
+    server.publish("alice", data=1)
+    for tab in others:
+        tab.wait("seen.data.length === 1", 16)
+    assert sorted(tab.run("martlet.status.role") for tab in others) == ["follower", "leader"]
+    leader.wait("window.isBack", 30)
+    server.publish("alice", data=2)
+    for tab in tabs:
+        received(tab, [1, 2])
+    assert leader.run("martlet.status.role") == "follower"
+    assert sessions(server) == 1
+
+
+def test_tabs_that_do_not_share_are_devices_of_their_own(browser, site, server):
+    tabs = [browser.tab(site.page(server.url, share=False)) for _ in range(2)]
+    for tab in tabs:
+        connected(tab)
+    server.publish("alice", data=1)
+    for tab in tabs:
+        received(tab, [1])
+    assert sessions(server) == 2
+    assert [tab.run("martlet.status.role") for tab in tabs] == ["alone"] * 2
+
+
 # ------------------------------------------------------------ proxies that do not let WebSocket through
 
 
@@ -317,6 +351,23 @@ def test_falls_back_where_websocket_does_not_get_through(browser, site, server, 
 
 
 # ------------------------------------------------------------ the module
+
+
+def test_the_page_of_the_readme_works(browser, site, server):
+    text = (ROOT / "sdk" / "js" / "README.md").read_text()
+    html = text.split("```html\n")[1].split("```")[0]
+    assert "http://127.0.0.1:8080" in html
+    site.readme = html.replace("http://127.0.0.1:8080", server.url)
+    tabs = [browser.tab(f"{site.origin}/readme") for _ in range(2)]
+    for tab in tabs:
+        tab.wait("/^connected websocket (leader|follower)$/.test(document.title)")
+    answer = server.post({"to": {"user": "alice"}, "type": "greeting", "data": "hello"})
+    assert answer.status_code == 202
+    for tab in tabs:
+        tab.wait("document.body.textContent.includes('hello (medium)')")
+    tabs[0].run("document.body.onclick() && null")
+    for tab in tabs:
+        tab.wait("document.body.textContent.includes('click')")
 
 
 def test_the_module_is_served(hub):

@@ -809,7 +809,7 @@ class Link {
     if (this.#transport.ping?.()) {
       this.#pingedUntil ||= Date.now() + 5_000
       this.check()
-    } else if (isOnline || Date.now() - this.#lastHeard > this.#silenceMs / 1.5) {
+    } else if (isOnline || (this.#silenceMs && Date.now() - this.#lastHeard > this.#silenceMs / 1.5)) {
       this.restart()
     }
   }
@@ -1285,6 +1285,8 @@ class Engine {
   #hello(from, { types, topics, items }) {
     this.#members.set(from, { types: new Set(types), topics: new Map(), heardAt: Date.now(), isStalled: false })
     this.post(from, { kind: 'status', status: this.#told(this.link?.status ?? { state: 'connecting' }) })
+    // Somebody has signed in again, or opens the page again.
+    if (this.link?.status.state === 'stopped' && this.link.status.error?.code !== 'taken_over') this.link.start()
     for (const topic of topics) this.#subscribe(from, topic)
     for (const item of items) this.#publish(from, item)
     this.#unpark()
@@ -1858,8 +1860,12 @@ class Tab {
   }
 
   #join(name) {
-    const { locks } = this.config
-    this.#channel = new this.config.BroadcastChannel(name)
+    try {
+      this.#channel = new this.config.BroadcastChannel(name)
+    } catch {
+      this.#goAlone()
+      return
+    }
     this.#channel.onmessage = ({ data }) => this.#letter(data)
     this.#told({ state: 'connecting' })
     // While this tab lives it holds a lock of its own, so that the leader learns of its end.
@@ -1870,7 +1876,15 @@ class Tab {
     this.#heardLeaderAt = Date.now()
     this.#clock = setInterval(() => this.#askLeader(name), LEADER.askMs)
     this.name = name
-    this.locks = locks
+  }
+
+  /** Sandboxed frames may have neither locks nor channels. */
+  #goAlone() {
+    clearInterval(this.#clock)
+    this.#channel?.close()
+    this.#channel = null
+    this.config.isShared = false
+    this.#lead()
   }
 
   /** Holds a lock until the tab leaves. */
@@ -1885,7 +1899,11 @@ class Tab {
       return new Promise((resolve) => { release.now = resolve })
     }).catch((error) => {
       // Another tab took the lock: this one had not answered.
-      if (error.name === 'AbortError' && release.isWanted && this.#engine && options.isLead) this.#resign()
+      if (error.name === 'AbortError') {
+        if (release.isWanted && this.#engine && options.isLead) this.#resign()
+      } else if (release.isWanted) {
+        this.#goAlone()
+      }
     })
     return { release: () => { release.isWanted = false; abort.abort(); release.now() } }
   }
@@ -1913,6 +1931,8 @@ class Tab {
     this.#engine = null
     this.#heardLeaderAt = Date.now()
     this.#elect(this.name)
+    // Who took over said so while this one was leading.
+    this.send({ kind: 'hello', ...this.#all() })
   }
 
   /** A leader that does not answer (frozen, or busy for long) is replaced. */
