@@ -255,8 +255,8 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         }
         switch (request.path, request.head.method) {
         case ("/v1/messages", .POST): PublishAPI.publish(request, front: self)
-        case ("/v1/sse", .GET): self.stream(request) { (caller) throws(WireError) in try SSEConnection.sse(request, caller, front: self) }
-        case ("/ramen/receive", .GET): self.stream(request) { (caller) throws(WireError) in try SSEConnection.ramen(request, caller, front: self) }
+        case ("/v1/sse", .GET): self.stream(request) { (caller) throws(WireError) in try OneWayConnection.sse(request, caller, front: self) }
+        case ("/ramen/receive", .GET): self.stream(request) { (caller) throws(WireError) in try OneWayConnection.ramen(request, caller, front: self) }
         case ("/v1/stream", .GET): StreamRequest.open(request, front: self)
         case ("/v1/ws", .GET): WebSocketConnection.open(request, front: self)
         case ("/dev/echo", .GET) where self.services.isDev:

@@ -2,11 +2,9 @@ import MartletCore
 import MartletWire
 import NIOHTTP1
 
-/// A connection that is an SSE stream: `/v1/sse` and `/ramen/receive`.
-typealias SSEConnection = OneWayConnection<SSEEncoder>
-
-extension OneWayConnection where Encoder == SSEEncoder {
-    static func sse(_ request: FrontRequest, _ caller: Caller, front: FrontHandler) throws(WireError) -> SSEConnection {
+/// Connections that are SSE streams: `/v1/sse` and `/ramen/receive`.
+extension OneWayConnection {
+    static func sse(_ request: FrontRequest, _ caller: Caller, front: FrontHandler) throws(WireError) -> OneWayConnection {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         try request.query.allow(HelloParser.streaming + HelloParser.topics + ["cursor", "ack"])
         var hello = try parser.hello(caller, ackMode: .none)
@@ -15,13 +13,13 @@ extension OneWayConnection where Encoder == SSEEncoder {
             hello.cursor = try Cursor(parsing: last)
             hello.automaticReconnect = true
         }
-        return SSEConnection(
+        return OneWayConnection(
             front: front, hello: hello,
             encoder: SSEEncoder(.events(seq: hello.ackMode == .explicit), visibleHeartbeat: try parser.visibleHeartbeat()),
             corsLines: front.services.origins.lines(request.head.headers))
     }
 
-    static func ramen(_ request: FrontRequest, _ caller: Caller, front: FrontHandler) throws(WireError) -> SSEConnection {
+    static func ramen(_ request: FrontRequest, _ caller: Caller, front: FrontHandler) throws(WireError) -> OneWayConnection {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         try request.query.allow(HelloParser.streaming + ["seq"])
         _ = try caller.requiredDevice()
@@ -31,7 +29,7 @@ extension OneWayConnection where Encoder == SSEEncoder {
         hello.cursor = nil
         hello.ramenSeq = try parser.ramenSeq()
         hello.heartbeatMs = try parser.heartbeat(default: front.services.limits.ramenHeartbeatMs)
-        return SSEConnection(
+        return OneWayConnection(
             front: front, hello: hello,
             encoder: SSEEncoder(.ramen, visibleHeartbeat: try parser.visibleHeartbeat()),
             corsLines: front.services.origins.lines(request.head.headers))

@@ -7,7 +7,7 @@ import NIOHTTP1
 ///
 /// Without `Content-Length` and with `Connection: close` the body ends with the connection (RFC 9112 §6.3), so it needs no
 /// chunk framing.
-final class OneWayConnection<Encoder: OneWayEncoder>: StreamConnection, LiveClient {
+final class OneWayConnection: StreamConnection, LiveClient {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -16,7 +16,8 @@ final class OneWayConnection<Encoder: OneWayEncoder>: StreamConnection, LiveClie
     let peer: Peer
     /// Let go once the session is open.
     private var hello: HelloBox?
-    private let encoder: Encoder
+    // Not a type parameter: through the node's `any LiveClient` generic code would run unspecialized, for every message.
+    private let encoder: any OneWayEncoder
     var context: ChannelHandlerContext?
     var handle: (any SessionHandle)?
     var output = StreamOutput()
@@ -25,7 +26,7 @@ final class OneWayConnection<Encoder: OneWayEncoder>: StreamConnection, LiveClie
     private var isOpened = false
     private var isEnded = false
 
-    init(front: FrontHandler, hello: Hello, encoder: Encoder, corsLines: String) {
+    init(front: FrontHandler, hello: Hello, encoder: any OneWayEncoder, corsLines: String) {
         self.services = front.services
         self.state = front.state
         self.peer = front.peer

@@ -36,7 +36,7 @@ enum StreamRequest {
 
     private static func connection(
         _ request: FrontRequest, _ caller: Caller, _ format: StreamEncoder.Format, front: FrontHandler
-    ) throws(WireError) -> OneWayConnection<StreamEncoder> {
+    ) throws(WireError) -> OneWayConnection {
         let parser = HelloParser(services: front.services, query: request.query, headers: request.head.headers)
         let own = if case .iframe = format { ["cursor", "ack", "format", "callback"] } else { ["cursor", "ack", "format"] }
         try request.query.allow(HelloParser.streaming + HelloParser.topics + own)
