@@ -100,3 +100,13 @@ def test_who_may_ask(tmp_path):
         assert server.get("/v1/poll?device=a1", headers=cookie).status_code == 200, "without a callback an old browser's cookie counts"
     finally:
         server.stop()
+
+
+def test_dev_mode_wants_to_know_which_page_asks(hub, user):
+    """There a script of any page could read everything, in a browser of before 2023."""
+    query = {"user": user, "device": f"{user}-d1", "callback": "cb"}
+    old = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/60.0"}
+    assert call(hub.get("/v1/poll", params=query, headers=old).text, "cb")["error"]["code"] == "forbidden"
+    for site in ("same-origin", "same-site", "none"):
+        assert "messages" in call(hub.get("/v1/poll", params=query, headers=old | {"Sec-Fetch-Site": site}).text, "cb")
+    assert hub.get("/v1/poll", params=query, headers=old | {"Sec-Fetch-Site": "cross-site"}).status_code == 403
