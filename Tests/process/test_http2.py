@@ -339,3 +339,21 @@ def test_behind_a_proxy_each_stream_has_its_client(tmp_path):
             assert client.answers[again].status == 503
     finally:
         server.stop()
+
+
+def test_behind_a_proxy_that_names_the_client_first(tmp_path):
+    server = Server(
+        tmp_path / "data", "--trusted-proxies", "127.0.0.1", "--proxy-protocol", "--limits-connections-per-address", "2").start()
+    try:
+        with Client.__new__(Client) as client:
+            plain = server.connect()
+            plain.sendall(b"PROXY TCP4 192.0.2.7 192.0.2.1 1234 80\r\n")
+            server.connect, connect = lambda **_: plain, server.connect
+            client.__init__(server)
+            server.connect = connect
+            client.request("GET", "/v1/sse?topics=a")
+            client.until(lambda: b"welcome" in client.answers[1].body)
+            # The connection and its stream are the two that 192.0.2.7 may have.
+            assert client.get("/healthz").status == 503
+    finally:
+        server.stop()

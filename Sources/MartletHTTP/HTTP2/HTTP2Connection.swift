@@ -53,8 +53,7 @@ final class HTTP2Connection: ChannelInboundHandler, Connection, Swept {
             is NIOHTTP2Errors.UnknownPseudoHeader, is NIOHTTP2Errors.InvalidHTTP2HeaderFieldName,
             is NIOHTTP2Errors.InvalidHTTP2HeaderFieldValue, is NIOHTTP2Errors.EmptyPathHeader, is NIOHTTP2Errors.ContentLengthViolated,
             is NIOHTTP2Errors.UnsupportedPseudoHeader, is NIOHTTP2Errors.ContentLengthHeadersMismatch,
-            is NIOHTTP2Errors.ContentLengthHeaderNegative, is NIOHTTP2Errors.ContentLengthHeaderMalformedValue,
-            is NIOHTTP2Errors.MaxStreamsViolation:
+            is NIOHTTP2Errors.ContentLengthHeaderNegative, is NIOHTTP2Errors.ContentLengthHeaderMalformedValue:
             true
         default: false
         }

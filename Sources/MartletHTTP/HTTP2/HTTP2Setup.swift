@@ -70,7 +70,6 @@ final class HTTP2Setup: Sendable {
             guard refusal == nil, let peer else {
                 peer?.leave()
                 edge.gate.refused(connection.peer.address, why: "as many connections and streams are open as may be")
-                self.services.metrics.refused(.tooManyConnections)
                 return
             }
             let front = FrontHandler(services: self.services, control: self.control, state: connection.state, peer: peer)
