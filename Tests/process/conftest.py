@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from chromium import CHROMIUM
-from server import Server, binary, unique
+from server import Server, binary, unique, wait_until
 from transports import TRANSPORTS
+from wire import live_sessions, sessions_at_drain, sockets
 
 
 def pytest_report_header():

@@ -14,7 +14,7 @@ from access import Guarded, bearer, token
 from chromium import CHROMIUM
 from metrics import numbers
 from server import Server
-from test_hostile_http import Wire, handshake, request
+from wire import Wire, handshake, request
 
 EVIL = "evil.example"
 

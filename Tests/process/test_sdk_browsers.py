@@ -12,7 +12,7 @@ from access import Guarded
 from browsers import Site, start
 from server import ROOT, Server, wait_until
 from test_proxies import PATH, free_port
-from wires import Wire
+from holding_proxy import HoldingProxy
 
 TRANSPORTS = ["websocket", "sse", "eventsource", "longpoll", "jsonp"]
 QUICK = {"least": 2, "most": 2, "start": 2}
@@ -148,7 +148,7 @@ def test_tokens_are_renewed(browser, site, tmp_path, transport):
 
 
 def test_the_network_is_gone_for_30_seconds(browser, site, server, available):
-    wire = Wire(server.port)
+    wire = HoldingProxy(server.port)
     try:
         tabs = {
             transport: browser.tab(site.page(wire.url, device=transport, transports=[transport], share=False, heartbeat=QUICK, pollWait=3))
@@ -307,7 +307,7 @@ def proxied(request, tmp_path, server):
     if not shutil.which("nginx", path=PATH):
         pytest.skip("no nginx here: apt-get install nginx-light")
     port = free_port()
-    silent = Wire(server.port)
+    silent = HoldingProxy(server.port)
     silent.hold()
     temporary = "".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     passes = "proxy_http_version 1.1; proxy_set_header Host $http_host; proxy_read_timeout 120s;"

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from test_hostile_http import Wire, frame, handshake, request
+from wire import Wire, frame, handshake, request
 
 PLAIN = "plain"
 OTHERS = ["chunked", "padded", "expect", "long"]

@@ -4,7 +4,7 @@ import socket
 import threading
 
 
-class Wire:
+class HoldingProxy:
     """Passes on what comes until `held` is set; nobody is told of that. `cut` ends all connections."""
 
     def __init__(self, port: int):
