@@ -707,7 +707,7 @@ const TIMER_MOST_MS = 2_000_000_000
 /**
  * One live connection at a time: picks the transport, presents the cursor, comes back, renews the token.
  *
- * `host` (the Engine) has `cursor`, `topics()`, `opened(welcome, …)`, `message`, `gap`, `presence`, `subscribed`, `unsubscribed`,
+ * `host` (the Engine) has `resume()`, `topics()`, `opened(welcome, …)`, `message`, `gap`, `presence`, `subscribed`, `unsubscribed`,
  * `published`, `refusedFrame`, `position`, `handled`, `status`, `problem`, `forgetCursor`, `isIdle`.
  */
 class Link {
@@ -941,11 +941,13 @@ class Link {
     // A frame can ask for a topic by itself, so that one that is not allowed does not keep the others out.
     const topics = name !== 'websocket' ? wanted : this.#isTopicsDoubted ? [] : known
     session.asked = topics
+    const { cursor, since } = this.host.resume()
     const who = this.who()
     const isNameless = !this.tokens.isUsed && who.user === undefined && who.device === undefined
     return {
       ...who,
-      cursor: this.host.cursor || undefined,
+      cursor,
+      since: topics.length ? since : undefined,
       topics: topics.length || (isNameless && name === 'websocket') ? topicList(topics) : undefined,
       presence: topics.length && wantsPresence && !(this.#isTopicsDoubted) ? 1 : undefined,
       from: this.config.from,
@@ -1231,6 +1233,8 @@ class Engine {
   #idleWaiters = []
   #isPaused = false
   #wasOpened = false
+  /** The server's time up to which topics were handled, about. */
+  #topicsAt = 0
   #isStopped = false
   link = null
 
@@ -1407,7 +1411,15 @@ class Engine {
 
   // ------------------------------------------------ from the Link
 
-  get cursor() { return this.#ledger.cursor }
+  /**
+   * Where the next session goes on. While messages of the inbox wait for somebody who wants them the cursor stands before them, for
+   * presenting a later one would ack them: then topics go on by time, and the server knows what of the inbox was acked.
+   */
+  resume() {
+    if (!this.#parked.size || !this.#topics.size) return { cursor: this.#ledger.cursor || undefined }
+    const waiting = [...this.#tasks.values()].filter(({ message }) => message.topic !== undefined && !message.retained)
+    return { since: Math.floor(waiting.reduce((least, { message }) => Math.min(least, message.at), this.#topicsAt)) }
+  }
   get isIdle() { return !this.#tasks.size && !this.#outbox.size }
 
   topics() {
@@ -1423,6 +1435,7 @@ class Engine {
   opened(welcome, cursor, { sendsFrames, asked }) {
     this.#acks = []
     this.#wasOpened = true
+    this.#topicsAt ||= this.link.serverTime
     const isResumed = Boolean(this.#ledger.cursor)
     this.#ledger = new Ledger(cursor || this.#ledger.cursor)
     this.#saveSoon()
@@ -1579,9 +1592,10 @@ class Engine {
     this.#tasks.delete(task.key)
     this.#parked.delete(task)
     if (!task.message.retained) this.#recent.add(task.message.id)
+    if (task.message.topic !== undefined) this.#topicsAt = Math.max(this.#topicsAt, task.message.at)
     this.#finish(task.entries)
     this.#wakeWaiters()
-    if (this.#isPaused && !this.#tasks.size) {
+    if (this.#isPaused && this.#tasks.size <= this.#parked.size) {
       this.#isPaused = false
       this.link.start()
     }

@@ -183,3 +183,26 @@ test('the next page goes on in a topic where this one ended', async (t) => {
   await until(() => room.length === 6, 'what came between')
   assert.equal(room[5], 'between')
 })
+
+test('a handler that does not keep up lets the connection go, and gets everything', async (t) => {
+  const server = await Server.start(t)
+  await namespace(server, 'room', { history: { messages: 20_000, bytes: 10_000_000 } })
+  const seen = client(t, server, { user: 'alice', device: 'd', transports: ['websocket'] })
+  // It waits for a handler that nobody has: that must not keep the topic waiting.
+  await server.publish('alice', 'parked')
+  const room = []
+  let open
+  const gate = new Promise((resolve) => { open = resolve })
+  await seen.martlet.topic('room/1').subscribe(async (data) => { await gate; room.push(data) }).ready
+  const all = [...Array(12_000).keys()]
+  for (let from = 0; from < all.length; from += 4_000) {
+    await fetch(`${server.url}/v1/topics/room/1`, { method: 'POST', headers: { 'Content-Type': 'application/x-ndjson' }, body: all.slice(from, from + 4_000).join('\n') })
+  }
+  await until(() => seen.errors.some(({ code }) => code === 'too_slow'), 'let go')
+  assert.equal(seen.martlet.status.state, 'idle')
+  assert.equal(await server.metric('martlet_sessions'), 0)
+  open()
+  await until(() => room.length === all.length, 'everything', 30_000)
+  assert.deepEqual(room, all)
+  assert.equal(seen.martlet.status.state, 'connected')
+})
