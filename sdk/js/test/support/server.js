@@ -15,6 +15,11 @@ export const SECRET = '0123456789abcdef0123456789abcdef'
 /** Without the variables of the tests themselves, which are no options of the server. */
 const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MARTLET_')))
 
+// A run that is ended leaves no server behind.
+const children = new Set()
+process.once('SIGTERM', () => process.exit(1))
+process.once('exit', () => { for (const child of children) child.kill('SIGKILL') })
+
 export class Server {
   port = 0
   #process = null
@@ -39,6 +44,9 @@ export class Server {
     const mode = this.isDev ? ['--dev'] : ['--tokens-secret-file', join(this.folder, 'secret'), '--tokens-leeway-seconds', '0']
     const data = ['--data', join(this.folder, 'data'), '--limits-subscribe-rate', '0', '--drain-seconds', '2']
     this.#process = spawn(binary, ['serve', ...mode, '--listen', `127.0.0.1:${this.port}`, ...data, ...this.options], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = this.#process
+    children.add(child)
+    child.once('exit', () => children.delete(child))
     let log = ''
     this.#process.stderr.on('data', (text) => { log = (log + text).slice(-4_000) })
     const ended = new Promise((_, reject) => {
