@@ -241,6 +241,18 @@ def test_streams_of_a_connection_are_sessions_of_their_own(hub, secure, tls):
     wait_until(lambda: streams(server) == 0, what="no streams")
 
 
+@pytest.mark.parametrize("query", ["format=ndjson", "format=multipart", "format=iframe&callback=cb"])
+def test_every_format_of_streams(hub, query):
+    """They write HTTP/1.1 by themselves; nothing of its framing may be left."""
+    topic = unique("h2")
+    with Client(hub) as client:
+        client.request("GET", f"/v1/stream?{query}&topics={topic}")
+        client.until(lambda: b"welcome" in client.answers[1].body)
+        assert client.answers[1].status == 200 and not client.answers[1].body.startswith(b"HTTP")
+        publish(hub, topic, "hello")
+        client.until(lambda: b"hello" in client.answers[1].body)
+
+
 def test_a_stream_that_is_not_read_holds_up_nobody(hub):
     slow, fast = unique("h2-slow"), unique("h2-fast")
     with Client(hub) as client:
