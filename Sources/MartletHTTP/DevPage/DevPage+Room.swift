@@ -1,64 +1,94 @@
 extension DevPage {
-    /// A room: a topic that everybody with this page open subscribes and publishes to, over one WebSocket.
+    /// A room: a topic that everybody with this page open subscribes and publishes to, over one WebSocket, with who is there.
     static let roomScript = #"""
         const room = {
-          socket: null,
-          failures: 0,
+          link: null,
+          members: new Map(),
           get topic() { return `room/${$("room").value.trim() || "lobby"}`; },
+          get path() { return `/v1/topics/${this.topic.split("/").map(encodeURIComponent).join("/")}`; },
 
-          open() {
-            clearTimeout(this.again);
-            const old = this.socket;
-            this.socket = null;
-            old?.close();
-            $("room-state").dataset.state = "connecting";
-            const topic = this.topic;
-            const names = topic.replaceAll("%", "%25").replaceAll(",", "%2C");
-            const socket = this.socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/v1/ws?${query({ topics: names, since: "last:20" })}`);
-            socket.onmessage = (event) => {
-              if (socket !== this.socket) return;
-              const frame = JSON.parse(event.data);
-              if (frame.welcome) this.welcomed(topic);
-              else if (frame.message) this.heard(frame.message);
-              else if (frame.error) this.add("server", frame.error.message);
-            };
-            socket.onclose = (event) => {
-              if (socket !== this.socket) return;
-              $("room-state").dataset.state = "closed";
-              $("room-count").textContent = "";
-              this.failures += 1;
-              if (event.code < 4500) this.again = setTimeout(() => this.open(), Math.min(10000, 1000 * this.failures) * (0.5 + Math.random()));
-            };
+          /// Rooms know who is there and keep what was said, unless somebody has decided otherwise.
+          async prepare() {
+            try {
+              const { set, configured } = await answered(await ask("/v1/namespaces/room"));
+              if (set || configured) return;
+              await answered(await ask("/v1/namespaces/room", { method: "PUT", body: JSON.stringify({ presence: true, history: { messages: 100 }, subscribe: "all", publish: "all" }) }));
+            } catch { /* then a room without */ }
           },
 
-          async welcomed(topic) {
-            this.failures = 0;
+          async open() {
+            this.link?.stop();
+            this.link = null;
+            this.members.clear();
+            this.seen = new Set();
+            this.count = undefined;
             $("room-messages").replaceChildren();
-            $("room-state").dataset.state = "open";
+            this.showMembers();
+            const topic = this.topic;
+            await this.prepare();
+            if (topic !== this.topic || this.link) return;
+            const me = $("device").value || "somebody";
+            const link = this.link = new WebSocketLink({
+              user: me, device: `room-${me}`, topics: topic.replaceAll("%", "%25").replaceAll(",", "%2C"), more: { since: "last:20", presence: 1 },
+              on: {
+                state: (state, detail) => {
+                  if (link !== this.link) return;
+                  $("room-state").dataset.state = state;
+                  $("room-state").textContent = { open: "", connecting: "connecting", waiting: "waiting", stopped: `stopped: ${detail}`, closed: "" }[state];
+                  if (state !== "open") { this.members.clear(); this.count = undefined; this.showMembers(); }
+                },
+                welcome: () => this.whoIsThere(),
+                message: (message) => { if (link === this.link) this.heard(message); },
+                presence: (event) => { if (link === this.link) this.came(event); },
+                error: (error) => this.add("server", error.message),
+              },
+            });
+            link.open();
+          },
+
+          async whoIsThere() {
+            const { link } = this;
             try {
-              const info = await (await fetch(`/v1/topics/${topic.split("/").map(encodeURIComponent).join("/")}`)).json();
-              if (topic === this.topic) $("room-count").textContent = `${info.subscribers} here`;
-            } catch { /* only the number is missing */ }
+              const { count, members } = await answered(await ask(`${this.path}/presence?limit=30`));
+              if (link !== this.link) return;
+              this.members = new Map(members.map((member) => [member.device, member.user]));
+              this.count = count;
+              this.showMembers();
+            } catch { /* the room goes without */ }
+          },
+
+          came({ count, joined, left }) {
+            for (const { device, user } of joined) this.members.set(device, user);
+            for (const { device } of left) this.members.delete(device);
+            this.count = count;
+            this.showMembers();
+          },
+
+          showMembers() {
+            $("room-count").textContent = this.count === undefined ? "" : `${this.count} here`;
+            $("room-members").replaceChildren(...[...this.members.values()].slice(0, 30).map((user) =>
+              element("li", "badge good", user === $("device").value ? `${user} (you)` : user)));
           },
 
           heard(message) {
+            if (this.seen.has(message.id)) return;
+            this.seen.add(message.id);
             const { from, text } = message.data ?? {};
             if (typeof text === "string") this.add(typeof from === "string" ? from : "somebody", text);
             else this.add(message.type || "message", JSON.stringify(message.data ?? message.dataBase64 ?? null));
           },
 
           add(from, text) {
+            const list = $("room-messages");
             const item = element("li");
             item.append(element("strong", "", from), element("span", "", text));
-            $("room-messages").append(item);
-            while ($("room-messages").children.length > 100) $("room-messages").firstElementChild.remove();
-            item.scrollIntoView({ block: "nearest" });
+            list.append(item);
+            while (list.children.length > 100) list.firstElementChild.remove();
+            list.scrollTop = list.scrollHeight;
           },
 
           say(text) {
-            if (this.socket?.readyState !== WebSocket.OPEN) return false;
-            this.socket.send(JSON.stringify({ publish: { topic: this.topic, data: { from: $("device").value || "somebody", text } } }));
-            return true;
+            return this.link?.send({ publish: { topic: this.topic, data: { from: $("device").value || "somebody", text } } }) ?? false;
           },
         };
 
@@ -68,6 +98,5 @@ extension DevPage {
         });
         $("room-form").addEventListener("submit", (event) => event.preventDefault());
         $("room").addEventListener("change", () => room.open());
-        room.open();
         """#
 }

@@ -1,7 +1,11 @@
-/// The page at `/` in dev mode: a live subscriber, a publish form and a room.
+import Crypto
+import MartletWire
+
+/// The page at `/` in dev mode: the same message over every transport side by side, a killed server survived, priorities, a room, and
+/// forms to try everything.
 ///
-/// One document without external resources. What a message holds reaches the document as text only (`textContent`),
-/// and the policy in its head allows connections to its own origin alone.
+/// One document without a build step; but for `/martlet.js` it loads nothing. What a message holds reaches the document as text only
+/// (`textContent`), and the policy in its head runs no other scripts and styles than its own, by their hashes.
 package enum DevPage {
     /// The whole document, UTF-8; served as `text/html; charset=utf-8`.
     package static let html = """
@@ -14,25 +18,43 @@ package enum DevPage {
         <meta http-equiv="Content-Security-Policy" content="\(Self.policy)">
         <title>Martlet</title>
         <link rel="icon" href="data:image/svg+xml,\(Self.icon)">
-        <style>
-        \(Self.style)
-        </style>
+        <style>\(Self.allStyle)</style>
         </head>
         <body>
         \(Self.markup)
-        <script>
-        \(Self.script)
-        \(Self.sessionScript)
-        \(Self.roomScript)
-        </script>
+        <script>\(Self.allScript)</script>
         </body>
         </html>
         """
 
+    private static let allStyle = [Self.style, Self.stageStyle].joined(separator: "\n")
+
+    private static let allScript = [
+        Self.basicsScript, Self.linkScript, Self.transportsScript, Self.deliveryScript, Self.lanesScript, Self.boardScript,
+        Self.scenesScript, Self.deviceScript, Self.roomScript, Self.publishScript,
+    ].joined(separator: "\n")
+
+    /// `'self'` is for `/martlet.js`, JSONP and the forever-iframe.
     private static let policy = """
-        default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self' ws: wss:; \
-        img-src data:; base-uri 'none'; form-action 'none'
+        default-src 'none'; style-src '\(Self.hash(of: Self.allStyle))'; script-src 'self' '\(Self.hash(of: Self.allScript))'; \
+        connect-src 'self' ws: wss:; frame-src 'self'; img-src data:; base-uri 'none'; form-action 'none'
         """
+
+    /// As a content security policy names an inline script or style (CSP level 2).
+    private static func hash(of text: String) -> String {
+        var source = "sha256-"
+        // Base64 with padding: 32 bytes are 43 characters and one "=".
+        var encoded: [UInt8] = []
+        Base64URL.encode(Array(SHA256.hash(data: Array(text.utf8))), into: &encoded)
+        for byte in encoded {
+            switch byte {
+            case UInt8(ascii: "-"): source.append("+")
+            case UInt8(ascii: "_"): source.append("/")
+            default: source.unicodeScalars.append(Unicode.Scalar(byte))
+            }
+        }
+        return source + "="
+    }
 
     private static let icon =
         "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Cpath fill='%230f766e' "
