@@ -166,7 +166,8 @@ extension DevPage {
             if (lane.state === before || !this.isRunning) return;
             if (lane.isCut && lane.state === "closed") { this.tell(`You cut ${lane.name}. What is sent meanwhile is kept for it.`); return; }
             if (lane.state === "stopped") { this.tell(`${lane.name} stopped: ${detail}.`, "bad"); return; }
-            const known = this.lanes.filter((one) => !one.isCut && one.state !== "stopped");
+            const all = this.lanes.filter((one) => !one.isCut && one.state !== "stopped");
+            const known = all.filter((one) => one.wasOpen);
             if (before === "open" && lane.state === "waiting") {
               const away = known.filter((one) => one.state !== "open");
               // One lane may break by itself; when several do at once, it is the server.
@@ -185,9 +186,9 @@ extension DevPage {
                 this.count();
               }
               this.showOutage();
-            } else if (lane.state === "open" && !this.wasUp && known.every((one) => one.state === "open")) {
+            } else if (lane.state === "open" && !this.wasUp && all.every((one) => one.state === "open")) {
               this.wasUp = true;
-              this.tell(`All ${known.length} lanes are connected, each as a device of its own of the user ${this.user}.`);
+              this.tell(`All ${all.length} lanes are connected, each as a device of its own of the user ${this.user}.`);
               this.send(1, "medium");
             }
           },
@@ -212,13 +213,13 @@ extension DevPage {
             banner.hidden = false;
             $("verdict").hidden = !outage.isTold;
             banner.dataset.phase = outage.isTold ? "resumed" : outage.backAt ? "resuming" : "gone";
-            const known = this.lanes.filter((one) => !one.isCut && one.state !== "stopped");
+            const known = this.lanes.filter((one) => !one.isCut && one.state !== "stopped" && one.wasOpen);
             const up = known.filter((lane) => lane.state === "open").length;
             const waiting = this.outbox.reduce((sum, { numbers }) => sum + numbers.length, 0);
             $("outage-title").textContent = outage.isTold ? "Resumed, nothing lost" : outage.backAt ? "Resuming" : "Disconnected, waiting";
             $("outage-text").textContent = outage.isTold ? outage.text
               : outage.backAt ? `The server is back: ${up} of ${known.length} lanes have resumed at their cursors.`
-              : `The server has been gone for ${Math.round((performance.now() - outage.began) / 1000)} s. ${waiting ? `${plural(waiting, "message")} wait here to be sent. ` : ""}Start it again: the lanes come back by themselves.`;
+              : `The server has been gone for ${Math.round((performance.now() - outage.began) / 1000)} s. ${waiting ? `${plural(waiting, "message waits", "messages wait")} here to be sent. ` : ""}Start it again: the lanes come back by themselves.`;
           },
         };
         """#

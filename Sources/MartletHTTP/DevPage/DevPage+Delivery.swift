@@ -61,7 +61,7 @@ extension DevPage {
             const devices = (status.devices || []).map((device) => {
               const item = element("li", device.state);
               let text = device.reason ? `${device.state} (${device.reason})` : device.state;
-              if (device.deliveredAt) text += ` after ${milliseconds(Math.max(0, device.deliveredAt - status.at))}`;
+              if (device.deliveredAt) text += ` ${milliseconds(Math.max(0, device.deliveredAt - status.at))}`;
               item.append(element("strong", "", board.lanes.find((lane) => lane.device === device.device)?.name ?? device.device), element("span", "", text));
               return item;
             });

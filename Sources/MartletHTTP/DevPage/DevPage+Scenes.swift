@@ -119,6 +119,7 @@ extension DevPage {
           },
         };
 
+        $("urgent-strip").append(...Array.from({ length: 41 }, () => element("i", "blank")));
         $("urgent").addEventListener("click", () => scenes.urgent());
         $("moving").addEventListener("click", () => scenes.moving());
         """#

@@ -34,7 +34,7 @@ extension DevPage {
         .high { --tone: var(--high); } .medium { --tone: var(--medium); } .low { --tone: var(--low); }
         .strip i.late::after, .key i.late::after { background: repeating-linear-gradient(135deg, var(--tone) 0 3px, transparent 3px 5px); }
         .lane:is([data-state=waiting], [data-state=closed], [data-state=stopped]) .strip { opacity: .62; }
-        .figures { display: grid; grid-template-columns: 66px 66px 58px 42px 38px; margin: 0; text-align: right; }
+        .figures { display: grid; grid-template-columns: 66px 74px 60px 42px 38px; margin: 0; text-align: right; }
         .figures div { display: flex; flex-direction: column-reverse; }
         .figures dd { margin: 0; font-size: 13.5px; font-variant-numeric: tabular-nums; }
         .figures dt { font-size: 11px; line-height: 1.3; color: var(--quiet); }
@@ -71,14 +71,14 @@ extension DevPage {
         #status p { margin: 0 0 8px; }
         #status-devices { display: grid; grid-template-columns: repeat(auto-fill, minmax(230px, 1fr)); gap: 0 22px; font-size: 13.5px; margin-bottom: 12px; }
         #status-devices li { display: flex; justify-content: space-between; gap: 10px; padding: 2px 0; border-bottom: 1px solid var(--line); --tone: var(--warn); }
-        #status-devices strong { font-weight: 500; min-width: 0; overflow-wrap: anywhere; } #status-devices span { color: var(--tone); text-align: right; }
+        #status-devices strong { font-weight: 500; min-width: 0; overflow-wrap: anywhere; } #status-devices span { color: var(--tone); text-align: right; white-space: nowrap; }
         #status-devices .delivered { --tone: var(--good); } #status-devices .sent { --tone: var(--medium); } #status-devices .queued { --tone: var(--quiet); }
         .room-name { flex: 0 1 200px; margin-right: auto; } .room-name input { min-height: 34px; padding: 2px 10px; }
         #room-messages { max-height: 220px; overflow: auto; margin: 8px 0 10px; }
         #room-messages li { padding: 3px 0; overflow-wrap: anywhere; } #room-messages strong { margin-right: 8px; }
         #say-form { flex-wrap: nowrap; }
         @media (max-width: 820px) {
-          .controls { gap: 8px; } .controls button { flex: 1 1 auto; padding: 7px 8px; } .controls fieldset { flex: 1 1 100%; margin: 0; }
+          .controls { gap: 8px; } .controls button { flex: 1 1 auto; padding: 7px 3px; font-size: 15px; } .controls fieldset { flex: 1 1 100%; margin: 0; }
           .totals { display: grid; grid-auto-flow: column; justify-content: space-between; gap: 4px; } .totals dd { font-size: 19px; }
           .lane { grid-template-columns: minmax(0, 1fr) auto auto; gap: 5px 8px; padding: 8px 0; }
           .lane-title { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 10px; }

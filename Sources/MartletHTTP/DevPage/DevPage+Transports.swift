@@ -137,11 +137,12 @@ extension DevPage {
             let acking = [];
             let wait = 0;
             for (let isFirst = true; ; isFirst = false) {
-              const body = await this.request({ ...this.asked, wait: wait || "" }, signal);
+              const asked = this.request({ ...this.asked, wait: wait || "" }, signal);
+              this.on.acked?.(acking);
+              const body = await asked;
               if (signal.aborted) return;
               if (body.error) throw Object.assign(new Error(body.error.message), { isFinal: body.error.code === "forbidden" });
               if (body.takenOver) throw final("taken over by another session of this device");
-              this.on.acked?.(acking);
               if (isFirst) this.welcomed({});
               this.heard();
               for (const gap of body.gaps ?? []) this.on.gap?.(gap);
@@ -163,7 +164,7 @@ extension DevPage {
           async request(_, signal) {
             return answered(await ask(`/v1/exchange?${query(this.who)}`, {
               method: "POST", headers: { "Content-Type": "application/json" }, signal,
-              body: JSON.stringify({ ...(this.cursor ? { cursor: this.cursor } : {}), ...(this.topics ? { subscribe: this.topics.split(",") } : {}) }),
+              body: JSON.stringify({ ...(this.cursor ? { cursor: this.cursor } : {}), ...(this.topics ? { subscribe: this.topics.split(",").map((name) => name.replaceAll("%25", "%")) } : {}) }),
             }));
           }
         }
@@ -176,6 +177,8 @@ extension DevPage {
               // One that was given up may still run.
               const forget = () => { script.remove(); globalThis[callback] = () => {}; };
               globalThis[callback] = (body) => { forget(); delete globalThis[callback]; done(body); };
+              // Chromium holds scripts of low priority back while others of this page are under way.
+              script.fetchPriority = "high";
               script.onerror = () => { forget(); fail(new Error("the script did not load")); };
               signal.addEventListener("abort", forget);
               script.src = `/v1/poll?${query({ ...asked, callback })}`;
