@@ -33,10 +33,11 @@ let package = Package(
             ]),
         // As if it were tested: what is fuzzed here is internal.
         instrumented("MartletAccess", ["MartletCore", "MartletWire"], ["-enable-testing"]),
+        instrumented("MartletBridge", ["MartletCore", "MartletWire"]),
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CFuzzer", "MartletAccess", "MartletCore", "MartletHTTP", "MartletWire", .product(name: "NIOCore", package: "swift-nio"),
+                "CFuzzer", "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletWire", .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ],
             swiftSettings: settings,

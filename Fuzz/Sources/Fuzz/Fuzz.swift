@@ -23,6 +23,7 @@ enum Fuzz {
         ("namespace", { Guarded.lend($0, $1, NamespaceTarget.run) }),
         ("head", { Guarded.lend($0, $1, HeadTarget.run) }),
         ("proxy", { Guarded.lend($0, $1, ProxyTarget.run) }),
+        ("upstream", { Guarded.lend($0, $1, UpstreamTarget.run) }),
         ("forwarded", { Guarded.lend($0, $1, ForwardedTarget.run) }),
     ]
 

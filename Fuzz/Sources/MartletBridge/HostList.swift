@@ -1,0 +1,1 @@
+../../../Sources/MartletBridge/HostList.swift

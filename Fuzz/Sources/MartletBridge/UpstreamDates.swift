@@ -1,0 +1,1 @@
+../../../Sources/MartletBridge/UpstreamDates.swift
