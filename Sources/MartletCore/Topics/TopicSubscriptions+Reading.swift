@@ -19,17 +19,15 @@ extension TopicSubscriptions {
         }
         guard self.behind > 0, !self.isReading, self.room > 0, self.room >= self.wanted else { return nil }
         let first = Int(self.lastRead) + 1
-        for step in 0..<self.slots.count {
-            let slot = (first + step) % self.slots.count
-            guard self.slots[slot].isUsed,
-                let log = TopicLogKind.allCases.first(where: {
-                    self.slots[slot].feeds[Int($0.rawValue)].isBehind && self.isNext(slot, $0)
-                })
-            else { continue }
+        for step in 0..<2 * self.slots.count {
+            let turn = (first + step) % (2 * self.slots.count)
+            let slot = turn / 2
+            let log: TopicLogKind = turn % 2 == 0 ? .memory : .durable
+            guard self.slots[slot].isUsed, self.slots[slot].feeds[Int(log.rawValue)].isBehind, self.isNext(slot, log) else { continue }
             self.isReading = true
             // Live messages may take all the room before the read is done, but not twice what it has for the same message.
             if self.wanted > 0 { self.reserved = max(self.wanted, min(self.windowRoom, self.windowBytes / 2)) }
-            self.lastRead = Int32(slot)
+            self.lastRead = Int32(turn)
             let feed = self.slots[slot].feeds[Int(log.rawValue)]
             let start = self.beginnings.first { $0.slot == slot && $0.log == log }?.start ?? .after(feed.position)
             return .read(
@@ -92,7 +90,7 @@ extension TopicSubscriptions {
         }
         if let cut = self.startAll(&slice, weight) { position = cut }
         // It has the next turn again, or others might take the room for ever.
-        if self.wanted > 0 { self.lastRead = Int32(read.slot) - 1 }
+        if self.wanted > 0 { self.lastRead = Int32(2 * read.slot + index) - 1 }
         self.slots[read.slot].feeds[index].position = position
         if !slice.more, self.slots[read.slot].feeds[index].missed <= position {
             self.slots[read.slot].feeds[index].isBehind = false

@@ -91,7 +91,7 @@ package struct TopicSubscriptions: Sendable {
     var wanted: Int = 0
     /// Room that is kept for the read under way.
     var reserved: Int = 0
-    /// The slot that was read last, so that each has its turn.
+    /// The feed that was read last, so that each has its turn: two numbers for each slot, one for each log.
     var lastRead: Int32 = -1
     /// Bytes that the socket has not taken.
     private(set) var inFlight: Int = 0

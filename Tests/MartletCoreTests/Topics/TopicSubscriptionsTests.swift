@@ -137,6 +137,25 @@ struct TopicSubscriptionsTests {
         #expect(self.subscriptions.isCaughtUp)
     }
 
+    /// A filter over all namespaces reads both logs, whatever one of them brings.
+    @Test mutating func bothLogsHaveTheirTurn() throws {
+        let all = try TopicFilter(parsing: "#", limits: Limits())
+        let slot = self.subscriptions.subscribe(
+            SubscribeWish(filter: all, start: .earliest), logs: TopicLogKind.allCases,
+            ends: .init(memoryEpoch: 1, memory: 5, durable: 5), resume: nil
+        ).slot
+        var logs: [TopicLogKind] = []
+        for offset in 6..<10 as Range<UInt64> {
+            let read = try self.read()
+            logs.append(read.log)
+            var slice = self.slice([offset - 4], up: offset - 4, more: true)
+            #expect(self.subscriptions.readDone(read, &slice) { _ in 1 })
+            let isSent = self.subscriptions.announced(slot, offset: offset, topic: "m", log: .memory, bytes: 1)
+            #expect(!isSent)
+        }
+        #expect(logs == [.memory, .durable, .memory, .durable])
+    }
+
     /// What was sent while a read was under way takes its room.
     @Test mutating func aReadAndWhatIsLiveShareTheWindow() throws {
         let slot = self.subscribe("m", end: 5)

@@ -150,7 +150,9 @@ final class TopicOracle {
                     let matching = origin.matching(self.publications[number].topic)
                     guard matching.contains(where: { $0.text == filter.text }) else { continue }
                     // The cursor does not say what was sent for one that ended, nor all of what was sent before another asked for history.
-                    let isSaid = matching.allSatisfy { $0.endedTick == nil } && (matching.count == 1 || !matching.contains(where: \.wantsHistory))
+                    let isSaid =
+                        matching.allSatisfy { $0.endedTick == nil }
+                        && (matching.count == 1 || !origin.filters.contains(where: \.wantsHistory))
                     if isSaid { filter.delivered[number] = Set(matching.map(\.text)) }
                 }
             }
