@@ -811,6 +811,11 @@ class Link {
       if (!this.#isAskedToWait && Date.now() - this.#triedAt > 1_000) this.#connect()
       return
     }
+    if (this.status.state === 'connecting' && isOnline && Date.now() - this.#triedAt > 1_000) {
+      // What was begun without a network may not notice that there is one.
+      this.#failures = 0
+      this.#connect()
+    }
     if (!this.isOpen) return
     if (this.#transport.ping?.()) {
       this.#pingedUntil ||= Date.now() + 5_000
@@ -1457,7 +1462,12 @@ class Engine {
     this.#flushOutbox()
   }
 
-  status(status) {
+  status(status, isSure = false) {
+    if (status.error?.code === 'taken_over' && this.config.isShared && !isSure) {
+      // Mostly by another tab of ours, which took the lock as well: that is no end.
+      setTimeout(() => { if (!this.#isStopped && this.link.status.error === status.error) this.status(status, true) }, 500)
+      return
+    }
     if (status.state !== 'connected') {
       const lastAt = this.link ? this.link.serverTime - 2_000 : 0
       for (const known of this.#topics.values()) if (known.state === 'known') known.lastAt ??= lastAt
