@@ -191,7 +191,7 @@ def test_a_change_of_the_network_is_looked_into_at_once(browser, site, server):
         wire.release()
         # By itself it would wait up to a minute.
         tab.run("void dispatchEvent(new Event('online'))")
-        connected(tab, "websocket")
+        connected(tab)
     finally:
         wire.stop()
 
