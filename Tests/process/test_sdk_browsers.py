@@ -174,7 +174,7 @@ def test_the_network_is_gone_for_30_seconds(browser, site, server, available):
 
 
 def test_a_change_of_the_network_is_looked_into_at_once(browser, site, server):
-    wire = Wire(server.port)
+    wire = HoldingProxy(server.port)
     try:
         tab = browser.tab(site.page(wire.url, device="b", retry={"baseMs": 60_000, "mostMs": 60_000}))
         connected(tab, "websocket")
