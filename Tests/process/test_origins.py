@@ -57,7 +57,7 @@ def test_listed_pages_may_read_every_answer(server, method, path, status):
         assert answer.status_code == status
         assert cors(answer.headers) == {
             "access-control-allow-origin": LISTED, "access-control-allow-credentials": "true",
-            "access-control-expose-headers": "ETag, Idempotent-Replayed, Retry-After",
+            "access-control-expose-headers": "ETag, Idempotent-Replayed, Martlet-Error, Martlet-Exchange, Martlet-Pending, Retry-After",
         }
         assert set(answer.headers["vary"].split(", ")) == {"Origin"}
     with server.http.stream(method, server.url + path, headers=shown | {"Origin": FOREIGN}, **options) as answer:
@@ -95,7 +95,7 @@ def test_the_table_of_the_protocol(server, open_server, who, all_origins, origin
     if "ITS-ORIGIN" in said:
         expected |= {"access-control-allow-origin": LISTED, "access-control-allow-credentials": "true"}
     if "Expose-Headers" in said:
-        expected["access-control-expose-headers"] = "ETag, Idempotent-Replayed, Retry-After"
+        expected["access-control-expose-headers"] = "ETag, Idempotent-Replayed, Martlet-Error, Martlet-Exchange, Martlet-Pending, Retry-After"
     for path, shown in (("/v1/poll", bearer(token())), ("/v1/poll", {}), ("/v1/sse", bearer(token())), ("/v1/stream", bearer(token()))):
         with hub.http.stream("GET", hub.url + path, headers=fields | shown) as answer:
             assert cors(answer.headers) == expected, path

@@ -63,8 +63,8 @@ package struct OriginPolicy: Sendable {
 
     private static let methods = "GET, HEAD, POST, PUT, DELETE"
     private static let requestHeaders =
-        "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Message-Type, Retain, TTL, X-API-Key"
-    private static let answerHeaders = "ETag, Idempotent-Replayed, Retry-After"
+        "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Martlet-Cursor, Message-Type, Retain, TTL, X-API-Key"
+    private static let answerHeaders = "ETag, Idempotent-Replayed, Martlet-Error, Martlet-Exchange, Martlet-Pending, Retry-After"
     /// How long a browser may remember the answer to a preflight, in seconds.
     private static let maxAgeSeconds = 7_200
 
