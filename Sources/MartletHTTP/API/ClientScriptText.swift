@@ -633,6 +633,8 @@ class ScriptTransport extends PollTransport {
     const name = `__martlet_${ScriptTransport.#count += 1}`
     const { document } = this.config
     const script = document.createElement('script')
+    // With a low one browsers hold it back while other streams of the page are open.
+    script.fetchPriority = 'high'
     try {
       const answer = await new Promise((resolve, reject) => {
         const fail = () => reject(new MartletError('unreachable', `${this.config.base} did not answer.`, { isNetwork: true, isTemporary: true }))
