@@ -17,23 +17,33 @@ enum TopicPublishAPI {
                 self = .text
                 return
             }
-            let parts = contentType.lowercased().split(separator: ";", omittingEmptySubsequences: false)
-            let type = Self.trimmed(parts[0])
-            switch type {
+            // Mostly it is one of these, as they are.
+            switch contentType {
             case "application/json": self = .json
-            case "application/x-ndjson", "application/ndjson": self = .batch
+            case "text/plain", "application/x-www-form-urlencoded": self = .text
+            case "application/octet-stream": self = .binary(contentType)
+            default: self = try Self.parse(contentType)
+            }
+        }
+
+        private static func parse(_ contentType: String) throws(WireError) -> Kind {
+            let parts = contentType.lowercased().split(separator: ";", omittingEmptySubsequences: false)
+            let type = self.trimmed(parts[0])
+            switch type {
+            case "application/json": return .json
+            case "application/x-ndjson", "application/ndjson": return .batch
             // What curl says of everything after -d.
-            case "application/x-www-form-urlencoded": self = .text
+            case "application/x-www-form-urlencoded": return .text
             case _ where type.hasPrefix("text/"):
                 for parameter in parts.dropFirst() {
-                    let parameter = Self.trimmed(parameter).filter { $0 != "\"" }
+                    let parameter = self.trimmed(parameter).filter { $0 != "\"" }
                     guard !parameter.hasPrefix("charset=") || ["utf-8", "utf8", "us-ascii"].contains(parameter.dropFirst(8)) else {
                         throw WireError(
                             .unsupportedMediaType, "Text must be UTF-8: leave the charset out, or send bytes as application/octet-stream.")
                     }
                 }
-                self = .text
-            default: self = .binary(contentType)
+                return .text
+            default: return .binary(contentType)
             }
         }
 
