@@ -1769,11 +1769,23 @@ class Subscription {
       else if (!isFresh && !hasWildcard(this.filter)) await this.#retained(tab)
       this.resolve()
     } catch (error) {
-      tab.problem(error)
+      if (!this.isOver) tab.problem(error)
       this.reject(error)
     } finally {
       this.#history = null
       this.#historyCame()
+    }
+  }
+
+  /** Asks until there is an answer: a network that is gone, or a server that goes up or down, only delays it. */
+  async #answer(ask) {
+    for (let pause = 500; ; pause = Math.min(2 * pause, 30_000)) {
+      try {
+        return await ask()
+      } catch (error) {
+        if (this.isOver || !(error.isTemporary || TEMPORARY.has(error.code))) throw error
+        await new Promise((resolve) => { setTimeout(resolve, error.retryAfterMs ?? pause * (0.5 + Math.random() / 2))?.unref?.() })
+      }
     }
   }
 
@@ -1782,7 +1794,7 @@ class Subscription {
     let isFirst = true
     do {
       const asked = isFirst ? { since: this.since } : { cursor: next }
-      const page = await tab.http.json('GET', topicPath(this.filter, 'history'), { query: { ...asked, limit: 1_000, ...tab.who() } })
+      const page = await this.#answer(() => tab.http.json('GET', topicPath(this.filter, 'history'), { query: { ...asked, limit: 1_000, ...tab.who() } }))
       isFirst = false
       if (page.gap) tab.gaps.tell(page.gap)
       for (const message of page.messages) await this.#attempt(tab, message)
@@ -1791,10 +1803,11 @@ class Subscription {
   }
 
   async #retained(tab) {
-    const info = await tab.http.json('GET', topicPath(this.filter), { query: tab.who() })
+    const info = await this.#answer(() => tab.http.json('GET', topicPath(this.filter), { query: tab.who() }))
     if (!info.retained) return
     try {
-      await this.#attempt(tab, { ...await tab.http.json('GET', topicPath(this.filter, 'retained'), { query: tab.who() }), retained: true })
+      const value = await this.#answer(() => tab.http.json('GET', topicPath(this.filter, 'retained'), { query: tab.who() }))
+      await this.#attempt(tab, { ...value, retained: true })
     } catch (error) {
       if (error.code !== 'not_found') throw error
     }

@@ -206,3 +206,26 @@ test('a handler that does not keep up lets the connection go, and gets everythin
   assert.deepEqual(room, all)
   assert.equal(seen.martlet.status.state, 'connected')
 })
+
+test('history and a retained value are asked for until there is an answer', async (t) => {
+  const server = await Server.start(t)
+  await namespace(server, 'room', { history: { messages: 100 } })
+  await server.say('room/1', 'before')
+  await server.ask('POST', '/v1/topics/room/1?retain=true', 'kept')
+  let failures = 4
+  const failing = async (url, options) => {
+    if (`${url}`.includes('/v1/topics/') && failures > 0) { failures -= 1; throw new TypeError('fetch failed') }
+    return fetch(url, options)
+  }
+  const seen = client(t, server, { user: 'alice', device: 'd', transports: ['websocket'], fetch: failing })
+  const topic = seen.martlet.topic('room/1')
+  await topic.subscribe(() => {}).ready
+  const [values, history] = [[], []]
+  // The topic is known to the server by now: neither comes by itself.
+  await Promise.all([
+    topic.subscribe((data) => values.push(data)).ready, topic.subscribe((data) => history.push(data), { since: 'earliest' }).ready,
+  ])
+  assert.equal(failures, 0)
+  assert.deepEqual([values, history], [['kept'], ['before', 'kept']])
+  assert.deepEqual(seen.errors, [])
+})
