@@ -45,6 +45,7 @@ REFUSED = {
     "xchunked": post(b"Transfer-Encoding: xchunked", body=CHUNKS),
     "chunked-not-last": post(b"Transfer-Encoding: chunked, identity", body=CHUNKS),
     "identity": post(b"Transfer-Encoding: identity", b"Content-Length: 2", body=b"{}"),
+    "gzip-and-chunked": post(b"Transfer-Encoding: gzip, chunked", body=CHUNKS),
     "chunked-twice": post(b"Transfer-Encoding: chunked", b"Transfer-Encoding: chunked", body=CHUNKS),
     "chunked-with-vertical-tab": post(b"Transfer-Encoding: \x0bchunked", body=CHUNKS),
     "chunked-in-http-1.0": post(b"Transfer-Encoding: chunked", body=CHUNKS).replace(b"HTTP/1.1", b"HTTP/1.0"),

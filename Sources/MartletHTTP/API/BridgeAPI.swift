@@ -75,8 +75,12 @@ enum BridgeAPI {
         let headers = request.head.headers
         // It may have gone while the answer was waited for.
         guard let caller, PiggybackClient.isAsked(headers), front.context != nil else {
-            let scope = path.isPublic ? "public" : "private"
-            return self.respond(answer, to: headers, [("cache-control", "\(scope), max-age=\(answer.maxAgeSeconds)")], front: front)
+            // A browser's cache looks at the URL and not at who asks: its next user must not get what is there.
+            let fields =
+                path.isPublic
+                ? [("cache-control", "public, max-age=\(answer.maxAgeSeconds)"), ("vary", "Martlet-Cursor, Origin")]
+                : [("cache-control", "private, no-cache"), ("vary", "Authorization, Cookie, Martlet-Cursor, Origin")]
+            return self.respond(answer, to: headers, fields, front: front)
         }
         PiggybackClient.start(request, caller, front: front) { fields in
             self.respond(answer, to: headers, [("cache-control", "no-store")] + fields, front: front)

@@ -71,7 +71,7 @@ extension DevPage {
         }
 
         $("curl-lanes").textContent = `curl ${location.origin}/v1/messages -d ${quoted(JSON.stringify({ to: { user: board.user }, data: "hello", priority: "high" }))}`;
-        $("curl-kill").textContent = "kill -9 $(pgrep -n -x martlet); sleep 5; make run";
+        $("curl-kill").textContent = `kill -9 $(pgrep -nf "martlet serve"); sleep 5; make run${location.port === "8080" ? "" : ` PORT=${location.port}`}`;
         board.build();
         lines();
         connectDevice();

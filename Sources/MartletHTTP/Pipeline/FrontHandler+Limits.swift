@@ -87,6 +87,11 @@ enum HeadCheck {
         for name in ["Authorization", "Origin"] where head.headers[name].count > 1 {
             return WireError(.badRequest, "A request has one \(name) field at most.")
         }
+        // What is coded otherwise would be taken for what it is not (RFC 9112 §6.1).
+        let codings = head.headers["transfer-encoding"]
+        if !codings.isEmpty, codings.count > 1 || codings[0].lowercased() != "chunked" {
+            return WireError(.badRequest, "The only Transfer-Encoding that is taken is chunked.")
+        }
         // Who forwards it as HTTP/1.0 does not see where its body ends (RFC 9112 §6.1).
         if head.version == .http1_0, head.headers.contains(name: "transfer-encoding") {
             return WireError(.badRequest, "HTTP/1.0 has no Transfer-Encoding (RFC 9112 §6.1).")
