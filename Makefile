@@ -1,5 +1,5 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench bench-peers openapi browsers fuzz soak tsan asan dist deb deb-test testssl slowhttp
+.PHONY: menu run test check fmt conformance simulate crash bench bench-peers openapi long fuzz soak tsan asan dist deb deb-test testssl slowhttp
 
 SEEDS ?= 200000
 ROUNDS ?= 500
@@ -45,8 +45,8 @@ deb: ## a Debian package of it, as dist/martlet_….deb (builds it first: minute
 deb-test: ## install that package here, use it, remove it (needs root)
 	@scripts/deb-test
 
-browsers: ## the JavaScript client in Chromium and Firefox, over every transport of each
-	@scripts/browsers
+long: ## process tests that make test leaves out: everything in Firefox, a network gone for 30 s
+	@scripts/long
 
 openapi: ## a longer check of api/openapi.yaml against the server: make openapi SECONDS=600
 	@scripts/openapi check $(SECONDS)

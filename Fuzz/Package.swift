@@ -37,7 +37,8 @@ let package = Package(
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CFuzzer", "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletWire", .product(name: "NIOCore", package: "swift-nio"),
+                "CFuzzer", "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletWire",
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ],
             swiftSettings: settings,

@@ -315,6 +315,7 @@ def test_the_policy_names_the_page_s_own_scripts_only(open_page, hub):
     assert page.evaluate("window.wasRun") is None
 
 
+@pytest.mark.long
 def test_firefox_has_every_lane_and_comes_back(server):
     firefox = browsers.start("firefox")
     try:

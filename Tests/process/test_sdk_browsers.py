@@ -1,7 +1,6 @@
 """sdk/js in real browsers, over every transport that they have. The page is of another origin than the server."""
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -16,12 +15,10 @@ from test_proxies import PATH, free_port
 from holding_proxy import HoldingProxy
 
 TRANSPORTS = ["websocket", "sse", "eventsource", "longpoll", "jsonp"]
-# `make browsers`: each browser over each transport. Without it Firefox has the transports that are its own, and no long wait.
-WHOLE = os.environ.get("MARTLET_BROWSERS") == "all"
 QUICK = {"least": 2, "most": 2, "start": 2}
 
 
-@pytest.fixture(scope="module", params=["chromium", "firefox"])
+@pytest.fixture(scope="module", params=["chromium", pytest.param("firefox", marks=pytest.mark.long)])
 def running(request):
     browser = start(request.param)
     yield browser
@@ -50,9 +47,7 @@ def available(hub):
 
 
 @pytest.fixture(params=TRANSPORTS)
-def transport(request, running, available):
-    if not WHOLE and running.name == "firefox" and request.param not in ("websocket", "sse"):
-        pytest.skip("make browsers does this")
+def transport(request, available):
     if request.param not in available:
         pytest.skip("this server has no JSONP")
     return request.param
@@ -152,9 +147,8 @@ def test_tokens_are_renewed(browser, site, tmp_path, transport):
         server.stop()
 
 
+@pytest.mark.long
 def test_the_network_is_gone_for_30_seconds(browser, site, server, available):
-    if not WHOLE and browser.name == "firefox":
-        pytest.skip("make browsers does this")
     wire = HoldingProxy(server.port)
     try:
         tabs = {

@@ -160,6 +160,7 @@ def test_a_new_certificate_is_taken_while_connections_live(folder):
         server.stop()
 
 
+@pytest.mark.long
 def test_a_renewal_in_two_steps_is_no_error(folder):
     """First the certificate, then the key: a warning in between. An error only if it stays so for a minute."""
     first, second = make_pair(folder, "early"), make_pair(folder, "late")
