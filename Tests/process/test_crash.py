@@ -13,7 +13,7 @@ import pytest
 from fleet import KINDS, Publishers
 from server import Server
 
-ROUNDS = int(os.environ.get("CRASH_ROUNDS", 50))
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", 25))
 SECONDS = float(os.environ.get("CRASH_SECONDS", 180))
 RATE = 700
 

@@ -46,7 +46,11 @@ def available(hub):
     return [name for name in TRANSPORTS if has_jsonp or name != "jsonp"]
 
 
-@pytest.fixture(params=TRANSPORTS)
+# Much like SSE, and like JSONP.
+LIKE_OTHERS = ["eventsource", "longpoll"]
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.long) if name in LIKE_OTHERS else name for name in TRANSPORTS])
 def transport(request, available):
     if request.param not in available:
         pytest.skip("this server has no JSONP")
@@ -288,6 +292,7 @@ def test_a_tab_that_closes_while_it_handles_does_not_lose_the_message(browser, s
     delivered(server, message, device)
 
 
+@pytest.mark.long
 def test_a_leader_that_does_not_answer_is_replaced_and_follows_when_it_does(browser, site, server):
     if browser.name == "firefox":
         pytest.skip("only a visible tab replaces its leader, and BiDi shows one tab")
