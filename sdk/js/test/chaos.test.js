@@ -104,8 +104,8 @@ test(`a network that cuts, stalls and swallows, a server that is killed, handler
   proxy.upgrades = 'pass'
   await Promise.all(publishers.map((one) => one.stop()))
   const [sent, said] = publishers.map(({ accepted }) => accepted)
-  await until(() => new Set(inbox.map(([data]) => data)).size === sent.length, `${sent.length} of the inbox, ${new Set(inbox.map(([data]) => data)).size} came`, 20_000)
-  await until(() => new Set(room.map(({ data }) => data)).size === said.length, `${said.length} of the room, ${new Set(room.map(({ data }) => data)).size} came`, 20_000)
+  await until(() => new Set(inbox.map(([data]) => data)).size === sent.length, `${sent.length} of the inbox, ${new Set(inbox.map(([data]) => data)).size} came`, 35_000)
+  await until(() => new Set(room.map(({ data }) => data)).size === said.length, `${said.length} of the room, ${new Set(room.map(({ data }) => data)).size} came`, 35_000)
   const plain = inbox.filter(([, hasFailed]) => !hasFailed).map(([data]) => data)
   assert.deepEqual(plain, [...plain].sort((a, b) => a - b), 'the order of the inbox')
   const first = [...new Set(room.map(({ data }) => data))]
