@@ -1,15 +1,9 @@
 """Ten event streams of one page at once: more than the six connections that browsers open to a host."""
 
-import shutil
-import os
-
 import pytest
-from playwright.sync_api import sync_playwright
 
 from server import Server, unique
 from tls import make_pair, tls_options
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 OPEN = """async ([count, prefix, ms]) => {
   window.got = {}
@@ -24,16 +18,6 @@ OPEN = """async ([count, prefix, ms]) => {
   while (Date.now() < end && Object.keys(window.got).length < count) await new Promise(done => setTimeout(done, 20))
   return Object.keys(window.got).length
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM:
-        pytest.skip("no chromium here: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("options, opened, protocol", [([], 10, "h2"), (["--http2=false"], 6, "http/1.1")], ids=["http2", "http1"])

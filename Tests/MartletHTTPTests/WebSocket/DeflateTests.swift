@@ -121,18 +121,8 @@ struct DeflateTests {
     }
 
     private static func decode(_ pieces: some Sequence<[UInt8]>, keepsContext: Bool = false) -> (events: [WebSocketEvent], error: CloseCode?) {
-        var decoder = WebSocketDecoder(limits: Self.limits, inflater: Inflater(bits: 15, keepsContext: keepsContext))
-        var events: [WebSocketEvent] = []
-        for piece in pieces {
-            var buffer = ByteBuffer(bytes: piece)
-            decoder.feed(&buffer)
-            do throws(WebSocketError) {
-                while let event = try decoder.next() { events.append(event) }
-            } catch {
-                return (events, error.code)
-            }
-        }
-        return (events, nil)
+        WebSocketDecoderTests.decode(
+            pieces, by: WebSocketDecoder(limits: Self.limits, inflater: Inflater(bits: 15, keepsContext: keepsContext)))
     }
 
     /// Any split of the input gives the same events.

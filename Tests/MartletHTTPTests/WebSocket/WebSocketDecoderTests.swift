@@ -11,7 +11,11 @@ struct WebSocketDecoderTests {
     static func decode(
         _ pieces: some Sequence<[UInt8]>, limits: WebSocketDecoder.Limits = limits
     ) -> (events: [WebSocketEvent], error: CloseCode?) {
-        var decoder = WebSocketDecoder(limits: limits)
+        self.decode(pieces, by: WebSocketDecoder(limits: limits))
+    }
+
+    static func decode(_ pieces: some Sequence<[UInt8]>, by decoder: WebSocketDecoder) -> (events: [WebSocketEvent], error: CloseCode?) {
+        var decoder = decoder
         var events: [WebSocketEvent] = []
         for piece in pieces {
             var buffer = ByteBuffer(bytes: piece)
