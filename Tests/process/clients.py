@@ -157,15 +157,10 @@ class Receiver:
     def _headers(self) -> dict[str, str]:
         return {"Last-Event-ID": self.position} if self.position else {}
 
-
-class RawSSE(Receiver):
-    """A socket and the parser of sse.py."""
-
-    path = "/v1/sse"
-
-    def _receive(self) -> None:
+    def _open(self, content_type: str, fields: dict[str, str]) -> bytes:
+        """Connects a socket and asks for a stream; returns what came after the head of the answer."""
         self.socket = self.server.connect(receive_buffer=self.query.pop("receive_buffer", None))
-        extra = "".join(f"{name}: {value}\r\n" for name, value in self._headers().items())
+        extra = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self.socket.sendall(f"GET {self._path()} HTTP/1.1\r\nHost: localhost\r\n{extra}\r\n".encode())
         received = b""
         while b"\r\n\r\n" not in received:
@@ -175,12 +170,22 @@ class RawSSE(Receiver):
             received += chunk
         head, _, rest = received.partition(b"\r\n\r\n")
         self.head = sse.parse_head(head)
-        if self.head.status != 200 or "text/event-stream" not in self.head.headers.get("content-type", ""):
+        if self.head.status != 200 or content_type not in self.head.headers.get("content-type", ""):
             length = int(self.head.headers.get("content-length", 0))
             while len(rest) < length:
                 rest += self.socket.recv(65536)
             raise Refused(self.head.status, rest.decode())
         self.socket.settimeout(None)
+        return rest
+
+
+class RawSSE(Receiver):
+    """A socket and the parser of sse.py."""
+
+    path = "/v1/sse"
+
+    def _receive(self) -> None:
+        rest = self._open("text/event-stream", self._headers())
         parser = sse.Parser()
         while True:
             for event in parser.feed(rest):

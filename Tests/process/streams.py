@@ -26,22 +26,8 @@ class Stream(Receiver):
     def _receive(self) -> None:
         if self.position:
             self.query["cursor"] = self.position
-        self.socket = self.server.connect(receive_buffer=self.query.pop("receive_buffer", None))
-        self.socket.sendall(f"GET {self._path()} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        received = b""
-        while b"\r\n\r\n" not in received:
-            chunk = self.socket.recv(65536)
-            if not chunk:
-                raise Refused(0, received.decode(errors="replace"))
-            received += chunk
-        head, _, rest = received.partition(b"\r\n\r\n")
-        self.head = sse.parse_head(head)
-        if self.head.status != 200:
-            while len(rest) < int(self.head.headers["content-length"]):
-                rest += self.socket.recv(65536)
-            raise Refused(self.head.status, rest.decode())
+        rest = self._open(self.content_type, {})
         assert self.head.headers["content-type"] == self.content_type
-        self.socket.settimeout(None)
         while True:
             rest = self._take(rest)
             chunk = self.socket.recv(65536)
