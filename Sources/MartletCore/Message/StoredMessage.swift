@@ -14,6 +14,7 @@ package final class StoredMessage: Sendable {
     package let collapseKey: String?
     /// Whether it goes only to those who are connected at the publish (`ttl` 0). Never read from the log.
     package let liveOnly: Bool
+    package let marks: MessageMarks
     /// The members of the JSON object that every device sees, without braces:
     /// `"id":"…","at":1763690947123,"type":"…","data":…,"priority":"high"`. UTF-8.
     package let fragment: [UInt8]
@@ -22,8 +23,9 @@ package final class StoredMessage: Sendable {
 
     package init(
         id: MessageID, offset: UInt64, priority: Priority, at: Int64, expiresAt: Int64,
-        collapseKey: String?, liveOnly: Bool = false, fragment: [UInt8]
+        collapseKey: String?, liveOnly: Bool = false, marks: MessageMarks = MessageMarks(), fragment: [UInt8]
     ) {
+        self.marks = marks
         self.id = id
         self.offset = offset
         self.priority = priority
@@ -69,6 +71,9 @@ package struct AppendRequest: Sendable {
     package var idempotency: Idempotency?
     /// What makes it a message of a topic; ``targets`` is empty then.
     package var topic: TopicAppend?
+    package var marks = MessageMarks()
+    /// Written in the same commit as the message, or not at all; also if the message was stored before.
+    package var save: SessionSave?
     /// Members of the JSON object that devices see, without `id` and `at`: `"type":"…","data":…,"priority":"…"`.
     package var members: [UInt8]
 

@@ -18,6 +18,12 @@ package protocol LiveClient: AnyObject {
     /// A message of a topic. Queues bytes, as the other `send` does.
     func send(_ delivery: borrowing TopicDelivery)
 
+    /// The same for sessions with ``SessionTerms``: says how it is acked.
+    func send(_ delivery: borrowing TopicDelivery, _ ticket: DeliveryTicket)
+
+    /// The client is to forget the number of a message that it received: repeated when it comes back (MQTT 5.0 §4.4).
+    func release(_ number: UInt16)
+
     /// Some messages of a topic are gone, or a presented position could not be used.
     ///
     /// - Parameter cursor: the place after it: who comes back with it goes on there, and is told the gaps that came after it.
@@ -51,6 +57,11 @@ package protocol LiveClient: AnyObject {
     func close(_ code: CloseCode, retryAfterMs: Int64?)
 }
 
+extension LiveClient {
+    package func send(_ delivery: borrowing TopicDelivery, _ ticket: DeliveryTicket) { self.send(delivery) }
+    package func release(_ number: UInt16) {}
+}
+
 /// The answer to a hello.
 package struct Welcome: Sendable {
     /// Names the session on this server; for acks by seq over HTTP.
@@ -71,6 +82,8 @@ package struct Welcome: Sendable {
     package var expiresAtMs: Int64?
     /// What came with the hello and stands.
     package var topics: [SubscribedNotice] = []
+    /// The answer to ``Hello/terms``.
+    package var standing: SessionStanding?
     /// A short poll beside a live session of its device: it acks, and has nothing to send.
     package var isBeside = false
 

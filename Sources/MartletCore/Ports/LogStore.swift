@@ -3,7 +3,7 @@ package import MartletWire
 /// Where messages, device positions and delivery records live. The guarantees below are the whole contract;
 /// `LogStoreContract` in MartletTestSupport checks each of them on any implementation.
 ///
-/// **Order of calls.** Calls that change something (`append`, `recall`, `openDevice`, `record`, `reserve`) take effect in
+/// **Order of calls.** Calls that change something (`append`, `recall`, `openDevice`, `record`, `reserve`, `trim`, `save`) take effect in
 /// the order in which they were made, and see each other's effects. A `read` or `status` made after a completion was
 /// called sees what that completion reported.
 ///
@@ -92,6 +92,18 @@ package protocol LogStore: AnyObject, Sendable {
 
     /// What is kept of a topic.
     func topicInfo(_ topic: TopicKey, now: Int64, done: @escaping @Sendable (Result<TopicLogInfo, StoreError>) -> Void)
+
+    /// Forgets what a topic holds up to an offset, because all for whom it was kept have it. No gap is told of it. Seen by reads that come
+    /// after the next commit.
+    func trim(_ topic: TopicKey, upTo offset: UInt64)
+
+    /// Keeps, replaces or deletes records of sessions.
+    ///
+    /// - Parameter done: called when they are stored at the configured durability; with an error none of them is.
+    func save(_ sessions: [SessionSave], done: @escaping @Sendable (StoreError?) -> Void)
+
+    /// All records of sessions, at the start.
+    func loadSessions(done: @escaping @Sendable (Result<[SessionRow], StoreError>) -> Void)
 
     /// What became of a message on each device that it addresses.
     ///

@@ -10,7 +10,7 @@ package enum AckMode: String, Sendable {
 
 /// How a session's messages travel; for people and metrics, it decides nothing.
 package enum TransportKind: UInt8, CaseIterable, Sendable {
-    case sse, ramen, websocket, poll, jsonp, stream, exchange
+    case sse, ramen, websocket, poll, jsonp, stream, exchange, mqtt
 
     package var name: String { "\(self)" }
 }
@@ -46,6 +46,9 @@ package struct Hello: Sendable {
     package var topics: [SubscribeWish] = []
     /// What its token allows.
     package var rights = TopicRights.unsaid
+    /// A session that may be kept, which reads no inbox before ``SessionHandle/openInbox(windowMessages:acks:done:)``; nil for all others.
+    /// It needs a ``device``.
+    package var terms: SessionTerms?
     /// With ``beside``: beside a live session, ``topics`` and ``unsubscribe`` are for that one.
     package var changesLive = false
     package var unsubscribe: [TopicFilter] = []
@@ -139,6 +142,60 @@ package protocol SessionHandle: AnyObject {
     /// - Parameter done: called on any thread.
     /// - Throws: `forbidden` if its rights do not allow it.
     func publish(_ request: AppendRequest, done: @escaping @Sendable (AppendOutcome) -> Void) throws(WireError)
+
+    // MARK: With terms
+
+    /// As ``subscribe(_:)``; a subscription that is there gets the new options.
+    ///
+    /// - Parameter done: called on the session's loop once the subscriptions are kept: at once if the session is not.
+    /// - Throws: as there; nothing is called then.
+    func subscribe(_ wishes: [SubscribeWish], done: @escaping (WireError?) -> Void) throws(WireError)
+
+    /// Ends subscriptions.
+    ///
+    /// - Parameter done: called on the session's loop with, for each, whether it was there.
+    func unsubscribe(_ filters: [TopicFilter], done: @escaping ([Bool]) -> Void)
+
+    /// From now on the messages of the device's inboxes come, too.
+    ///
+    /// - Parameters:
+    ///   - acks: whether they are acked; otherwise one counts as delivered when the socket has it.
+    ///   - done: called on the session's loop.
+    func openInbox(windowMessages: Int, acks: Bool, done: @escaping (WireError?) -> Void)
+
+    /// - Returns: whether it was open.
+    func closeInbox() -> Bool
+
+    /// The client has a message of a topic; with QoS 2 it has forgotten its number.
+    ///
+    /// - Returns: false if no message is under way under this number.
+    func acked(number: UInt16) -> Bool
+
+    /// The client has received a message with QoS 2, or refuses it.
+    ///
+    /// - Returns: whether it is to be told to forget the number.
+    func received(number: UInt16, isRefused: Bool) -> Bool
+
+    /// Publishes exactly once: what comes again under a number that was not released is not published again.
+    ///
+    /// - Parameters:
+    ///   - number: 1 to 65,535.
+    ///   - done: called on any thread, when the number is kept with the session, if that is kept.
+    /// - Throws: `forbidden` if its rights do not allow it.
+    func publish(
+        _ request: AppendRequest, number: UInt16, done: @escaping @Sendable (AppendOutcome) -> Void) throws(WireError)
+
+    /// The client is done with a number of its own.
+    ///
+    /// - Parameter done: called on any thread: whether it was known, or nil if that could not be stored.
+    func release(number: UInt16, done: @escaping @Sendable (Bool?) -> Void)
+
+    /// The client says that it goes. To be called before ``clientClosed()``.
+    ///
+    /// - Parameters:
+    ///   - withWill: whether its will is published all the same.
+    ///   - expirySeconds: how long the session is kept from now on; nil as before.
+    func leaves(withWill: Bool, expirySeconds: Int?)
 
     /// Everything that was flushed is in the kernel's hands.
     func socketTook()

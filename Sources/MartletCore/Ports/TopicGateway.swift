@@ -6,6 +6,7 @@ package struct SubscribeWish: Equatable, Sendable {
     package var start: TopicStart
     /// Whether it wants to be told who comes and goes.
     package var presence: Bool
+    package var options = SubscribeOptions()
 
     package init(filter: TopicFilter, start: TopicStart = .latest, presence: Bool = false) {
         self.filter = filter
@@ -40,9 +41,10 @@ package final class SharedFrames {
     /// A form: one for each way in which the bytes may look.
     package enum Form: Int, CaseIterable, Sendable {
         case sse, sseWithCursor, websocket, websocketWithCursor, websocketDeflated, ndjson, ndjsonWithCursor, multipart, multipartWithCursor
+        case mqtt, mqttAcked, mqtt5, mqtt5Acked
     }
 
-    private var forms: InlineArray<9, AnyObject?> = .init(repeating: nil)
+    private var forms: InlineArray<13, AnyObject?> = .init(repeating: nil)
 
     package init() {}
 

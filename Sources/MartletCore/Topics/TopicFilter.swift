@@ -24,6 +24,17 @@ package struct TopicFilter: Hashable, Sendable {
         self.isWildcard = false
     }
 
+    /// See ``QueueTopic``.
+    init(queueOf filter: TopicFilter, isWildcard: Bool? = nil) {
+        self.text = QueueTopic.name(of: filter.text)
+        self.isWildcard = isWildcard ?? filter.isWildcard
+    }
+
+    init(originalOf queue: TopicFilter, dropping bytes: Int) {
+        self.text = String(Substring(queue.text.utf8.dropFirst(bytes)))
+        self.isWildcard = queue.isWildcard
+    }
+
     package static func == (left: TopicFilter, right: TopicFilter) -> Bool { isSameName(left.text, right.text) }
 
     package func hash(into hasher: inout Hasher) { hasher.combine(self.text) }

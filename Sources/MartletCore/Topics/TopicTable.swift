@@ -75,7 +75,7 @@ package struct TopicTable {
         self.end += 1
         let message = StoredMessage(
             id: id, offset: self.end, priority: request.priority, at: at, expiresAt: now + Int64(request.ttl) * 1_000, collapseKey: nil,
-            liveOnly: request.ttl == 0, fragment: StoredMessage.fragment(id: id, at: at, members: request.members))
+            liveOnly: request.ttl == 0, marks: request.marks, fragment: StoredMessage.fragment(id: id, at: at, members: request.members))
         let retain = request.topic?.retain ?? .leave
         let isKept = options.keepsHistory && !message.liveOnly
         let isRetained = retain == .set && !message.liveOnly
