@@ -89,6 +89,11 @@ package struct Limits: Sendable {
     package var topicMemoryBytes = 268_435_456
     /// Members named in one event of who came and went. Default 100.
     package var presenceListed = 100
+    /// Sessions of one app that are kept while their clients are away, live ones included. Default 100,000.
+    package var keptSessions = 100_000
+    /// Messages, and bytes of them, of one topic that wait for such sessions; the oldest go first. Defaults 100,000 and 256 MiB.
+    package var queueMessages = 100_000
+    package var queueBytes = 268_435_456
     /// Namespaces that one app may set through the API. Default 1,000.
     package var namespaces = 1_000
 

@@ -7,6 +7,8 @@ extension LiveSession {
         var filter: TopicFilter
         /// What is newer than the subscription comes as a message.
         var ends: TopicSubscriptions.Ends
+        /// The subscription, where that goes by a name of its own.
+        var slotFilter: TopicFilter?
     }
 
     /// What went out for filters that begin together and may match the same topic.
@@ -34,7 +36,9 @@ extension LiveSession {
 
     private func sendRetained(_ subscription: FreshTopics, _ log: TopicLogKind, _ sent: Sent?) {
         self.node.retained(subscription.filter, in: log, app: self.app, loop: self.shard.loop) { result in
-            guard let client = self.client, let topics = self.topics, topics.subscriptions.slot(of: subscription.filter) != nil else { return }
+            guard let client = self.client, let topics = self.topics,
+                topics.subscriptions.slot(of: subscription.slotFilter ?? subscription.filter) != nil
+            else { return }
             guard case .success(let entries) = result else {
                 // A poll ends before the next heartbeat.
                 guard self.transport != .poll else { return self.close(.storeUnavailable, retryAfterMs: self.pause) }
@@ -43,6 +47,10 @@ extension LiveSession {
             }
             let now = self.node.clock.now()
             for entry in entries where entry.message.offset <= subscription.ends[log] && !entry.message.isExpired(at: now) {
+                if let book = self.book {
+                    self.sendRetained(entry, for: subscription.filter, book)
+                    continue
+                }
                 guard sent?.insert(entry.message.offset, log) ?? true else { continue }
                 client.send(
                     TopicDelivery(

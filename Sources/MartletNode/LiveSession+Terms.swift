@@ -2,20 +2,191 @@ import MartletCore
 import MartletWire
 import NIOCore
 
-/// What sessions with ``SessionTerms`` can do.
+/// What clients of sessions with ``SessionTerms`` ask for.
 extension LiveSession {
+    // MARK: Subscriptions
+
     func subscribe(_ wishes: [SubscribeWish], done: @escaping (WireError?) -> Void) throws(WireError) {
-        try self.subscribe(wishes)
-        done(nil)
+        guard let book = self.book, self.client != nil, self.isLive else { return }
+        try self.node.check(wishes, rights: self.rights, app: self.app, beside: self.topics?.subscriptions)
+        let known = wishes.count { book.index(of: $0.filter, share: $0.options.share) != nil }
+        guard book.subscriptions.count + wishes.count - known <= self.node.limits.topicsPerSession else {
+            throw WireError(
+                .tooManyTopics, "A session may have \(self.node.limits.topicsPerSession) subscriptions.", limit: self.node.limits.topicsPerSession)
+        }
+        var fresh: [FreshTopics] = []
+        for wish in wishes {
+            let isNew = self.note(wish, book)
+            if book.isKept { self.tellKept(book, isAsked: true) }
+            if wish.options.share != nil {
+                self.joinGroup(wish.filter, wish.options, book)
+                continue
+            }
+            let began = self.start(wish, book)
+            guard wish.options.retainHandling == .always || wish.options.retainHandling == .ifNew && isNew else { continue }
+            fresh += began
+        }
+        if book.isKept {
+            book.areSettingsNew = true
+            self.whenSaved(book) { done(nil) }
+        } else {
+            done(nil)
+        }
+        self.sendRetained(fresh)
+        self.touch()
+        self.pumpTopics()
+        self.shard.endTurn()
     }
-    func unsubscribe(_ filters: [TopicFilter], done: @escaping ([Bool]) -> Void) { done(filters.map { _ in false }) }
-    func openInbox(windowMessages: Int, acks: Bool, done: @escaping (WireError?) -> Void) { done(nil) }
-    func closeInbox() -> Bool { false }
-    func acked(number: UInt16) -> Bool { false }
-    func received(number: UInt16, isRefused: Bool) -> Bool { false }
+
+    /// Enters what a client asks for.
+    ///
+    /// - Returns: whether it is new.
+    private func note(_ wish: SubscribeWish, _ book: SessionBook) -> Bool {
+        guard let index = book.index(of: wish.filter, share: wish.options.share) else {
+            book.subscriptions.append(.init(filter: wish.filter, options: wish.options))
+            return true
+        }
+        let before = book.actual(wish.filter, book.subscriptions[index].options)
+        self.ring(wish.filter, book.subscriptions[index].options, -1)
+        book.subscriptions[index].options = wish.options
+        // Messages wait for it from now on, or no more.
+        if wish.options.share == nil, before != book.actual(wish.filter, wish.options) { self.drop(before) }
+        return false
+    }
+
+    /// Begins a subscription, or changes it.
+    ///
+    /// - Returns: what its retained values are asked by.
+    private func start(_ wish: SubscribeWish, _ book: SessionBook) -> [FreshTopics] {
+        self.ring(wish.filter, wish.options, 1)
+        var actual = wish
+        actual.filter = book.actual(wish.filter, wish.options)
+        if let slot = self.topics?.subscriptions.slot(of: actual.filter) {
+            self.topics?.subscriptions.change(slot, to: wish.options)
+        } else {
+            _ = self.startTopics([actual], cursor: nil)
+            self.setAckRoom(book)
+        }
+        let ends = TopicSubscriptions.Ends(
+            memoryEpoch: self.node.hub.memoryEpoch, memory: self.node.hub.end, durable: self.node.store.end)
+        return [FreshTopics(filter: wish.filter, ends: ends, slotFilter: actual.filter)]
+    }
+
+    func unsubscribe(_ all: [(filter: TopicFilter, share: String?)], done: @escaping ([Bool]) -> Void) {
+        guard let book = self.book, self.client != nil else { return }
+        var found: [Bool] = []
+        for (filter, share) in all {
+            guard let index = book.index(of: filter, share: share) else {
+                found.append(false)
+                continue
+            }
+            found.append(true)
+            let old = book.subscriptions.remove(at: index)
+            self.ring(filter, old.options, -1)
+            if share != nil { self.leaveGroup(filter, old.options, book) } else { self.drop(book.actual(filter, old.options)) }
+            if share == nil { book.retainedWaiting.removeAll { isSameName($0.filter.text, filter.text) } }
+        }
+        if book.isKept, found.contains(true) {
+            self.tellKept(book, isAsked: true)
+            book.areSettingsNew = true
+            let result = found
+            self.whenSaved(book) { done(result) }
+        } else {
+            done(found)
+        }
+        self.shard.endTurn()
+    }
+
+    /// Has what a subscription may miss held in memory, or no more.
+    func ring(_ filter: TopicFilter, _ options: SubscribeOptions, _ change: Int) {
+        guard self.book?.isRinged(filter, options) == true else { return }
+        self.node.hub.expectAcks(filter, app: self.app, change)
+    }
+
+    /// Ends a subscription of the reader's.
+    func drop(_ filter: TopicFilter) {
+        guard let topics = self.topics, let slot = topics.subscriptions.slot(of: filter) else { return }
+        self.shard.unsubscribe(self, slot, filter)
+        self.node.left(self, filter)
+        topics.subscriptions.unsubscribe(slot)
+        self.node.metrics.subscriptions(-1)
+    }
+
+    /// Ends subscriptions that the rights do not hold any more.
+    func endForbidden(_ book: SessionBook) {
+        let forbidden = book.subscriptions.filter {
+            !self.rights.allows(.subscribe, $0.filter, self.node.access(to: $0.filter, in: self.app))
+        }
+        guard !forbidden.isEmpty else { return }
+        self.unsubscribe(forbidden.map { ($0.filter, $0.options.share) }, done: { _ in })
+    }
+
+    // MARK: Publishing exactly once
+
     func publish(
         _ request: AppendRequest, number: UInt16, done: @escaping @Sendable (AppendOutcome) -> Void
-    ) throws(WireError) { try self.publish(request, done: done) }
-    func release(number: UInt16, done: @escaping @Sendable (Bool?) -> Void) { done(false) }
-    func leaves(withWill: Bool, expirySeconds: Int?) {}
+    ) throws(WireError) {
+        guard let book = self.book else { return try self.publish(request, done: done) }
+        guard !book.received.contains(number) else {
+            return done(.stored(MessageID(high: 0, low: 0), repeated: true))
+        }
+        book.received.insert(number)
+        var request = request
+        if book.isKept {
+            let record = self.record(book)
+            self.node.kept.update(record, holder: book.holder, isAsked: false)
+            request.save = SessionSave(key: book.key, change: .set(settings: nil, state: record.state))
+        }
+        let loop = self.shard.loop
+        do throws(WireError) {
+            try self.publish(request) { outcome in
+                if case .failed = outcome { loop.execute { self.book?.received.remove(number) } }
+                done(outcome)
+            }
+        } catch {
+            book.received.remove(number)
+            throw error
+        }
+    }
+
+    func release(number: UInt16, done: @escaping @Sendable (Bool?) -> Void) {
+        guard let book = self.book, book.received.remove(number) != nil else { return done(false) }
+        guard book.isKept else { return done(true) }
+        self.whenSaved(book) { done(true) }
+    }
+
+    // MARK: The inbox
+
+    func openInbox(windowMessages: Int, acks: Bool, done: @escaping (WireError?) -> Void) {
+        guard let book = self.book, self.isLive else { return }
+        book.inbox = KeptSession.Inbox(windowMessages: windowMessages, acks: acks)
+        if book.isKept {
+            self.tellKept(book, isAsked: true)
+            book.areSettingsNew = true
+            self.noteState(book)
+        }
+        guard self.inbox == nil else { return done(nil) }
+        self.startInbox(book, done: done)
+    }
+
+    func closeInbox() -> Bool {
+        guard let book = self.book, book.inbox != nil else { return false }
+        book.inbox = nil
+        if book.isKept {
+            self.tellKept(book, isAsked: true)
+            book.areSettingsNew = true
+            self.noteState(book)
+        }
+        self.endInbox()
+        return true
+    }
+
+    // MARK: Leaving
+
+    func leaves(withWill: Bool, expirySeconds: Int?) {
+        guard let book = self.book else { return }
+        if !withWill { book.will = nil }
+        book.areSettingsNew = true
+        if let expirySeconds { book.expirySeconds = expirySeconds }
+    }
 }

@@ -44,7 +44,7 @@ extension LiveSession {
             let ends = TopicSubscriptions.Ends(
                 memoryEpoch: self.node.hub.memoryEpoch, memory: memoryEnd, durable: self.node.store.end)
             let (slot, gaps) = topics.subscriptions.subscribe(
-                wish, logs: self.node.logs(of: wish.filter, in: self.app), ends: ends, resume: resume)
+                wish, logs: self.node.logs(of: wish, in: self.app), ends: ends, resume: resume)
             self.shard.subscribe(self, slot, wish.filter)
             started.gaps += gaps
             started.notices.append(SubscribedNotice(filter: wish.filter, count: self.node.joined(self, wish.filter)))
@@ -102,6 +102,8 @@ extension LiveSession {
     }
 
     func publish(_ request: AppendRequest, done: @escaping @Sendable (AppendOutcome) -> Void) throws(WireError) {
+        var request = request
+        if let book = self.book { request.marks.origin = book.origin }
         guard let name = request.topic?.name else { throw WireError(.badRequest, "Clients publish to topics only.") }
         let options = self.node.options(of: TopicKey(app: self.app, name: name))
         guard self.rights.allows(.publish, TopicFilter(topic: name), options) else {
@@ -112,6 +114,7 @@ extension LiveSession {
 
     /// Ends subscriptions, and the telling of who is there, that the rights do not hold any more.
     func endForbidden() {
+        if let book = self.book { return self.endForbidden(book) }
         guard let topics = self.topics else { return }
         for (slot, filter) in topics.subscriptions.all {
             let options = self.node.access(to: filter, in: self.app)
@@ -166,6 +169,7 @@ extension LiveSession {
     @inline(__always)
     func announced(_ slot: Int, _ shared: borrowing TopicDelivery, topic: String, log: TopicLogKind?, weight: Int) {
         guard let topics = self.topics, let client = self.client, self.isLive else { return }
+        if let book = self.book { return self.announced(slot, shared, topic: topic, log: log, weight: weight, topics, book) }
         guard topics.subscriptions.announced(slot, offset: shared.message.offset, topic: topic, log: log, bytes: weight) else {
             return self.pumpAfterMiss(topics)
         }
@@ -181,7 +185,7 @@ extension LiveSession {
     }
 
     /// What was not sent is read when the socket has taken what it has; if it has nothing, that is now.
-    private func pumpAfterMiss(_ topics: TopicReader) {
+    func pumpAfterMiss(_ topics: TopicReader) {
         if topics.subscriptions.isBehind, !topics.subscriptions.isWaitingForSocket { self.pumpTopicsLater() }
     }
 
@@ -209,7 +213,7 @@ extension LiveSession {
 
     /// Reads on in the logs of topics if there is something to read and room for it.
     func pumpTopics() {
-        guard let topics = self.topics, let client = self.client, self.isLive else { return }
+        guard let topics = self.topics, let client = self.client, self.isLive, self.book?.isCatchingUp != true else { return }
         while let next = topics.subscriptions.next(app: self.app, now: self.node.clock.now()) {
             switch next {
             case .gap(let gap):
@@ -252,13 +256,21 @@ extension LiveSession {
         // The read may have taken its time.
         let now = self.node.clock.now()
         slice.entries.removeAll { $0.message.isExpired(at: now) }
-        guard topics.subscriptions.readDone(read, &slice, weight: { TopicMail.weight($0) }), let client = self.client else { return }
+        if let book = self.book { self.leaveOutOwn(&slice, read, topics, book) }
+        let isAcked = { (entry: TopicSlice.Entry) in
+            guard let book = self.book else { return false }
+            return topics.subscriptions.grant(read.slot, entry.topic, entry.message.marks, origin: book.origin)?.qos ?? 0 > 0
+        }
+        guard topics.subscriptions.readDone(read, &slice, isAcked: isAcked, weight: { TopicMail.weight($0) }), let client = self.client else {
+            return
+        }
         let gaps = topics.subscriptions.untold(slice.gaps, of: read)
         if !gaps.isEmpty, case .after(let start) = read.request.start {
             let after = slice.entries.first.map { self.cursor(sending: read, $0.message.offset - 1) } ?? self.cursor
             self.tell(gaps, client, before: self.cursor(sending: read, start), after: after)
         }
-        for entry in slice.entries {
+        if let book = self.book { self.send(slice.entries, of: read, topics, book) }
+        for entry in slice.entries where self.book == nil {
             client.send(
                 TopicDelivery(
                     message: entry.message, isRetained: false, cursor: self.cursor(sending: read, entry.message.offset), isCursorShared: false,

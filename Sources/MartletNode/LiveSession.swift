@@ -15,9 +15,13 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     private let heartbeatMs: Int64
     private let seesClient: Bool
     /// nil for an anonymous subscriber, who has topics only.
-    let inbox: InboxReader?
+    var inbox: InboxReader?
     /// nil until it subscribes to a topic.
     var topics: TopicReader?
+    /// nil without ``SessionTerms``.
+    let book: SessionBook?
+    /// A group's: nobody is connected by it.
+    private let isInternal: Bool
     /// What the client asked for; let go once the session is open, because there are many sessions.
     private(set) var hello: HelloBox?
     private(set) var client: (any LiveClient)?
@@ -42,7 +46,8 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     var wheelNext: LiveSession?
     unowned(unsafe) var wheelPrevious: LiveSession?
 
-    init(_ hello: Hello, shard: Shard, client: any LiveClient) {
+    init(_ hello: Hello, shard: Shard, client: any LiveClient, isInternal: Bool = false) {
+        self.isInternal = isInternal
         let clock = shard.node.clock
         let random = clock.random()
         self.shard = shard
@@ -55,16 +60,19 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         self.hello = HelloBox(hello)
         self.tag = max(1, UInt32(truncatingIfNeeded: random))
         self.id = String(clock.random(), radix: 36)
-        let isAnonymous = hello.user == nil && hello.device == nil
-        self.inbox = isAnonymous ? nil : InboxReader(Session(hello, tag: self.tag, epoch: shard.node.store.epoch))
+        self.book = hello.terms.flatMap { terms in
+            hello.device.map { SessionBook(DeviceKey(app: hello.app, name: $0), user: hello.user, terms: terms, holder: max(1, random)) }
+        }
+        let hasNoInbox = hello.user == nil && hello.device == nil || self.book != nil
+        self.inbox = hasNoInbox ? nil : InboxReader(Session(hello, tag: self.tag, epoch: shard.node.store.epoch))
         self.client = client
         self.lastSentMs = clock.now()
         self.lastHeardMs = self.lastSentMs
     }
 
     var node: Node { self.shard.node }
-    var user: String? { self.inbox?.session.user }
-    var device: String? { self.inbox?.session.device }
+    var user: String? { self.inbox?.session.user ?? self.book?.user }
+    var device: String? { self.inbox?.session.device ?? self.book?.key.name }
     var deviceKey: DeviceKey? { self.device.map { DeviceKey(app: self.app, name: $0) } }
 
     /// Whether a client that says it is this user may speak for it; nil (dev mode) says nothing.
@@ -95,8 +103,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
             self.refuse(error)
             return
         }
-        self.isOpened = true
-        self.node.metrics.opened(self.transport)
+        self.markOpened()
         let started = self.startTopics(hello?.topics ?? [], cursor: hello?.cursor)
         var welcome = self.welcome()
         welcome.topics = started.notices
@@ -115,7 +122,13 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         self.shard.endTurn()
     }
 
-    private func welcome() -> Welcome {
+    func markOpened() {
+        self.isOpened = true
+        self.hello = nil
+        if !self.isInternal { self.node.metrics.opened(self.transport) }
+    }
+
+    func welcome() -> Welcome {
         let limits = self.node.limits
         let window = self.inbox?.session.window
         var welcome = Welcome(
@@ -189,6 +202,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
 
     private func socketTookAll() {
         if let inbox = self.inbox {
+            self.ackWhatSocketTook(inbox)
             inbox.session.socketTook()
             self.pumpInbox()
         }
@@ -283,7 +297,8 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     /// - Parameter code: nil if the client left.
     private func end(_ code: CloseCode?) {
         guard self.client != nil else { return }
-        if self.isOpened { self.node.metrics.closed(self.transport, code) }
+        if self.isOpened, !self.isInternal { self.node.metrics.closed(self.transport, code) }
+        if let book = self.book { self.end(book) }
         self.client = nil
         if let place = self.place { self.node.limiter.leave(place, nowMs: self.node.clock.now()) }
         self.place = nil

@@ -64,6 +64,7 @@ extension Node {
     /// - Parameter leaves: whoever is there may leave, though presence was switched off meanwhile.
     private func presenceTopic(_ filter: TopicFilter, _ app: AppID, leaves: Bool = false) -> TopicKey? {
         guard !filter.isWildcard else { return nil }
+        let filter = QueueTopic.original(of: filter)
         let topic = TopicKey(app: app, name: filter.text)
         guard self.options(of: topic).presence || (leaves && self.board.page(of: topic, limit: 0, after: nil).count > 0) else { return nil }
         return topic

@@ -10,6 +10,13 @@ extension Node: TopicDesk {
     func access(to filter: TopicFilter, in app: AppID) -> TopicOptions { self.namespaces.options(of: filter.text, in: app) }
 
     /// The options of all topics that a filter matches; nil if they may be of several namespaces.
+    /// The logs that what a subscription wants may be kept in.
+    func logs(of wish: SubscribeWish, in app: AppID) -> [TopicLogKind] {
+        if QueueTopic.isQueue(wish.filter.text) { return [.durable] }
+        let logs = self.logs(of: wish.filter, in: app)
+        return logs.isEmpty && wish.options.qos > 0 ? [.memory] : logs
+    }
+
     private func options(of filter: TopicFilter, in app: AppID) -> TopicOptions? {
         topicNamespace(filter.text) == nil ? nil : self.namespaces.options(of: filter.text, in: app)
     }
@@ -55,55 +62,7 @@ extension Node: TopicDesk {
         }
     }
 
-    // MARK: Publishing
-
-    /// Publishes messages of topics, and hands the rest to the store; outcomes in the order of the requests.
-    func publishMixed(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) {
-        var outcomes: [AppendOutcome?] = Array(repeating: nil, count: requests.count)
-        var stored: [AppendRequest] = []
-        var wake: UInt64 = 0
-        let now = self.clock.now()
-        let at = self.clock.wall()
-        for (index, request) in requests.enumerated() {
-            guard let topic = request.topic else {
-                stored.append(request)
-                continue
-            }
-            let key = TopicKey(app: request.app, name: topic.name)
-            let options = self.options(of: key)
-            if options.storage == .durable, options.keepsHistory && request.ttl > 0 || topic.retain != .leave {
-                var request = request
-                request.topic?.keep = .init(
-                    messages: options.historyMessages, seconds: options.historySeconds, bytes: options.historyBytes)
-                stored.append(request)
-            } else {
-                let published = self.hub.publish(request, to: key, options: options, now: now, at: at, random: self.clock.random())
-                outcomes[index] = published.outcome
-                wake |= published.wake
-            }
-        }
-        self.wake(wake)
-        guard !stored.isEmpty else { return done(outcomes.compactMap { $0 }) }
-        let known = outcomes
-        self.store.append(stored) { result in
-            var rest = result.makeIterator()
-            done(known.map { $0 ?? rest.next() ?? .failed(StoreError(.stopped)) })
-        }
-    }
-
-    /// Hands on messages of topics that the store has committed.
-    func published(_ commits: [Commit]) {
-        var mail: [(topic: TopicKey, mail: TopicMail)] = []
-        for case .published(let message, let topic) in commits {
-            mail.append((topic, .message(message, topic: topic, log: .durable)))
-        }
-        if !mail.isEmpty { self.wake(self.hub.send(mail)) }
-        let recalled = commits.compactMap { commit -> UInt64? in
-            guard case .recalled(let offset, let targets) = commit, targets.isEmpty else { return nil }
-            return offset
-        }
-        if !recalled.isEmpty { self.wake(self.hub.recalled(recalled)) }
-    }
+    // MARK: Mail
 
     /// Has loops take their mail.
     func wake(_ loops: UInt64) {

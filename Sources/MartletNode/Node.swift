@@ -18,6 +18,8 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     let watches = Watches()
     let hub: TopicHub
     let board = PresenceBoard()
+    let kept: KeptSessions
+    let groups = ShareGroups()
     let namespaces: any TopicNamespaces
     let sessionCount = Atomic<Int>(0)
     let limiter: SessionLimiter
@@ -40,6 +42,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         self.limiter = SessionLimiter(limits, appSessions: appSessions)
         self.metrics = metrics
         self.namespaces = namespaces
+        self.kept = KeptSessions(limits)
         self.hub = TopicHub(loops: loops.count, limits: limits, random: clock.random())
         self.shards = loops.prefix(64).enumerated().map { Shard(index: $0.offset, loop: $0.element, node: self) }
         store.observe { [unowned self] in self.committed($0) }
@@ -113,6 +116,10 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
             return session
         }
         shard.add(session)
+        if let terms = hello.terms {
+            self.openKept(session, terms, claim)
+            return session
+        }
         let opening = DeviceOpening(
             device: device, user: hello.user, fromNow: hello.fromNow,
             reserve: hello.ramenSeq == nil ? 0 : self.limits.seqBlock, at: self.clock.wall())

@@ -15,6 +15,7 @@ package struct NodeMetrics: Sendable {
     private let gaps: [String: Counter]
     private let subscribed: Meter
     private let topicBytes: Meter
+    private let keptSessions: Meter
     private let evictions: [Counter]
     private let acks: Counter
     private let publishToDeliver: Timer
@@ -54,6 +55,7 @@ package struct NodeMetrics: Sendable {
         self.gaps = Dictionary(
             uniqueKeysWithValues: Self.gapReasons.map { ($0, counter("martlet_gaps_total", "reason", $0)) })
         self.subscribed = Meter(label: "martlet_subscriptions", factory: factory)
+        self.keptSessions = Meter(label: "martlet_kept_sessions", factory: factory)
         self.topicBytes = Meter(label: "martlet_topic_memory_bytes", factory: factory)
         self.evictions = TopicEvictions.Reason.allCases.map { counter("martlet_topic_evictions_total", "reason", "\($0)") }
         self.acks = Counter(label: "martlet_acks_total", factory: factory)
@@ -75,6 +77,7 @@ package struct NodeMetrics: Sendable {
         ("martlet_redeliveries_total", "Deliveries of messages that may have been sent to the device before."),
         ("martlet_gaps_total", "Notices to clients that messages are missing or a cursor cannot be used."),
         ("martlet_subscriptions", "Live subscriptions to topics and filters."),
+        ("martlet_kept_sessions", "Sessions that outlive their connections, live ones included (MQTT)."),
         ("martlet_topic_memory_bytes", "History and retained values of topics that are held in memory."),
         (
             "martlet_topic_evictions_total",
@@ -116,6 +119,8 @@ package struct NodeMetrics: Sendable {
             self.evictions[reason.rawValue].increment(by: evictions[reason])
         }
     }
+
+    func kept(_ count: Int) { self.keptSessions.set(count) }
 
     func acked() { self.acks.increment() }
 

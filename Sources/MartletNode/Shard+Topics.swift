@@ -137,6 +137,9 @@ extension Shard {
     func subscribers(of topic: TopicKey) -> Int {
         var count = self.topics.readers[topic]?.count ?? 0
         self.topics.filters[topic.app]?.visit(topic.name) { count += $0.count }
+        let queue = TopicKey(app: topic.app, name: QueueTopic.name(of: topic.name))
+        count += self.topics.readers[queue]?.count ?? 0
+        self.topics.filters[topic.app]?.visit(queue.name) { count += $0.count }
         return count
     }
 

@@ -16,6 +16,11 @@ final class Shard: @unchecked Sendable {
     /// Sessions with queued bytes, flushed once at the end of the turn.
     var touched: [LiveSession] = []
     private var dirty: [LiveSession] = []
+    /// Sessions with terms: they may have neither inbox nor topics.
+    private var booked: [ObjectIdentifier: LiveSession] = [:]
+    /// Those of them whose state is to be stored.
+    private var changed: [LiveSession] = []
+    private var isSaveScheduled = false
     private var isUpdateScheduled = false
     /// What happened in this turn, for the metrics. Unchecked: only this loop adds to it, no call runs within an addition, and
     /// the check cost more than the addition.
@@ -25,6 +30,8 @@ final class Shard: @unchecked Sendable {
 
     /// How long positions wait for company before they go to the store.
     private static let updateDelay = TimeAmount.milliseconds(50)
+    /// The same for the states of sessions, each a record of its own.
+    private static let saveDelay = TimeAmount.milliseconds(250)
 
     init(index: Int, loop: any EventLoop, node: Node) {
         self.index = index
@@ -37,12 +44,25 @@ final class Shard: @unchecked Sendable {
 
     /// From now on the session is told of commits to its inboxes.
     func add(_ session: LiveSession) {
+        self.addInboxes(of: session)
+        if session.book != nil { self.booked[ObjectIdentifier(session)] = session }
+        session.isCounted = true
+        self.node.sessionCount.wrappingAdd(1, ordering: .relaxed)
+    }
+
+    func addInboxes(of session: LiveSession) {
         for inbox in session.inboxes {
             if self.readers[inbox] == nil { self.node.registry.add(inbox, shard: self.index) }
             self.readers[inbox, default: .none].add(session)
         }
-        session.isCounted = true
-        self.node.sessionCount.wrappingAdd(1, ordering: .relaxed)
+    }
+
+    func removeInboxes(of session: LiveSession) {
+        for inbox in session.inboxes {
+            guard let removed = self.readers[inbox]?.remove(session), removed.wasThere, removed.isEmpty else { continue }
+            self.readers[inbox] = nil
+            self.node.registry.remove(inbox, shard: self.index)
+        }
     }
 
     func remove(_ session: LiveSession) {
@@ -51,18 +71,18 @@ final class Shard: @unchecked Sendable {
         guard session.isCounted else { return }
         session.isCounted = false
         self.node.sessionCount.wrappingSubtract(1, ordering: .relaxed)
-        for inbox in session.inboxes {
-            guard let removed = self.readers[inbox]?.remove(session), removed.wasThere, removed.isEmpty else { continue }
-            self.readers[inbox] = nil
-            self.node.registry.remove(inbox, shard: self.index)
-        }
+        if session.book != nil { self.booked[ObjectIdentifier(session)] = nil }
+        self.removeInboxes(of: session)
         if let device = session.deviceKey { self.node.registry.release(device, by: session) }
     }
 
     /// The sessions that read an inbox.
     func sessions(of inbox: InboxKey) -> [LiveSession] {
         var sessions: [LiveSession] = []
-        self.readers[inbox]?.each { sessions.append($0) }
+        self.readers[inbox]?.each { if $0.book == nil { sessions.append($0) } }
+        for session in self.booked.values where inbox.scope == .user && session.app == inbox.app && isSameName(session.user, inbox.name) {
+            sessions.append(session)
+        }
         return sessions
     }
 
@@ -78,6 +98,7 @@ final class Shard: @unchecked Sendable {
         for filters in self.topics.filters.values {
             filters.visitAll { $0.each { seen[ObjectIdentifier($0.session)] = $0.session } }
         }
+        for (id, session) in self.booked { seen[id] = session }
         return Array(seen.values)
     }
 
@@ -150,6 +171,24 @@ final class Shard: @unchecked Sendable {
         guard !self.isUpdateScheduled else { return }
         self.isUpdateScheduled = true
         self.loop.scheduleTask(in: Self.updateDelay) { self.takeUpdates() }
+    }
+
+    /// The state of a session that is kept has changed.
+    func dirtied(_ book: SessionBook, of session: LiveSession) {
+        self.changed.append(session)
+        guard !self.isSaveScheduled else { return }
+        self.isSaveScheduled = true
+        self.loop.scheduleTask(in: Self.saveDelay) { self.saveChanged() }
+    }
+
+    private func saveChanged() {
+        self.isSaveScheduled = false
+        let changed = self.changed
+        self.changed = []
+        let saves = changed.compactMap { session in
+            session.book.flatMap { $0.isDirty && $0.isBegun ? session.takeSave($0) : nil }
+        }
+        if !saves.isEmpty { self.node.store.save(saves) { _ in } }
     }
 
     func takeUpdates() {

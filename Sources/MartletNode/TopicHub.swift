@@ -24,6 +24,8 @@ final class TopicHub: Sendable {
         var masks: [TopicKey: UInt64] = [:]
         /// By app, the same for filters with wildcards.
         var filters: [AppID: FilterTrie<UInt64>] = [:]
+        /// By app: filters of subscribers who ack, and how many there are.
+        var acked: [AppID: FilterTrie<Int>] = [:]
         /// By loop.
         var mail: [[TopicMail]]
     }
@@ -77,13 +79,38 @@ final class TopicHub: Sendable {
     }
 
     /// Whether a subscriber of any loop gets what is published to the topic.
-    func hasSubscribers(_ topic: TopicKey) -> Bool { self.state.withLock { Self.loops(of: topic, in: $0) != 0 } }
+    func hasSubscribers(_ topic: TopicKey) -> Bool {
+        let queue = TopicKey(app: topic.app, name: QueueTopic.name(of: topic.name))
+        return self.state.withLock { Self.loops(of: topic, in: $0) | Self.loops(of: queue, in: $0) != 0 }
+    }
 
     /// From now on `body` is called when the subscribers of a topic may have come or gone.
     func watch(_ topic: TopicKey, _ body: @escaping @Sendable () -> Void) { self.watchers.withLock { $0.append((topic, body)) } }
 
     private func tell(_ filter: TopicFilter, _ app: AppID) {
+        let filter = QueueTopic.original(of: filter)
         for watcher in self.watchers.withLock({ $0 }) where watcher.topic.app == app && filter.matches(watcher.topic.name) { watcher.body() }
+    }
+
+    /// Subscribers who ack what they get come (1) or go (-1): for them, what is published is held for a while, whatever the topic's options.
+    func expectAcks(_ filter: TopicFilter, app: AppID, _ change: Int) {
+        self.state.withLock { state in
+            state.acked[app, default: FilterTrie()].update(filter) { count in
+                let sum = (count ?? 0) + change
+                count = sum > 0 ? sum : nil
+            }
+            if state.acked[app]?.isEmpty == true { state.acked[app] = nil }
+        }
+    }
+
+    /// What is held for those who ack: messages, seconds and bytes of a topic.
+    private static let ring = (messages: 1_000, seconds: 30, bytes: 1_048_576)
+
+    private static func isAcked(_ topic: TopicKey, in state: borrowing State) -> Bool {
+        guard !state.acked.isEmpty, let filters = state.acked[topic.app] else { return false }
+        var isAcked = false
+        filters.visit(topic.name) { _ in isAcked = true }
+        return isAcked
     }
 
     /// The end of the memory log.
@@ -94,14 +121,19 @@ final class TopicHub: Sendable {
     /// Publishes to a topic that is not in the store.
     ///
     /// - Parameters:
+    ///   - id: nil for a new one.
     ///   - now: the server's clock, in milliseconds.
     ///   - at: Unix time in milliseconds.
     /// - Returns: what became of it, and the loops to wake, one bit each.
     func publish(
-        _ request: AppendRequest, to topic: TopicKey, options: TopicOptions, now: Int64, at: Int64, random: UInt64
+        _ request: AppendRequest, to topic: TopicKey, options: TopicOptions, id: MessageID? = nil, now: Int64, at: Int64, random: UInt64
     ) -> (outcome: AppendOutcome, wake: UInt64) {
         self.state.withLock { state in
-            let id = state.ids.next(wall: at, random: random)
+            let id = id ?? state.ids.next(wall: at, random: random)
+            var options = options
+            if !options.keepsHistory, request.marks.qos > 0, Self.isAcked(topic, in: state) {
+                (options.historyMessages, options.historySeconds, options.historyBytes) = Self.ring
+            }
             switch state.table.append(request, to: topic, options: options, id: id, now: now, at: at) {
             case .conflict: return (.conflict, 0)
             case .repeated(let id): return (.stored(id, repeated: true), 0)

@@ -94,6 +94,11 @@ package struct Server: Service {
             store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
             namespaces: access.namespaces, metrics: instruments.node, appSessions: { [quotas = access.quotas] in quotas[$0]?.connections ?? 0 })
         node.startProbes()
+        if let error = await withCheckedContinuation({ result in node.loadSessions { result.resume(returning: $0) } }) {
+            await access.stop()
+            await Self.stop(store, logger: self.logger)
+            throw StoreStartError("The kept sessions cannot be read: \(error.detail).")
+        }
         access.namespaces.watch { node.namespacesChanged() }
         let bridges: BridgeService?
         do {

@@ -153,8 +153,10 @@ package protocol SessionHandle: AnyObject {
 
     /// Ends subscriptions.
     ///
-    /// - Parameter done: called on the session's loop with, for each, whether it was there.
-    func unsubscribe(_ filters: [TopicFilter], done: @escaping ([Bool]) -> Void)
+    /// - Parameters:
+    ///   - all: filters, with the group if it is a shared one.
+    ///   - done: called on the session's loop with, for each, whether it was there.
+    func unsubscribe(_ all: [(filter: TopicFilter, share: String?)], done: @escaping ([Bool]) -> Void)
 
     /// From now on the messages of the device's inboxes come, too.
     ///
@@ -171,9 +173,10 @@ package protocol SessionHandle: AnyObject {
     /// - Returns: false if no message is under way under this number.
     func acked(number: UInt16) -> Bool
 
-    /// The client has received a message with QoS 2, or refuses it.
+    /// The client has received a message with QoS 2, or refuses it. When it may be told to forget the number, that is
+    /// ``LiveClient/release(_:)``.
     ///
-    /// - Returns: whether it is to be told to forget the number.
+    /// - Returns: false if no such message is under way under this number.
     func received(number: UInt16, isRefused: Bool) -> Bool
 
     /// Publishes exactly once: what comes again under a number that was not released is not published again.

@@ -24,6 +24,8 @@ extension TopicSubscriptions {
             let slot = turn / 2
             let log: TopicLogKind = turn % 2 == 0 ? .memory : .durable
             guard self.slots[slot].isUsed, self.slots[slot].feeds[Int(log.rawValue)].isBehind, self.isNext(slot, log) else { continue }
+            let isAcked = self.slots[slot].options.qos > 0
+            guard !isAcked || self.ackRoom > 0 else { continue }
             self.isReading = true
             // Live messages may take all the room before the read is done, but not twice what it has for the same message.
             if self.wanted > 0 { self.reserved = max(self.wanted, min(self.windowRoom, self.windowBytes / 2)) }
@@ -34,7 +36,8 @@ extension TopicSubscriptions {
                 TopicRead(
                     log: log,
                     request: TopicReadRequest(
-                        app: app, filter: self.slots[slot].filter, start: start, messages: Self.readMessages,
+                        app: app, filter: self.slots[slot].filter, start: start,
+                        messages: isAcked ? min(Self.readMessages, self.ackRoom) : Self.readMessages,
                         bytes: max(1, self.windowRoom), now: now),
                     slot: slot, generation: self.slots[slot].generation))
         }
@@ -58,10 +61,11 @@ extension TopicSubscriptions {
     ///
     /// - Parameters:
     ///   - slice: loses what is to be read again later.
+    ///   - isAcked: whether the client has to ack a message.
     ///   - weight: what a message takes of the connection, in bytes.
     /// - Returns: whether to send them.
     package mutating func readDone(
-        _ read: TopicRead, _ slice: inout TopicSlice, weight: (StoredMessage) -> Int
+        _ read: TopicRead, _ slice: inout TopicSlice, isAcked: (TopicSlice.Entry) -> Bool = { _ in false }, weight: (StoredMessage) -> Int
     ) -> Bool {
         self.isReading = false
         self.reserved = 0
@@ -88,7 +92,7 @@ extension TopicSubscriptions {
         if !self.slots[read.slot].neighbours.isEmpty || !self.ended.isEmpty {
             slice.entries.removeAll { self.isSent($0.topic, $0.message.offset, besides: read.slot, index) }
         }
-        if let cut = self.startAll(&slice, weight) { position = cut }
+        if let cut = self.startAll(&slice, isAcked, weight) { position = cut }
         // It has the next turn again, or others might take the room for ever.
         if self.wanted > 0 { self.lastRead = Int32(2 * read.slot + index) - 1 }
         self.slots[read.slot].feeds[index].position = position
@@ -103,17 +107,22 @@ extension TopicSubscriptions {
     /// Takes what there is room for: live messages may have taken some since the read was asked for.
     ///
     /// - Returns: the place after what was taken, if that is not everything.
-    private mutating func startAll(_ slice: inout TopicSlice, _ weight: (StoredMessage) -> Int) -> UInt64? {
+    private mutating func startAll(
+        _ slice: inout TopicSlice, _ isAcked: (TopicSlice.Entry) -> Bool, _ weight: (StoredMessage) -> Int
+    ) -> UInt64? {
         self.wanted = 0
         for (index, entry) in slice.entries.enumerated() {
             let bytes = weight(entry.message)
-            guard self.inFlight == 0 || self.inFlight + bytes <= self.windowBytes else {
-                if index == 0 { self.wanted = bytes }
+            let isAcked = isAcked(entry)
+            let fits = self.inFlight == 0 || self.inFlight + bytes <= self.windowBytes
+            guard fits, !isAcked || self.ackRoom > 0 else {
+                if index == 0, !fits { self.wanted = bytes }
                 slice.entries.removeSubrange(index...)
                 slice.more = true
                 return entry.message.offset - 1
             }
             self.started(bytes)
+            if isAcked { self.ackRoom -= 1 }
         }
         return nil
     }

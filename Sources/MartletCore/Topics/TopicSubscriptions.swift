@@ -31,6 +31,7 @@ package struct TopicSubscriptions: Sendable {
     struct Subscription: Sendable {
         var filter: TopicFilter
         var wantsPresence: Bool
+        var options: SubscribeOptions
         /// Messages of topics without history that did not fit, to be told as a gap when there is room: after the first offset up to
         /// the second; 0 and 0 for none.
         var lostFrom: UInt64 = 0
@@ -64,7 +65,7 @@ package struct TopicSubscriptions: Sendable {
     package struct TopicRead: Sendable {
         package var log: TopicLogKind
         package var request: TopicReadRequest
-        var slot: Slot
+        package var slot: Slot
         var generation: UInt32
     }
 
@@ -96,6 +97,8 @@ package struct TopicSubscriptions: Sendable {
     /// Bytes that the socket has not taken.
     private(set) var inFlight: Int = 0
     let windowBytes: Int
+    /// Messages that the client has to ack that may be started now.
+    package var ackRoom = Int.max
 
     /// - Parameter windowBytes: bytes of topics that may wait for the socket.
     package init(windowBytes: Int) { self.windowBytes = windowBytes }
@@ -193,7 +196,8 @@ package struct TopicSubscriptions: Sendable {
     ) -> (slot: Slot, gaps: [TopicGap]) {
         if self.isEmpty { self.reached = (ends.memory, ends.durable) }
         self.generations = max(1, self.generations &+ 1)
-        var added = Subscription(filter: wish.filter, wantsPresence: wish.presence, generation: self.generations)
+        var added = Subscription(
+            filter: wish.filter, wantsPresence: wish.presence, options: wish.options, generation: self.generations)
         var gaps: [TopicGap] = []
         let slot = self.slots.firstIndex { !$0.isUsed } ?? self.slots.count
         for log in TopicLogKind.allCases {
@@ -263,11 +267,16 @@ package struct TopicSubscriptions: Sendable {
     /// - Parameters:
     ///   - log: where it is kept; nil if it is not.
     ///   - bytes: what it will take of the connection.
+    ///   - isAcked: whether the client has to ack it.
     /// - Returns: whether to send it now.
     @inline(__always)
-    package mutating func announced(_ slot: Slot, offset: UInt64, topic: String, log: TopicLogKind?, bytes: Int) -> Bool {
+    package mutating func announced(
+        _ slot: Slot, offset: UInt64, topic: String, log: TopicLogKind?, bytes: Int, isAcked: Bool = false
+    ) -> Bool {
         guard slot < self.slots.count, self.slots[slot].isUsed else { return false }
-        let fits = self.inFlight + self.reserved == 0 || self.inFlight + self.reserved + bytes <= self.windowBytes
+        let fits =
+            (self.inFlight + self.reserved == 0 || self.inFlight + self.reserved + bytes <= self.windowBytes)
+            && (!isAcked || self.ackRoom > 0)
         switch log {
         case nil:
             // Another subscription of the session may have it already.
@@ -307,6 +316,7 @@ package struct TopicSubscriptions: Sendable {
             if offset > self.reached.durable { self.reached.durable = offset }
         }
         self.inFlight += bytes
+        if isAcked { self.ackRoom -= 1 }
         return true
     }
 

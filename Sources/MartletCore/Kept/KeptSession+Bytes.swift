@@ -1,0 +1,185 @@
+/// Sessions as bytes, for a store: what seldom changes apart from what changes with each message.
+///
+/// **Shape.** A version (1 byte, 1), then numbers as ``Varint`` and texts as their length and UTF-8.
+extension KeptSession {
+    private static let version: UInt8 = 1
+
+    /// What the client asked for.
+    package var settings: [UInt8] {
+        var output = RecordWriter(Self.version)
+        output.append(self.user)
+        output.append(UInt64(self.expirySeconds))
+        output.append(UInt64(self.inbox.map { $0.windowMessages * 2 + ($0.acks ? 1 : 0) + 2 } ?? 0))
+        output.append(UInt64(self.subscriptions.count))
+        for subscription in self.subscriptions {
+            let options = subscription.options
+            output.append(subscription.filter.text)
+            output.append(
+                UInt64(options.qos) | (options.noLocal ? 4 : 0) | (options.retainAsPublished ? 8 : 0)
+                    | UInt64(options.retainHandling.rawValue) << 4)
+            output.append(UInt64(options.identifier))
+            output.append(options.share)
+        }
+        output.append(self.will == nil ? 0 : 1)
+        if let will = self.will {
+            output.append(UInt64(will.delaySeconds))
+            output.append(will.request.topic?.name ?? "")
+            output.append(will.request.topic?.retain == .set ? 1 : will.request.topic?.retain == .clear ? 2 : 0)
+            output.append(UInt64(will.request.ttl))
+            output.append(will.request.marks.rawValue)
+            output.append(will.request.members)
+        }
+        return output.bytes
+    }
+
+    /// How far it has come. Positions are by the order of the subscriptions.
+    package var state: [UInt8] {
+        var output = RecordWriter(Self.version)
+        output.append(self.endedAt.map { UInt64(bitPattern: $0) &+ 1 } ?? 0)
+        output.append(UInt64(self.subscriptions.count))
+        for subscription in self.subscriptions { output.append(subscription.position) }
+        output.append(UInt64(self.flights.last))
+        output.append(UInt64(self.flights.count))
+        for flight in self.flights.all {
+            output.append(UInt64(flight.number))
+            output.append(UInt64(flight.step.rawValue) | (flight.isApart ? 4 : 0) | UInt64(flight.log.rawValue) << 3)
+            output.append(flight.offset)
+        }
+        output.append(UInt64(self.retainedAgain.count))
+        for topic in self.retainedAgain { output.append(topic) }
+        output.append(UInt64(self.received.count))
+        for number in self.received { output.append(UInt64(number)) }
+        return output.bytes
+    }
+
+    /// Reads a record.
+    ///
+    /// - Returns: nil if it is not one that was written by this version or an older one.
+    package init?(_ row: SessionRow) {
+        self.init(key: row.key, user: nil, expirySeconds: 0)
+        var settings = RecordReader(row.settings)
+        guard settings.byte() == Self.version, self.read(&settings) else { return nil }
+        guard !row.state.isEmpty else { return }
+        var state = RecordReader(row.state)
+        guard state.byte() == Self.version, self.readState(&state) else { return nil }
+    }
+
+    private mutating func read(_ input: inout RecordReader) -> Bool {
+        guard let user = input.optionalText(), let expiry = input.number(), let inbox = input.number(), let count = input.number() else {
+            return false
+        }
+        self.user = user
+        self.expirySeconds = Int(clamping: expiry)
+        if inbox >= 2 { self.inbox = Inbox(windowMessages: Int(clamping: (inbox - 2) / 2), acks: inbox & 1 == 1) }
+        for _ in 0..<count {
+            guard let text = input.text(), let bits = input.number(), let identifier = input.number(), let share = input.optionalText(),
+                let filter = try? TopicFilter(parsing: text, limits: Self.anyTopic)
+            else { return false }
+            var options = SubscribeOptions(qos: UInt8(truncatingIfNeeded: bits & 3))
+            options.noLocal = bits & 4 != 0
+            options.retainAsPublished = bits & 8 != 0
+            options.retainHandling = .init(rawValue: UInt8(truncatingIfNeeded: bits >> 4 & 3)) ?? .always
+            options.identifier = UInt32(clamping: identifier)
+            options.share = share
+            self.subscriptions.append(Subscription(filter: filter, options: options))
+        }
+        guard let hasWill = input.number() else { return false }
+        guard hasWill == 1 else { return true }
+        guard let delay = input.number(), let topic = input.text(), let retain = input.number(), let ttl = input.number(),
+            let marks = input.number(), let members = input.bytes()
+        else { return false }
+        var request = AppendRequest(
+            app: self.key.app, targets: [], ttl: Int(clamping: ttl),
+            topic: TopicAppend(name: topic, retain: retain == 1 ? .set : retain == 2 ? .clear : .leave), members: members)
+        request.marks = MessageMarks(rawValue: marks)
+        self.will = Will(request: request, delaySeconds: Int(clamping: delay))
+        return true
+    }
+
+    private mutating func readState(_ input: inout RecordReader) -> Bool {
+        guard let endedAt = input.number(), let positions = input.number() else { return false }
+        self.endedAt = endedAt == 0 ? nil : Int64(bitPattern: endedAt &- 1)
+        for index in 0..<positions {
+            guard let position = input.number() else { return false }
+            if index < UInt64(self.subscriptions.count) { self.subscriptions[Int(index)].position = position }
+        }
+        guard let last = input.number(), let count = input.number() else { return false }
+        var flights: [Flights.Flight] = []
+        for _ in 0..<count {
+            guard let number = input.number(), let bits = input.number(), let offset = input.number(),
+                let step = Flights.Step(rawValue: UInt8(truncatingIfNeeded: bits & 3)), let log = TopicLogKind(rawValue: UInt8(bits >> 3 & 1))
+            else { return false }
+            flights.append(
+                .init(number: UInt16(clamping: number), step: step, log: log, isApart: bits & 4 != 0, offset: offset))
+        }
+        self.flights = Flights(all: flights, lastNumber: UInt16(clamping: last))
+        guard let topics = input.number() else { return false }
+        for _ in 0..<topics {
+            guard let topic = input.text() else { return false }
+            self.retainedAgain.append(topic)
+        }
+        guard let received = input.number() else { return false }
+        for _ in 0..<received {
+            guard let number = input.number() else { return false }
+            self.received.append(UInt16(clamping: number))
+        }
+        return true
+    }
+
+    /// What was allowed when it was written stays so.
+    private static let anyTopic: Limits = {
+        var limits = Limits()
+        limits.topicBytes = 65_535
+        limits.topicLevels = 65_535
+        return limits
+    }()
+}
+
+/// Puts a record together.
+private struct RecordWriter {
+    private(set) var bytes: [UInt8]
+
+    init(_ version: UInt8) { self.bytes = [version] }
+
+    mutating func append(_ number: UInt64) { Varint.append(number, to: &self.bytes) }
+
+    mutating func append(_ data: [UInt8]) {
+        self.append(UInt64(data.count))
+        self.bytes.append(contentsOf: data)
+    }
+
+    mutating func append(_ text: String) { self.append(Array(text.utf8)) }
+
+    /// 0 for none; otherwise 1 and the text.
+    mutating func append(_ text: String?) {
+        self.append(text == nil ? 0 : 1)
+        if let text { self.append(text) }
+    }
+}
+
+/// Takes a record apart. Damaged ones end early.
+private struct RecordReader {
+    private var rest: ArraySlice<UInt8>
+
+    init(_ bytes: [UInt8]) { self.rest = bytes[...] }
+
+    mutating func byte() -> UInt8? { self.rest.popFirst() }
+
+    mutating func number() -> UInt64? { Varint.read(&self.rest) }
+
+    mutating func bytes() -> [UInt8]? {
+        guard let count = self.number(), count <= UInt64(self.rest.count) else { return nil }
+        defer { self.rest = self.rest.dropFirst(Int(count)) }
+        return Array(self.rest.prefix(Int(count)))
+    }
+
+    mutating func text() -> String? { self.bytes().flatMap { String(validating: $0, as: UTF8.self) } }
+
+    mutating func optionalText() -> String?? {
+        switch self.number() {
+        case 0: .some(nil)
+        case 1: self.text().map { .some($0) }
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,73 @@
+/// A session as it is while its client is away: what it subscribes to, how far it has come, and what is still to be done for it.
+package struct KeptSession: Sendable {
+    /// What the client asked for as ``SessionHandle/openInbox(windowMessages:acks:done:)``.
+    package struct Inbox: Equatable, Sendable {
+        package var windowMessages: Int
+        package var acks: Bool
+
+        package init(windowMessages: Int, acks: Bool) {
+            self.windowMessages = windowMessages
+            self.acks = acks
+        }
+    }
+
+    package struct Subscription: Equatable, Sendable {
+        /// As the client asked for it, not its queue.
+        package var filter: TopicFilter
+        package var options: SubscribeOptions
+        /// Up to where it was sent everything that waits in the queues; of one with QoS 0, which gets nothing that was published while it
+        /// was away, without meaning.
+        package var position: UInt64
+
+        package init(filter: TopicFilter, options: SubscribeOptions, position: UInt64 = 0) {
+            self.filter = filter
+            self.options = options
+            self.position = position
+        }
+
+        /// Whether messages wait for it.
+        package var isQueued: Bool { self.options.qos > 0 && QueueTopic.hasQueue(self.filter) }
+    }
+
+    package var key: DeviceKey
+    /// Whose it is: for nobody else it goes on.
+    package var user: String?
+    /// How long it is kept after its connection, in seconds.
+    package var expirySeconds: Int
+    package var will: Will?
+    package var inbox: Inbox?
+    package var subscriptions: [Subscription] = []
+
+    /// When its connection ended: Unix time in milliseconds; nil while it lives.
+    package var endedAt: Int64?
+    package var flights = Flights()
+    /// Topics whose retained values are to be sent again.
+    package var retainedAgain: [String] = []
+    /// Numbers of the client's own publishes that it has not released.
+    package var received: [UInt16] = []
+
+    package init(key: DeviceKey, user: String?, expirySeconds: Int) {
+        self.key = key
+        self.user = user
+        self.expirySeconds = expirySeconds
+    }
+
+    /// When it ends if its client stays away; Unix time in milliseconds, nil while it lives.
+    package var expiresAt: Int64? { self.endedAt.map { $0 + Int64(self.expirySeconds) * 1_000 } }
+
+    /// When its will is due, if its client stays away.
+    package var willAt: Int64? {
+        guard let endedAt = self.endedAt, let will = self.will else { return nil }
+        return endedAt + Int64(min(will.delaySeconds, self.expirySeconds)) * 1_000
+    }
+
+    /// Up to where it needs nothing of a queue any more; nil if it has none of the topic.
+    package func needless(of topic: String) -> UInt64? {
+        var least: UInt64?
+        for subscription in self.subscriptions where subscription.isQueued && subscription.filter.matches(topic) {
+            least = min(least ?? .max, subscription.position)
+        }
+        guard let least else { return nil }
+        return min(least, self.flights.oldest(in: .durable).map { $0 - 1 } ?? .max)
+    }
+}

@@ -1,0 +1,81 @@
+import MartletCore
+
+/// What a session with ``SessionTerms`` has beside what all have. Confined to its shard's event loop.
+final class SessionBook {
+    /// What is done once the session's state is stored.
+    enum Held {
+        case message(TopicDelivery, DeliveryTicket)
+        case release(UInt16)
+        case call(() -> Void)
+    }
+
+    /// A retained value that waits for room.
+    struct RetainedWish {
+        var topic: String
+        /// The subscription that it is for.
+        var filter: TopicFilter
+    }
+
+    let key: DeviceKey
+    let user: String?
+    /// Tells this connection from earlier ones of the session.
+    let holder: UInt64
+    /// ``MessageMarks/origin(of:)`` of what its client publishes.
+    let origin: UInt32
+    let windowMessages: Int
+    /// Whether it was kept when it began.
+    let hasQueues: Bool
+    var expirySeconds: Int
+    var will: Will?
+    var inbox: KeptSession.Inbox?
+    /// As the client asked for them; their positions are in the reader.
+    var subscriptions: [KeptSession.Subscription] = []
+    var flights = Flights()
+    /// Topics of retained values under way, by number.
+    var retainedNumbers: [UInt16: String] = [:]
+    var retainedWaiting: [RetainedWish] = []
+    /// Messages under way that a group handed out, by number.
+    var shared: [UInt16: ShareGroup.Part] = [:]
+    /// Numbers of the client's publishes that it has not released.
+    var received: Set<UInt16> = []
+    /// What is to be sent again, before anything new.
+    var again: ArraySlice<Flights.Flight> = []
+    var held: [Held] = []
+    var isSaving = false
+    /// More than the state is to be stored.
+    var areSettingsNew = false
+    /// In the shard's list of those whose state is to be stored.
+    var isDirty = false
+    /// It stands, and is not over.
+    var isBegun = false
+
+    init(_ key: DeviceKey, user: String?, terms: SessionTerms, holder: UInt64) {
+        self.key = key
+        self.user = user
+        self.holder = holder
+        self.origin = MessageMarks.origin(of: key.name)
+        self.windowMessages = max(1, terms.windowMessages)
+        self.expirySeconds = terms.expirySeconds
+        self.hasQueues = terms.expirySeconds > 0
+        self.will = terms.will
+    }
+
+    var isKept: Bool { self.expirySeconds > 0 }
+
+    /// The subscription that stands for a filter of the client's: a queue's if messages wait for it.
+    func actual(_ filter: TopicFilter, _ options: SubscribeOptions) -> TopicFilter {
+        self.hasQueues && options.qos > 0 && QueueTopic.hasQueue(filter) ? QueueTopic.filter(of: filter) : filter
+    }
+
+    /// Whether what is published while the connection is slow is held in memory for a subscription, as nothing else may hold it.
+    func isRinged(_ filter: TopicFilter, _ options: SubscribeOptions) -> Bool {
+        options.share == nil && options.qos > 0 && !(self.hasQueues && QueueTopic.hasQueue(filter))
+    }
+
+    func index(of filter: TopicFilter, share: String?) -> Int? {
+        self.subscriptions.firstIndex { $0.filter == filter && isSameName($0.options.share, share) }
+    }
+
+    /// Whether something is read for its client that comes before anything new.
+    var isCatchingUp: Bool { !self.again.isEmpty }
+}

@@ -1,0 +1,93 @@
+import MartletCore
+import NIOCore
+import Synchronization
+
+/// The groups that have members here.
+final class ShareGroups: Sendable {
+    private struct Entry {
+        var group: ShareGroup
+        var members: Set<UInt64> = []
+    }
+
+    private let groups = Mutex<[DeviceKey: Entry]>([:])
+
+    /// - Parameter shards: of which one is the group's home, by its name.
+    func join(_ key: DeviceKey, _ filter: TopicFilter, _ member: ShareGroup.Member, isKept: Bool, shards: [Shard]) {
+        self.groups.withLock { groups in
+            var entry =
+                groups[key]
+                ?? Entry(group: ShareGroup(key: key, filter: filter, shard: shards[Int(shortHash(key.name)) % shards.count]))
+            entry.members.insert(member.id)
+            groups[key] = entry
+            let group = entry.group
+            // Within the lock, so that comings and goings of one name keep their order.
+            group.shard.loop.execute { group.join(member, isKept: isKept) }
+        }
+    }
+
+    func leave(_ key: DeviceKey, _ member: UInt64) {
+        self.groups.withLock { groups in
+            guard var entry = groups[key], entry.members.remove(member) != nil else { return }
+            groups[key] = entry.members.isEmpty ? nil : entry
+            let group = entry.group
+            group.shard.loop.execute { group.leave(member) }
+        }
+    }
+}
+
+/// A session as a member of groups.
+extension LiveSession {
+    func joinGroup(_ filter: TopicFilter, _ options: SubscribeOptions, _ book: SessionBook) {
+        guard let share = options.share else { return }
+        let key = ShareName.key(share, filter, self.app)
+        // A message that a member leaves goes to another: so none is handed out to be delivered exactly once.
+        var options = options
+        options.qos = min(1, options.qos)
+        let isKept = book.isKept && options.qos > 0 && QueueTopic.hasQueue(filter)
+        if isKept {
+            let (record, isNew) = self.node.kept.group(key, filter, position: self.node.store.end)
+            if isNew {
+                self.node.store.save([SessionSave(key: key, change: .set(settings: record.settings, state: record.state))]) { _ in }
+            }
+        }
+        let member = ShareGroup.Member(id: book.holder, session: self, options: options)
+        self.node.groups.join(key, filter, member, isKept: isKept, shards: self.node.shards)
+    }
+
+    func leaveGroup(_ filter: TopicFilter, _ options: SubscribeOptions, _ book: SessionBook) {
+        guard let share = options.share else { return }
+        let key = ShareName.key(share, filter, self.app)
+        for (number, part) in book.shared where part.group.key == key {
+            book.shared[number] = nil
+            _ = book.flights.land(number, in: .sent)
+        }
+        self.setAckRoom(book)
+        self.node.groups.leave(key, book.holder)
+    }
+
+    func leaveGroups(_ book: SessionBook) {
+        for subscription in book.subscriptions { self.leaveGroup(subscription.filter, subscription.options, book) }
+    }
+
+    /// A group hands it a message.
+    ///
+    /// - Parameter part: nil if it is not acked.
+    func takeShared(_ message: StoredMessage, _ options: SubscribeOptions, _ part: ShareGroup.Part?) {
+        guard let book = self.book, self.client != nil, self.isLive else {
+            part?.returned()
+            return
+        }
+        guard part == nil || book.flights.count < book.windowMessages && !book.isCatchingUp else {
+            part?.returned()
+            return
+        }
+        self.hand(
+            TopicDelivery(message: message, isRetained: false, cursor: nil, isCursorShared: false, frames: SharedFrames()),
+            .init(
+                qos: part == nil ? 0 : min(options.qos, message.marks.qos), retainAsPublished: options.retainAsPublished,
+                identifier: options.identifier), nil, book)
+        guard let part else { return }
+        book.shared[book.flights.last] = part
+        self.setAckRoom(book)
+    }
+}

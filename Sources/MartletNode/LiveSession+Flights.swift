@@ -1,0 +1,139 @@
+import MartletCore
+import MartletWire
+import NIOCore
+
+/// Messages of topics whose client acks them one by one.
+extension LiveSession {
+    /// A message was published to a topic that it subscribes to.
+    func announced(
+        _ slot: Int, _ shared: borrowing TopicDelivery, topic: String, log: TopicLogKind?, weight: Int, _ topics: TopicReader, _ book: SessionBook
+    ) {
+        let offset = shared.message.offset
+        guard let grant = topics.subscriptions.grant(slot, topic, shared.message.marks, origin: book.origin) else {
+            // Its own: passed over.
+            _ = topics.subscriptions.announced(slot, offset: offset, topic: topic, log: log, bytes: 0)
+            return
+        }
+        guard topics.subscriptions.announced(slot, offset: offset, topic: topic, log: log, bytes: weight, isAcked: grant.qos > 0) else {
+            return self.pumpAfterMiss(topics)
+        }
+        self.hand(shared, grant, log, book)
+    }
+
+    /// What was read of the log.
+    func send(_ entries: [TopicSlice.Entry], of read: TopicSubscriptions.TopicRead, _ topics: TopicReader, _ book: SessionBook) {
+        for entry in entries {
+            guard let grant = topics.subscriptions.grant(read.slot, entry.topic, entry.message.marks, origin: book.origin) else { continue }
+            self.hand(
+                TopicDelivery(message: entry.message, isRetained: false, cursor: nil, isCursorShared: false, frames: SharedFrames()), grant,
+                read.log, book)
+        }
+    }
+
+    /// Takes out of what was read what the client itself published, if it does not want that.
+    func leaveOutOwn(_ slice: inout TopicSlice, _ read: TopicSubscriptions.TopicRead, _ topics: TopicReader, _ book: SessionBook) {
+        slice.entries.removeAll { topics.subscriptions.grant(read.slot, $0.topic, $0.message.marks, origin: book.origin) == nil }
+    }
+
+    /// Hands a message to the transport, or keeps it back until what must be stored first is.
+    func hand(
+        _ delivery: borrowing TopicDelivery, _ grant: TopicSubscriptions.Grant, _ log: TopicLogKind?, _ book: SessionBook,
+        isApart: Bool = false
+    ) {
+        guard let client = self.client else { return }
+        var ticket = DeliveryTicket(
+            qos: grant.qos, isRetained: delivery.isRetained || grant.retainAsPublished && delivery.message.marks.isRetained,
+            identifier: grant.identifier, moreIdentifiers: grant.moreIdentifiers)
+        if grant.qos > 0 {
+            ticket.number = book.flights.start(
+                grant.qos == 2 ? .sentOnce : .sent, log ?? .memory, offset: delivery.message.offset, isApart: isApart || log == nil)
+            self.noteState(book)
+        }
+        if book.held.isEmpty, !(grant.qos == 2 && book.isKept) {
+            client.send(delivery, ticket)
+        } else {
+            self.hold(.message(copy delivery, ticket), book)
+        }
+        self.shard.tally.sentTopic(on: self.transport)
+        self.touch()
+    }
+
+    /// How many may be started, beside those under way.
+    func setAckRoom(_ book: SessionBook) {
+        self.topics?.subscriptions.ackRoom = max(0, book.windowMessages - book.flights.count)
+    }
+
+    // MARK: Acks
+
+    func acked(number: UInt16) -> Bool {
+        guard let book = self.book, let flight = book.flights.land(number, in: .sent, .released) else { return false }
+        self.landed(flight, book)
+        return true
+    }
+
+    func received(number: UInt16, isRefused: Bool) -> Bool {
+        guard let book = self.book else { return false }
+        if isRefused {
+            guard let flight = book.flights.land(number, in: .sent, .sentOnce) else { return false }
+            self.landed(flight, book)
+            return true
+        }
+        guard book.flights.received(number) else { return false }
+        book.retainedNumbers[number] = nil
+        if book.isKept {
+            self.hold(.release(number), book)
+        } else {
+            self.client?.release(number)
+            self.touch()
+        }
+        return true
+    }
+
+    private func landed(_ flight: Flights.Flight, _ book: SessionBook) {
+        self.node.metrics.acked()
+        self.noteState(book)
+        if !book.retainedNumbers.isEmpty { book.retainedNumbers[flight.number] = nil }
+        if !book.shared.isEmpty, let part = book.shared.removeValue(forKey: flight.number) { part.landed() }
+        guard !book.isCatchingUp else { return }
+        self.setAckRoom(book)
+        if !book.retainedWaiting.isEmpty { self.sendWaitingRetained(book) }
+        if let topics = self.topics, topics.subscriptions.isBehind, !topics.subscriptions.isWaitingForSocket { self.pumpTopicsLater() }
+    }
+
+    // MARK: Retained values
+
+    /// A retained value for a subscription that begins.
+    ///
+    /// - Parameter filter: the client's.
+    func sendRetained(_ entry: TopicSlice.Entry, for filter: TopicFilter, _ book: SessionBook) {
+        guard let options = book.subscriptions.first(where: { $0.filter == filter && $0.options.share == nil })?.options else { return }
+        let qos = min(options.qos, entry.message.marks.qos)
+        guard qos == 0 || self.topics.map({ $0.subscriptions.ackRoom > 0 }) == true && !book.isCatchingUp else {
+            book.retainedWaiting.append(.init(topic: entry.topic, filter: filter))
+            return
+        }
+        self.hand(
+            TopicDelivery(message: entry.message, isRetained: true, cursor: nil, isCursorShared: false, frames: SharedFrames()),
+            .init(qos: qos, retainAsPublished: false, identifier: options.identifier), nil, book)
+        guard qos > 0 else { return }
+        book.retainedNumbers[book.flights.last] = entry.topic
+        self.setAckRoom(book)
+    }
+
+    /// Sends retained values for which there was no room before, as they are now.
+    func sendWaitingRetained(_ book: SessionBook) {
+        guard !book.isCatchingUp, let topics = self.topics else { return }
+        let waiting = book.retainedWaiting.prefix(topics.subscriptions.ackRoom)
+        book.retainedWaiting.removeFirst(waiting.count)
+        for wish in waiting {
+            for log in self.node.retainedLogs(of: TopicFilter(topic: wish.topic), in: self.app) {
+                self.node.retained(TopicFilter(topic: wish.topic), in: log, app: self.app, loop: self.shard.loop) { result in
+                    guard let book = self.book, case .success(let entries) = result else { return }
+                    for entry in entries { self.sendRetained(entry, for: wish.filter, book) }
+                    self.touch()
+                    self.shard.endTurn()
+                }
+            }
+        }
+    }
+}

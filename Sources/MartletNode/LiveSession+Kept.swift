@@ -1,0 +1,277 @@
+import MartletCore
+import MartletWire
+import NIOCore
+
+/// Sessions with ``SessionTerms``: how they begin, are stored, go on and end.
+extension LiveSession {
+    // MARK: Beginning
+
+    /// What was kept is found, and what has changed is stored.
+    func begin(_ resumed: KeptSession?) {
+        guard let client = self.client, let book = self.book, !self.isOpened else { return }
+        guard !self.node.isDraining else { return self.refuse(Node.goingDown) }
+        self.markOpened()
+        book.isBegun = true
+        var welcome = self.welcome()
+        welcome.standing = SessionStanding(isResumed: resumed != nil, expirySeconds: book.expirySeconds)
+        client.opened(welcome)
+        if let resumed { self.resume(resumed, book) }
+        self.touch()
+        self.shard.schedule(self)
+        self.pump()
+        self.shard.endTurn()
+    }
+
+    private func resume(_ kept: KeptSession, _ book: SessionBook) {
+        book.flights = kept.flights
+        book.received = Set(kept.received)
+        book.again = kept.flights.all[...]
+        book.inbox = kept.inbox
+        for subscription in kept.subscriptions {
+            let options = subscription.options
+            // What it may, may have changed while it was away.
+            guard self.rights.allows(.subscribe, subscription.filter, self.node.access(to: subscription.filter, in: self.app)) else {
+                book.areSettingsNew = true
+                continue
+            }
+            book.subscriptions.append(subscription)
+            if options.share != nil {
+                self.joinGroup(subscription.filter, options, book)
+                continue
+            }
+            self.ring(subscription.filter, options, 1)
+            var wish = SubscribeWish(filter: book.actual(subscription.filter, options))
+            wish.options = options
+            if QueueTopic.isQueue(wish.filter.text) { wish.start = .after(min(subscription.position, self.node.store.end)) }
+            _ = self.startTopics([wish], cursor: nil)
+        }
+        for topic in kept.retainedAgain {
+            if let filter = book.subscriptions.first(where: { $0.filter.matches(topic) })?.filter {
+                book.retainedWaiting.append(.init(topic: topic, filter: filter))
+            }
+        }
+        self.setAckRoom(book)
+        if kept.inbox != nil { self.startInbox(book) { _ in } }
+        if book.areSettingsNew { self.tellKept(book, isAsked: true) }
+        self.sendAgain(book)
+    }
+
+    /// Sends again what was under way when the connection before this one ended, oldest first.
+    private func sendAgain(_ book: SessionBook) {
+        while let flight = book.again.first, let client = self.client {
+            guard flight.step != .released else {
+                book.again.removeFirst()
+                client.release(flight.number)
+                self.touch()
+                continue
+            }
+            let request = TopicReadRequest(
+                app: self.app, filter: QueueTopic.all, start: .after(flight.offset - 1), messages: 1, bytes: 1, now: self.node.clock.now())
+            self.node.store.readTopic(request) { result in
+                self.shard.loop.execute { self.sendAgain(flight, result) }
+            }
+            return
+        }
+        self.setAckRoom(book)
+        self.sendWaitingRetained(book)
+        self.pumpTopics()
+    }
+
+    private func sendAgain(_ flight: Flights.Flight, _ result: Result<TopicSlice, StoreError>) {
+        guard let book = self.book, let client = self.client, book.again.first == flight else { return }
+        guard case .success(let slice) = result else { return self.close(.storeUnavailable, retryAfterMs: self.pause) }
+        book.again.removeFirst()
+        if let entry = slice.entries.first, entry.message.offset == flight.offset, !entry.message.isExpired(at: self.node.clock.now()) {
+            let grant = self.grant(for: entry.topic, entry.message.marks)
+            let ticket = DeliveryTicket(
+                number: flight.number, qos: flight.step == .sentOnce ? 2 : 1, isRepeated: true,
+                isRetained: grant?.retainAsPublished == true && entry.message.marks.isRetained, identifier: grant?.identifier ?? 0,
+                moreIdentifiers: grant?.moreIdentifiers ?? [])
+            client.send(
+                TopicDelivery(message: entry.message, isRetained: false, cursor: nil, isCursorShared: false, frames: SharedFrames()), ticket)
+            self.shard.tally.sentTopic(on: self.transport)
+        } else if flight.step == .sentOnce {
+            // It is gone; the client may have it, and must not take the number's next message for it.
+            _ = book.flights.received(flight.number)
+            client.release(flight.number)
+        } else {
+            _ = book.flights.land(flight.number, in: .sent)
+        }
+        self.touch()
+        self.sendAgain(book)
+        self.shard.endTurn()
+    }
+
+    /// How a message goes that one of the subscriptions matches.
+    private func grant(for topic: String, _ marks: MessageMarks) -> TopicSubscriptions.Grant? {
+        guard let topics = self.topics, let match = topics.subscriptions.all.first(where: { $0.filter.matches(topic) }) else { return nil }
+        return topics.subscriptions.grant(match.slot, topic, marks, origin: 0)
+    }
+
+    // MARK: The inbox
+
+    func startInbox(_ book: SessionBook, done: @escaping (WireError?) -> Void) {
+        guard let wish = book.inbox, self.inbox == nil else { return done(nil) }
+        var hello = Hello(app: self.app, user: book.user, device: book.key.name, ackMode: wish.acks ? .explicit : .none, limits: self.node.limits)
+        hello.windowMessages = wish.windowMessages
+        let reader = InboxReader(Session(hello, tag: self.tag, epoch: self.node.store.epoch))
+        self.inbox = reader
+        self.shard.addInboxes(of: self)
+        let opening = DeviceOpening(device: book.key, user: book.user, fromNow: false, at: self.node.clock.wall())
+        let bound = NIOLoopBound((reader: reader, done: done), eventLoop: self.shard.loop)
+        self.node.store.openDevice(opening) { result in
+            self.shard.loop.execute { bound.value.done(self.openedInbox(bound.value.reader, result)) }
+        }
+    }
+
+    private func openedInbox(_ reader: InboxReader, _ result: Result<DeviceRecord, StoreError>) -> WireError? {
+        guard self.inbox === reader, let client = self.client else { return nil }
+        do {
+            let record = try result.get()
+            let gaps = try reader.session.opened(record, cursor: nil, ramenSeq: nil, end: record.end, at: self.node.clock.wall())
+            self.tell(gaps, client)
+            self.noteUpdate()
+            self.pumpInbox()
+            self.shard.endTurn()
+            return nil
+        } catch {
+            self.book?.inbox = nil
+            self.endInbox()
+            return (error as? StoreError).map { Node.wireError($0) } ?? error as? WireError
+        }
+    }
+
+    func endInbox() {
+        guard let inbox = self.inbox else { return }
+        if let update = self.takeUpdate(at: self.node.clock.wall()) { self.node.record([update]) }
+        self.shard.removeInboxes(of: self)
+        inbox.session.closed()
+        self.inbox = nil
+    }
+
+    /// Who does not ack has what the socket has.
+    func ackWhatSocketTook(_ inbox: InboxReader) {
+        guard self.book != nil, inbox.session.ackMode == .none, inbox.session.isLive else { return }
+        try? inbox.session.acked(inbox.session.cursor, end: self.node.store.end, at: self.node.clock.wall())
+        self.noteUpdate()
+    }
+
+    // MARK: Storing
+
+    /// The session as of now.
+    func record(_ book: SessionBook) -> KeptSession {
+        var kept = KeptSession(key: book.key, user: book.user, expirySeconds: book.expirySeconds)
+        kept.will = book.will
+        kept.inbox = book.inbox
+        kept.subscriptions = book.subscriptions
+        if let topics = self.topics {
+            for index in kept.subscriptions.indices where kept.subscriptions[index].isQueued {
+                let actual = book.actual(kept.subscriptions[index].filter, kept.subscriptions[index].options)
+                guard let slot = topics.subscriptions.slot(of: actual) else { continue }
+                kept.subscriptions[index].position = topics.subscriptions.durablePosition(slot)
+            }
+        }
+        let flights = book.flights.all.compactMap { flight -> Flights.Flight? in
+            guard flight.isApart || flight.log != .durable, flight.step != .released else { return flight }
+            guard flight.step == .sentOnce else { return nil }
+            // It comes under another number; the client forgets this one first.
+            var released = flight
+            released.step = .released
+            return released
+        }
+        kept.flights = Flights(all: flights, lastNumber: book.flights.last)
+        kept.retainedAgain = Array(book.retainedNumbers.values) + book.retainedWaiting.map(\.topic)
+        kept.received = book.received.sorted()
+        return kept
+    }
+
+    /// Lets the others know where the session is.
+    func tellKept(_ book: SessionBook, isAsked: Bool) {
+        self.node.kept.update(self.record(book), holder: book.holder, isAsked: isAsked)
+    }
+
+    /// The state has changed: it is stored before long.
+    func noteState(_ book: SessionBook) {
+        guard book.isKept, !book.isDirty else { return }
+        book.isDirty = true
+        self.shard.dirtied(book, of: self)
+    }
+
+    /// Does something once the state as of now is stored.
+    func whenSaved(_ book: SessionBook, _ body: @escaping () -> Void) { self.hold(.call(body), book) }
+
+    func hold(_ held: SessionBook.Held, _ book: SessionBook) {
+        book.held.append(held)
+        guard !book.isSaving else { return }
+        book.isSaving = true
+        // With what else comes in this turn.
+        self.shard.loop.execute { self.saveHeld() }
+    }
+
+    private func saveHeld() {
+        guard let book = self.book, self.client != nil else { return }
+        let count = book.held.count
+        guard let save = self.takeSave(book) else { return self.savedHeld(count, nil) }
+        self.node.store.save([save]) { error in
+            self.shard.loop.execute { self.savedHeld(count, error) }
+        }
+    }
+
+    private func savedHeld(_ count: Int, _ error: StoreError?) {
+        guard let book = self.book, let client = self.client else { return }
+        guard error == nil else { return self.close(.storeUnavailable, retryAfterMs: self.pause) }
+        let held = book.held.prefix(count)
+        book.held.removeFirst(held.count)
+        for one in held {
+            switch one {
+            case .message(let delivery, let ticket): client.send(delivery, ticket)
+            case .release(let number): client.release(number)
+            case .call(let body): body()
+            }
+        }
+        book.isSaving = false
+        self.touch()
+        if !book.held.isEmpty {
+            book.isSaving = true
+            self.saveHeld()
+        }
+        self.shard.endTurn()
+    }
+
+    /// What is to be stored now; nil if another connection has the session.
+    func takeSave(_ book: SessionBook) -> SessionSave? {
+        book.isDirty = false
+        let record = self.record(book)
+        guard self.node.kept.update(record, holder: book.holder, isAsked: false) else { return nil }
+        defer { book.areSettingsNew = false }
+        return SessionSave(key: book.key, change: .set(settings: book.areSettingsNew ? record.settings : nil, state: record.state))
+    }
+
+    // MARK: Ending
+
+    /// The connection is gone: the session is kept, or over.
+    func end(_ book: SessionBook) {
+        guard book.isBegun else { return }
+        book.isBegun = false
+        self.leaveGroups(book)
+        for subscription in book.subscriptions { self.ring(subscription.filter, subscription.options, -1) }
+        var record = self.record(book)
+        guard book.isKept else {
+            if self.node.kept.drop(book.key, holder: book.holder) {
+                self.node.store.save([SessionSave(key: book.key, change: .delete)]) { _ in }
+            }
+            if let will = book.will { self.node.publish(will: will.request) }
+            return
+        }
+        record.endedAt = self.node.clock.wall()
+        if let will = book.will, will.delaySeconds == 0 {
+            self.node.publish(will: will.request)
+            record.will = nil
+            book.areSettingsNew = true
+        }
+        guard self.node.kept.ended(record, holder: book.holder) else { return }
+        self.node.store.save([
+            SessionSave(key: book.key, change: .set(settings: book.areSettingsNew ? record.settings : nil, state: record.state))
+        ]) { _ in }
+    }
+}

@@ -1,0 +1,119 @@
+import MartletCore
+import MartletWire
+
+/// Publishing: which log a message of a topic goes to, and in what order it is stored and handed on.
+extension Node {
+    /// What becomes of one request once the store has answered.
+    private enum Then {
+        /// Its outcome is the store's.
+        case nothing
+        /// It goes into the queue of its topic, and from there to who is there.
+        case handOn(AppendRequest, TopicKey, TopicOptions)
+        /// It goes into the queue beside the topic's own log: the request that this belongs to fails if this does.
+        case queue
+    }
+
+    /// Publishes messages of topics, and hands the rest to the store; outcomes in the order of the requests.
+    func publishMixed(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) {
+        var outcomes: [AppendOutcome?] = Array(repeating: nil, count: requests.count)
+        var stored: [(request: AppendRequest, index: Int, then: Then)] = []
+        var saves: [SessionSave] = []
+        var wake: UInt64 = 0
+        let now = self.clock.now()
+        let at = self.clock.wall()
+        for (index, request) in requests.enumerated() {
+            guard let topic = request.topic else {
+                stored.append((request, index, .nothing))
+                continue
+            }
+            let key = TopicKey(app: request.app, name: topic.name)
+            let options = self.options(of: key)
+            let isDurable = options.storage == .durable && (options.keepsHistory && request.ttl > 0 || topic.retain != .leave)
+            let queued = self.queued(request, key)
+            if isDurable {
+                var request = request
+                request.topic?.keep = .init(
+                    messages: options.historyMessages, seconds: options.historySeconds, bytes: options.historyBytes)
+                stored.append((request, index, .nothing))
+            } else if let queued, Self.waits(request) {
+                stored.append((queued, index, .handOn(request, key, options)))
+                continue
+            } else {
+                let published = self.hub.publish(request, to: key, options: options, now: now, at: at, random: self.clock.random())
+                outcomes[index] = published.outcome
+                wake |= published.wake
+                if let save = request.save { saves.append(save) }
+            }
+            guard var queued else { continue }
+            queued.save = nil
+            if Self.waits(request) {
+                queued.idempotency?.key = "\u{1}" + (request.idempotency?.key ?? "")
+                stored.append((queued, index, .queue))
+            } else {
+                let queue = TopicKey(app: request.app, name: queued.topic?.name ?? "")
+                queued.idempotency = nil
+                wake |= self.hub.publish(queued, to: queue, options: TopicOptions(), now: now, at: at, random: self.clock.random()).wake
+            }
+        }
+        self.wake(wake)
+        self.finish(stored, saves, outcomes, done)
+    }
+
+    private func finish(
+        _ stored: [(request: AppendRequest, index: Int, then: Then)], _ saves: [SessionSave], _ known: [AppendOutcome?],
+        _ done: @escaping @Sendable ([AppendOutcome]) -> Void
+    ) {
+        guard saves.isEmpty else {
+            return self.store.save(saves) { error in
+                let known = known.map { outcome in
+                    outcome.map { outcome in error.map { .failed($0) } ?? outcome }
+                }
+                self.finish(stored, [], known, done)
+            }
+        }
+        guard !stored.isEmpty else { return done(known.compactMap { $0 }) }
+        let plan = stored.map { (index: $0.index, then: $0.then) }
+        self.store.append(stored.map(\.request)) { result in
+            var outcomes = known
+            for (part, outcome) in zip(plan, result) {
+                switch part.then {
+                case .nothing: outcomes[part.index] = outcome
+                case .queue:
+                    if case .failed = outcome { outcomes[part.index] = outcome }
+                case .handOn(let request, let key, let options):
+                    outcomes[part.index] = outcome
+                    if case .stored(let id, repeated: false) = outcome { self.handOn(request, key, options, id) }
+                }
+            }
+            done(outcomes.map { $0 ?? .failed(StoreError(.stopped)) })
+        }
+    }
+
+    /// A message that waits for who is away goes to who is there, too.
+    private func handOn(_ request: AppendRequest, _ key: TopicKey, _ options: TopicOptions, _ id: MessageID) {
+        var request = request
+        // The store has looked at it.
+        request.idempotency = nil
+        let published = self.hub.publish(
+            request, to: key, options: options, id: id, now: self.clock.now(), at: self.clock.wall(), random: 0)
+        self.wake(published.wake)
+    }
+
+    /// Hands on messages of topics that the store has committed.
+    func published(_ commits: [Commit]) {
+        var mail: [(topic: TopicKey, mail: TopicMail)] = []
+        for case .published(let message, let topic) in commits {
+            mail.append((topic, .message(message, topic: topic, log: .durable)))
+            if QueueTopic.isQueue(topic.name) {
+                let original = QueueTopic.original(of: TopicFilter(topic: topic.name)).text
+                self.kept.queued(TopicKey(app: topic.app, name: original), offset: message.offset)
+            }
+        }
+        if !mail.isEmpty { self.wake(self.hub.send(mail)) }
+        let recalled = commits.compactMap { commit -> UInt64? in
+            guard case .recalled(let offset, let targets) = commit, targets.isEmpty else { return nil }
+            return offset
+        }
+        if !recalled.isEmpty { self.wake(self.hub.recalled(recalled)) }
+    }
+}
