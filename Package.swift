@@ -1,7 +1,7 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-/// Adapters may use the core and the wire types, never another adapter.
+/// Adapters may use the core and the wire types, never another adapter; those that listen, `MartletNet`.
 func adapter(_ name: String, _ products: [Target.Dependency] = []) -> Target {
     .target(name: name, dependencies: ["MartletCore", "MartletWire"] + products)
 }
@@ -79,10 +79,21 @@ let package = Package(
             name: "MartletPrometheus",
             dependencies: [.product(name: "CoreMetrics", package: "swift-metrics")]
         ),
+        // Sockets: what adapters that listen share.
+        adapter(
+            "MartletNet",
+            [
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ]
+        ),
         adapter(
             "MartletHTTP",
             [
-                "CZlib",
+                "CZlib", "MartletNet",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -93,15 +104,13 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOHTTP2", package: "swift-nio-http2"),
                 .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
-                .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOSSL", package: "swift-nio-ssl"),
                 .product(name: "NIOTLS", package: "swift-nio"),
             ]
         ),
         .target(
             name: "MartletServer",
             dependencies: [
-                "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletNode", "MartletPrometheus",
+                "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletNet", "MartletNode", "MartletPrometheus",
                 "MartletStoreSQLite", "MartletWire",
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -145,9 +154,13 @@ let package = Package(
             ]
         ),
         .testTarget(
+            name: "MartletNetTests",
+            dependencies: ["MartletNet", .product(name: "NIOCore", package: "swift-nio")]
+        ),
+        .testTarget(
             name: "MartletHTTPTests",
             dependencies: [
-                "MartletCore", "MartletHTTP", "MartletTestSupport", "MartletWire",
+                "MartletCore", "MartletHTTP", "MartletNet", "MartletTestSupport", "MartletWire",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHPACK", package: "swift-nio-http2"),
                 .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -202,4 +215,9 @@ let settings: [SwiftSetting] = [
 
 for target in package.targets where target.type != .plugin && target.type != .system && target.name != "CLossyVFS" {
     target.swiftSettings = (target.swiftSettings ?? []) + settings
+}
+
+// What adapters call for each delivery is inlined and specialized there; `@inlinable` does that for `public` only.
+for target in package.targets where target.name == "MartletNet" {
+    target.swiftSettings = (target.swiftSettings ?? []) + [.unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release))]
 }

@@ -25,10 +25,11 @@ let package = Package(
         .systemLibrary(name: "CZlib"),
         instrumented("MartletWire"),
         instrumented("MartletCore", ["MartletWire"]),
+        instrumented("MartletNet", [.product(name: "NIOCore", package: "swift-nio")]),
         instrumented(
             "MartletHTTP",
             [
-                "CZlib", "MartletCore", "MartletWire", .product(name: "NIOCore", package: "swift-nio"),
+                "CZlib", "MartletCore", "MartletNet", "MartletWire", .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
             ]),
         // As if it were tested: what is fuzzed here is internal.
@@ -37,7 +38,7 @@ let package = Package(
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CFuzzer", "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletWire",
+                "CFuzzer", "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletNet", "MartletWire",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ],

@@ -1,6 +1,6 @@
 import Logging
 import MartletCore
-import MartletHTTP
+import MartletNet
 import UnixSignals
 
 #if canImport(Glibc)
@@ -9,15 +9,15 @@ import Glibc
 import Darwin
 #endif
 
-/// The listener's edge as the configuration has it.
+/// The listeners' edge as the configuration has it.
 enum EdgeSetup {
     /// Time between two looks at the certificate's files.
     private static let renewalInterval = Duration.seconds(2)
 
     /// - Throws: ``StartError`` or an error of the edge, each a sentence for the operator.
     static func make(
-        _ configuration: ServerConfiguration, quotas: [AppID: ServerConfiguration.AppOptions], logger: Logger
-    ) throws -> HTTPEdge {
+        _ configuration: ServerConfiguration, logger: Logger
+    ) throws -> NetEdge {
         let openFiles = self.raiseOpenFiles()
         let limits = configuration.limits
         guard openFiles > limits.reservedFiles else {
@@ -31,12 +31,11 @@ enum EdgeSetup {
                 metadata: ["connections": "\(openFiles - limits.reservedFiles)", "configured": "\(limits.connections)", "openFiles": "\(openFiles)"])
         }
         let tls = try configuration.tls.map {
-            try TLSCertificate(
-                certificate: $0.certificate, key: $0.key, protocols: configuration.http2 ? ["h2", "http/1.1"] : ["http/1.1"], logger: logger)
+            try TLSCertificate(certificate: $0.certificate, key: $0.key, logger: logger)
         }
-        return try HTTPEdge(
+        return try NetEdge(
             limits: limits, openFiles: openFiles, tls: tls, trustedProxies: configuration.trustedProxies,
-            proxyProtocol: configuration.proxyProtocol, appPublishRate: { quotas[$0]?.publishRate ?? 0 }, logger: logger)
+            proxyProtocol: configuration.proxyProtocol, logger: logger)
     }
 
     /// Reads the certificate again on SIGHUP and when its files change, until cancelled.

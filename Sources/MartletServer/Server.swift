@@ -3,6 +3,7 @@ import MartletAccess
 import MartletBridge
 import MartletCore
 import MartletHTTP
+import MartletNet
 import MartletNode
 import MartletStoreSQLite
 import NIOCore
@@ -77,9 +78,9 @@ package struct Server: Service {
             await Self.stop(store, logger: self.logger)
             throw error
         }
-        let edge: HTTPEdge
+        let edge: NetEdge
         do {
-            edge = try EdgeSetup.make(self.configuration, quotas: access.quotas, logger: self.logger)
+            edge = try EdgeSetup.make(self.configuration, logger: self.logger)
         } catch {
             await access.stop()
             await Self.stop(store, logger: self.logger)
@@ -115,7 +116,8 @@ package struct Server: Service {
             limits: self.configuration.limits, edge: edge, deflate: self.configuration.webSocketDeflate, isHTTP2: self.configuration.http2,
             isDev: self.configuration.isDev,
             isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger,
-            metrics: instruments.http, metricsText: { instruments.text }, isMetricsOpen: self.configuration.metricsOpen, bridges: bridges)
+            metrics: instruments.http, metricsText: { instruments.text }, isMetricsOpen: self.configuration.metricsOpen,
+            appPublishRate: { [quotas = access.quotas] in quotas[$0]?.publishRate ?? 0 }, bridges: bridges)
         let listener: HTTPListener
         do {
             listener = try await HTTPListener.start(

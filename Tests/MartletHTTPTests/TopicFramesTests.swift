@@ -1,5 +1,6 @@
 import MartletCore
 import MartletHTTP
+import MartletNet
 import MartletWire
 import NIOCore
 import NIOEmbedded

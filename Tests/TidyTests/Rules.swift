@@ -30,13 +30,14 @@ enum Rules {
             "MartletAccess": adapter.union(nio).union(libc).union(["AsyncHTTPClient", "Crypto", "JWTKit", "NIOHTTP1"]),
             "MartletBridge": adapter.union(nio).union(libc).union(["AsyncHTTPClient", "Crypto", "NIOHTTP1", "NIOSSL"]),
             "MartletPrometheus": ["CoreMetrics", "Synchronization"],
+            "MartletNet": adapter.union(nio).union(libc).union(["Crypto", "NIOPosix", "NIOSSL"]),
             "MartletHTTP": adapter.union(nio).union(libc).union([
-                "CZlib", "Crypto", "HTTPTypes", "Hummingbird", "HummingbirdCore", "NIOHPACK", "NIOHTTP1", "NIOHTTP2", "NIOHTTPTypes",
-                "NIOHTTPTypesHTTP1", "NIOPosix", "NIOSSL", "NIOTLS",
+                "CZlib", "Crypto", "HTTPTypes", "Hummingbird", "HummingbirdCore", "MartletNet", "NIOHPACK", "NIOHTTP1", "NIOHTTP2",
+                "NIOHTTPTypes", "NIOHTTPTypesHTTP1", "NIOTLS",
             ]),
             "MartletServer": adapter.union(nio).union(libc).union([
-                "Configuration", "CoreMetrics", "Crypto", "MartletAccess", "MartletBridge", "MartletHTTP", "MartletNode",
-                "MartletPrometheus", "MartletStoreSQLite", "NIOPosix", "NIOSSL", "ServiceLifecycle", "UnixSignals", "Yams",
+                "Configuration", "CoreMetrics", "Crypto", "MartletAccess", "MartletBridge", "MartletHTTP", "MartletNet",
+                "MartletNode", "MartletPrometheus", "MartletStoreSQLite", "NIOPosix", "NIOSSL", "ServiceLifecycle", "UnixSignals", "Yams",
             ]),
             "martlet": nio.union(libc).union([
                 "ArgumentParser", "AsyncHTTPClient", "Dispatch", "Foundation", "Logging", "MartletServer", "MartletWire",

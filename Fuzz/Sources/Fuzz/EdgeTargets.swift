@@ -1,4 +1,5 @@
 import MartletHTTP
+import MartletNet
 import NIOCore
 
 /// The PROXY protocol: pieces say "more" until the header is there, and no byte after it changes what it says.

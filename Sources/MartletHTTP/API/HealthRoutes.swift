@@ -1,5 +1,6 @@
 import Hummingbird
 import MartletCore
+import MartletNet
 import NIOCore
 
 /// `/healthz` (alive) and `/readyz` (ready for work).

@@ -24,8 +24,8 @@ enum PublishAPI {
         let parser = PublishParser(app: grant.app, limits: services.limits) { Array(SHA256.hash(data: $0)) }
         let isBatch = Self.isBatch(request.head.headers)
         // Before anything is parsed: a refusal costs little.
-        if services.edge.publishes.isBounded(app: parser.app),
-            let refusal = services.edge.publishes.refusal(
+        if services.publishes.isBounded(app: parser.app),
+            let refusal = services.publishes.refusal(
                 keyID: grant.keyID, app: parser.app, count: isBatch ? Self.lines(request.body, parser.limits) : 1)
         {
             self.refuse(refusal, front)

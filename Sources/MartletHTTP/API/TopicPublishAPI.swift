@@ -82,7 +82,7 @@ enum TopicPublishAPI {
             idempotencyKey: try Self.value("idempotency-key", "idempotencyKey", request), retain: try Self.retains(request))
         let parser = PublishParser(app: asker.app, limits: services.limits) { Array(SHA256.hash(data: $0)) }
         let head = try parser.head(publish)
-        let limiter = services.edge.publishes
+        let limiter = services.publishes
         // Before the body is parsed: a refusal costs little.
         if limiter.isBounded(app: asker.app) {
             let count = kind == .batch ? PublishAPI.lines(request.body, services.limits) : 1

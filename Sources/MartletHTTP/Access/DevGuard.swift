@@ -1,3 +1,4 @@
+import MartletNet
 import MartletWire
 import NIOHTTP1
 

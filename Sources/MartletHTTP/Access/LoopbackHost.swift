@@ -1,3 +1,5 @@
+import MartletNet
+
 /// Tells the hosts that can only mean this machine from those that somebody may point at it (DNS rebinding).
 ///
 /// They are `localhost` and all names below it (RFC 6761 §6.3), literals of `127.0.0.0/8`, and of version 6 `[::1]` in any

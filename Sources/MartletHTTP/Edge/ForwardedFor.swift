@@ -1,3 +1,5 @@
+package import MartletNet
+
 /// `X-Forwarded-For`: each proxy appends the address that connected to it.
 package enum ForwardedFor {
     /// Hops looked at, from the right; a longer list counts as far as that.

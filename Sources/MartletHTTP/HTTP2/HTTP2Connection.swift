@@ -1,4 +1,5 @@
 import MartletCore
+import MartletNet
 import NIOCore
 import NIOHTTP2
 
@@ -8,7 +9,7 @@ final class HTTP2Connection: ChannelInboundHandler, Connection, Swept {
     typealias OutboundOut = HTTP2Frame
 
     let services: HTTPServices
-    let state: LoopState
+    let loop: HTTPLoop
     let peer: Peer
     private var context: ChannelHandlerContext?
     private var streams = 0
@@ -16,11 +17,13 @@ final class HTTP2Connection: ChannelInboundHandler, Connection, Swept {
     private var isQuiescing = false
     private var lastActivity = NIODeadline.now()
 
-    init(services: HTTPServices, state: LoopState, peer: Peer) {
+    init(services: HTTPServices, loop: HTTPLoop, peer: Peer) {
         self.services = services
-        self.state = state
+        self.loop = loop
         self.peer = peer
     }
+
+    var state: LoopState { self.loop.state }
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context

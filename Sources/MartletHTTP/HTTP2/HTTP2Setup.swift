@@ -1,4 +1,5 @@
 import MartletCore
+import MartletNet
 import MartletWire
 import NIOCore
 import NIOHTTP1
@@ -48,8 +49,8 @@ final class HTTP2Setup: Sendable {
     }
 
     /// Adds the handlers that speak HTTP/2. What the client sends from now on must reach them; the peer's place in the counts is theirs.
-    func install(on channel: any Channel, after handler: any ChannelHandler, state: LoopState, peer: Peer) throws {
-        let connection = HTTP2Connection(services: self.services, state: state, peer: peer)
+    func install(on channel: any Channel, after handler: any ChannelHandler, loop: HTTPLoop, peer: Peer) throws {
+        let connection = HTTP2Connection(services: self.services, loop: loop, peer: peer)
         let bound = NIOLoopBound(connection, eventLoop: channel.eventLoop)
         let frames = NIOHTTP2Handler(
             mode: .server, eventLoop: channel.eventLoop, connectionConfiguration: self.connection, streamConfiguration: self.stream
@@ -63,7 +64,7 @@ final class HTTP2Setup: Sendable {
         let edge = self.services.edge
         let isIn = edge.gate.enter()
         let peer = isIn ? Peer(edge: edge, address: connection.peer.address, isStream: true) : nil
-        let refusal = !isIn ? HTTPListener.tooMany : peer?.count() == false ? HTTPListener.tooManyOfAddress : nil
+        let refusal = !isIn ? ConnectionPipeline.tooMany : peer?.count() == false ? ConnectionPipeline.tooManyOfAddress : nil
         let stream = HTTP2Stream(connection: connection, limits: self.services.limits, refusal: refusal)
         do {
             try channel.pipeline.syncOperations.addHandler(stream)
@@ -72,7 +73,7 @@ final class HTTP2Setup: Sendable {
                 edge.gate.refused(connection.peer.address, why: "as many connections and streams are open as may be")
                 return
             }
-            let front = FrontHandler(services: self.services, control: self.control, state: connection.state, peer: peer)
+            let front = FrontHandler(services: self.services, control: self.control, loop: connection.loop, peer: peer)
             front.leave(for: stream)
             // What the front handler and its streams write are the bytes of HTTP/1.1, one way for all.
             try channel.pipeline.syncOperations.addHandlers([HTTPResponseEncoder(), front])
@@ -81,10 +82,4 @@ final class HTTP2Setup: Sendable {
             throw error
         }
     }
-}
-
-extension Channel {
-    /// Whether it is a stream of an HTTP/2 connection: what contains it is itself a connection that a listener accepted. Such a channel
-    /// has no options of sockets, and asking for them ends the process.
-    var isHTTP2Stream: Bool { self.parent?.parent != nil }
 }

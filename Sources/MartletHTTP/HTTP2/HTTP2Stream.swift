@@ -1,4 +1,5 @@
 import MartletCore
+import MartletNet
 import MartletWire
 import NIOCore
 import NIOHTTP1

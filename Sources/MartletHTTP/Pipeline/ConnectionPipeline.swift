@@ -1,12 +1,21 @@
 import MartletCore
+import MartletNet
 import MartletWire
 import NIOCore
 import NIOHTTP1
 
-/// Builds the handlers of a new connection: the gate, the PROXY protocol, TLS, HTTP.
-final class ConnectionPipeline: Sendable {
+/// Puts HTTP on the connections of a listener.
+final class ConnectionPipeline: NetAdapter {
+    static let tooMany = WireError(
+        .tooManyConnections, "The server has as many connections as it may: connect again in a moment.")
+    static let tooManyOfAddress = WireError(
+        .tooManyConnections, "Your address has as many connections as it may: close some, or try again in a moment.")
+    private static let plain = WireError(.badRequest, "This port speaks TLS: use https:// or wss://.")
+
     private let services: HTTPServices
     private let control: ControlPlane
+    /// In the order of the listener's.
+    private let loops: [HTTPLoop]
     private let decoderLimits: NIOHTTPDecoderLimitConfiguration
     /// Longest head that ``QuickLane`` reads; the limits of longer ones are judged by NIO's parser.
     let quickHeadBytes: Int
@@ -15,8 +24,9 @@ final class ConnectionPipeline: Sendable {
     /// nil: HTTP/1.1 only.
     let http2: HTTP2Setup?
 
-    init(services: HTTPServices) {
+    init(services: HTTPServices, loops: NetLoops) {
         self.services = services
+        self.loops = loops.states.map { HTTPLoop($0) }
         self.control = ControlPlane(services: services)
         var limits = NIOHTTPDecoderLimitConfiguration()
         limits.maxHeaderFieldSize = services.limits.headerBytes
@@ -29,42 +39,24 @@ final class ConnectionPipeline: Sendable {
         self.http2 = services.isHTTP2 ? HTTP2Setup(services: services, control: self.control) : nil
     }
 
-    func build(on channel: any Channel, state: LoopState) throws {
-        let edge = self.services.edge
-        let operations = channel.pipeline.syncOperations
-        let address = ClientAddress(channel.remoteAddress)
-        guard edge.gate.enter() else {
-            edge.gate.refused(address, why: "as many are open as may be")
-            self.services.metrics.refused(.tooManyConnections)
-            try operations.addHandler(self.refusal(state, HTTPListener.tooMany))
-            return
-        }
-        let peer = Peer(edge: edge, address: address)
-        do {
-            if edge.proxyProtocol {
-                guard peer.isTrusted else {
-                    peer.leave()
-                    edge.gate.refused(address, why: "not a trusted proxy, with the PROXY protocol on")
-                    try operations.addHandler(RefusalHandler(state: state, services: self.services, error: nil))
-                    return
-                }
-                try operations.addHandler(ProxyHandler(peer: peer, services: self.services))
-            } else if !peer.count() {
-                peer.leave()
-                edge.gate.refused(address, why: "the address has as many as it may")
-                self.services.metrics.refused(.tooManyConnections)
-                try operations.addHandler(self.refusal(state, HTTPListener.tooManyOfAddress))
-                return
+    func install(_ connection: NewConnection) throws {
+        let loop = self.loops[connection.state.index]
+        let front = FrontHandler(services: self.services, control: self.control, loop: loop, peer: connection.peer)
+        try connection.channel.pipeline.syncOperations.addHandler(QuickLane(front: front, pipeline: self))
+    }
+
+    func refused(_ why: ConnectionRefusal) { self.services.metrics.refused(.tooManyConnections) }
+
+    func words(_ why: ConnectionRefusal) -> ByteBuffer? {
+        var buffer = ByteBufferAllocator().buffer(capacity: 320)
+        let error =
+            switch why {
+            case .full: Self.tooMany
+            case .addressFull: Self.tooManyOfAddress
+            case .plainText: Self.plain
             }
-            if let tls = edge.tls {
-                try operations.addHandler(TLSStart(certificate: tls, state: state, services: self.services))
-            }
-            let front = FrontHandler(services: self.services, control: self.control, state: state, peer: peer)
-            try operations.addHandler(QuickLane(front: front, pipeline: self))
-        } catch {
-            peer.leave()
-            throw error
-        }
+        RawResponse.write(error, to: &buffer)
+        return buffer
     }
 
     /// Adds NIO's HTTP handlers, with the front handler behind them.
@@ -77,9 +69,5 @@ final class ConnectionPipeline: Sendable {
         try operations.addHandlers(
             [watch, HTTPResponseEncoder(), ByteToMessageHandler(decoder), HTTPServerPipelineHandler(), front], position: .after(lane))
         return watch
-    }
-
-    private func refusal(_ state: LoopState, _ error: WireError) -> RefusalHandler {
-        RefusalHandler(state: state, services: self.services, error: self.services.edge.tls == nil ? error : nil)
     }
 }

@@ -1,4 +1,5 @@
 import MartletCore
+import MartletNet
 import MartletWire
 import NIOCore
 import NIOHTTP1
@@ -30,7 +31,7 @@ extension FrontHandler {
         if status != .noContent, status != .notModified {
             headers.append(("content-length", String(length ?? body.readableBytes)))
         }
-        headers.append(("date", self.state.date.header(at: self.services.wall())))
+        headers.append(("date", self.loop.date.header(at: self.services.wall())))
         headers += extra
         // What is for everybody says so itself.
         if let origin = request.headers.first(name: "origin"), !extra.contains(where: { $0.0 == "access-control-allow-origin" }) {

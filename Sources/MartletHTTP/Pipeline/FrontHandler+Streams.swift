@@ -1,4 +1,5 @@
 import MartletCore
+import MartletNet
 import MartletWire
 import NIOCore
 import NIOHTTP1
@@ -6,14 +7,14 @@ import NIOHTTP1
 /// What makes a request a stream.
 extension FrontHandler {
     /// Gives the connection to a streaming handler once it is known who is asking.
-    func stream(_ request: FrontRequest, _ make: @escaping (Caller) throws(WireError) -> any StreamConnection) {
+    func stream(_ request: FrontRequest, _ make: @escaping (Caller) throws(WireError) -> any Successor) {
         ClientAccess.caller(request, front: self) { result in
             self.stream { () throws(WireError) in try make(try result.get()) }
         }
     }
 
     /// Gives the connection to a streaming handler.
-    func stream(_ make: () throws(WireError) -> any StreamConnection) {
+    func stream(_ make: () throws(WireError) -> any Successor) {
         do throws(WireError) {
             let handler = try make()
             self.services.metrics.answered(self.route, status: 200)
@@ -24,7 +25,7 @@ extension FrontHandler {
     }
 
     /// Takes every HTTP handler off the connection, then lets the stream begin.
-    private func handOver(to handler: any StreamConnection) {
+    private func handOver(to handler: any Successor) {
         guard let context = self.context else { return }
         self.phase = .handedOver
         if let quick = self.quick { return quick.handOver(to: handler) }
@@ -40,7 +41,7 @@ extension FrontHandler {
             }
             // An interim answer may be waiting in NIO.
             if self.services.edge.tls == nil, StreamOutput.unread(context.channel) == 0 {
-                handler.output.sendDirectly(to: DirectSocket(of: context.channel))
+                handler.sendDirectly(to: DirectSocket(of: context.channel))
             }
             self.isHandedOver = true
             operations.removeHandler(self, promise: nil)

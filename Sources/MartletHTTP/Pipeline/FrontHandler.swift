@@ -1,4 +1,5 @@
 import MartletCore
+import MartletNet
 import MartletWire
 import NIOCore
 import NIOHTTP1
@@ -39,7 +40,7 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
     }
 
     let services: HTTPServices
-    let state: LoopState
+    let loop: HTTPLoop
     /// Who is at the other end.
     let peer: Peer
     private(set) var source: (any RequestSource)?
@@ -65,12 +66,14 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
     /// Called when the connection goes while an answer is being made (a held poll).
     var onGone: (() -> Void)?
 
-    init(services: HTTPServices, control: ControlPlane, state: LoopState, peer: Peer) {
+    init(services: HTTPServices, control: ControlPlane, loop: HTTPLoop, peer: Peer) {
         self.services = services
         self.control = control
-        self.state = state
+        self.loop = loop
         self.peer = peer
     }
+
+    var state: LoopState { self.loop.state }
 
     /// A lane reads the requests.
     func attach(_ context: ChannelHandlerContext, _ quick: QuickLane) {
@@ -224,9 +227,9 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         self.route = .other
         self.source?.requestEnds()
         let request = self.request(head, body: self.body.take())
-        guard self.peer.requested(head.headers[canonicalForm: "x-forwarded-for"].map(String.init)) else {
+        guard self.peer.requested(head.headers[canonicalForm: "x-forwarded-for"]) else {
             self.asker = Asker()
-            self.respond(HTTPListener.tooManyOfAddress)
+            self.respond(ConnectionPipeline.tooManyOfAddress)
             return
         }
         if self.asker.isChecked { self.route(request) } else { self.asker.request = request }

@@ -1,3 +1,4 @@
+import MartletNet
 import NIOCore
 import NIOHTTP1
 import NIOTLS
@@ -183,7 +184,7 @@ final class QuickLane: ChannelDuplexHandler, RemovableChannelHandler, RequestSou
         let input = self.input
         self.input = ByteBuffer()
         do {
-            try http2.install(on: context.channel, after: self, state: self.front.state, peer: self.front.peer)
+            try http2.install(on: context.channel, after: self, loop: self.front.loop, peer: self.front.peer)
             self.front.detach(isHandedOver: true)
             if input.readableBytes > 0 {
                 context.fireChannelRead(self.wrapInboundOut(input))
@@ -272,7 +273,7 @@ final class QuickLane: ChannelDuplexHandler, RemovableChannelHandler, RequestSou
     // MARK: Streams
 
     /// Gives the connection to a stream, with what it has sent already.
-    func handOver(to handler: any StreamConnection) {
+    func handOver(to handler: any Successor) {
         guard let context = self.context, context.channel.isActive else { return }
         let operations = context.pipeline.syncOperations
         do {
@@ -283,7 +284,7 @@ final class QuickLane: ChannelDuplexHandler, RemovableChannelHandler, RequestSou
         }
         self.stage = .gone
         let (input, isReadWanted) = (self.input, self.isReadWanted)
-        handler.output.sendDirectly(to: self.directSocket(context))
+        handler.sendDirectly(to: self.directSocket(context))
         self.input = ByteBuffer()
         self.front.detach(isHandedOver: true)
         operations.removeHandler(self, promise: nil)

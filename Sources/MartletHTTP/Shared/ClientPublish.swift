@@ -46,7 +46,7 @@ struct ClientPublish {
             }
             var label = FrameLabel(frame: "publish", topic: parsed.request.topic?.name)
             label.ref = parsed.ref
-            let limiter = self.services.edge.publishes
+            let limiter = self.services.publishes
             if limiter.isBounded(app: self.app), let refusal = limiter.refusal(user: self.user, app: self.app, count: 1) { throw refusal }
             let bound = NIOLoopBound(done, eventLoop: loop)
             let asked = label

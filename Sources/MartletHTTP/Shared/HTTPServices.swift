@@ -1,5 +1,6 @@
 package import Logging
 package import MartletCore
+package import MartletNet
 
 /// What the HTTP adapter needs of the rest of the server. A class, because every connection holds it.
 package final class HTTPServices: Sendable {
@@ -10,7 +11,8 @@ package final class HTTPServices: Sendable {
     package let gatekeeper: any Gatekeeper
     package let origins: OriginPolicy
     package let limits: Limits
-    package let edge: HTTPEdge
+    package let edge: NetEdge
+    let publishes: PublishLimiter
     let deflate: DeflateSettings
     /// Whether HTTP/2 is spoken beside HTTP/1.1.
     let isHTTP2: Bool
@@ -31,12 +33,13 @@ package final class HTTPServices: Sendable {
     /// Names what lives as long as this process, in places that clients hand back.
     let processTag = UInt32.random(in: .min ... .max)
 
+    /// - Parameter appPublishRate: messages that all keys of an app may publish in a second; 0 is any number. Called with each request.
     package init(
         gateway: any SessionGateway, desk: any MessageDesk, topics: any TopicDesk, namespaces: any NamespaceDesk, gatekeeper: any Gatekeeper,
-        origins: OriginPolicy, limits: Limits, edge: HTTPEdge, deflate: DeflateSettings = DeflateSettings(), isHTTP2: Bool = true, isDev: Bool,
+        origins: OriginPolicy, limits: Limits, edge: NetEdge, deflate: DeflateSettings = DeflateSettings(), isHTTP2: Bool = true, isDev: Bool,
         isStoreReady: @escaping @Sendable () -> Bool, wall: @escaping @Sendable () -> Int64, logger: Logger,
         metrics: HTTPMetrics = HTTPMetrics(), metricsText: (@Sendable () -> String)? = nil, isMetricsOpen: Bool = false,
-        bridges: (any BridgeDesk)? = nil
+        appPublishRate: @escaping @Sendable (AppID) -> Int = { _ in 0 }, bridges: (any BridgeDesk)? = nil
     ) {
         self.gateway = gateway
         self.desk = desk
@@ -46,6 +49,7 @@ package final class HTTPServices: Sendable {
         self.origins = origins
         self.limits = limits
         self.edge = edge
+        self.publishes = PublishLimiter(limits, appRate: appPublishRate)
         self.deflate = deflate
         self.isHTTP2 = isHTTP2
         self.isDev = isDev

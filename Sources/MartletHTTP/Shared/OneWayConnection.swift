@@ -1,4 +1,5 @@
 import MartletCore
+import MartletNet
 import MartletWire
 import NIOCore
 import NIOHTTP1
@@ -7,12 +8,12 @@ import NIOHTTP1
 ///
 /// Without `Content-Length` and with `Connection: close` the body ends with the connection (RFC 9112 §6.3), so it needs no
 /// chunk framing.
-final class OneWayConnection: StreamConnection, LiveClient {
+final class OneWayConnection: HTTPStream, LiveClient {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     private let services: HTTPServices
-    let state: LoopState
+    let loop: HTTPLoop
     let peer: Peer
     /// Let go once the session is open.
     private var hello: HelloBox?
@@ -28,12 +29,14 @@ final class OneWayConnection: StreamConnection, LiveClient {
 
     init(front: FrontHandler, hello: Hello, encoder: any OneWayEncoder, corsLines: String) {
         self.services = front.services
-        self.state = front.state
+        self.loop = front.loop
         self.peer = front.peer
         self.hello = HelloBox(hello)
         self.encoder = encoder
         self.corsLines = corsLines
     }
+
+    var state: LoopState { self.loop.state }
 
     // MARK: Channel
 
@@ -61,7 +64,7 @@ final class OneWayConnection: StreamConnection, LiveClient {
                 connection: close\r
                 date:\u{20}
                 """)
-            buffer.writeString(self.state.date.header(at: self.services.wall()))
+            buffer.writeString(self.loop.date.header(at: self.services.wall()))
             buffer.writeStaticString("\r\n")
             self.encoder.head(into: &buffer)
             buffer.writeString(self.corsLines)

@@ -1,4 +1,5 @@
 package import MartletCore
+package import MartletNet
 import NIOCore
 
 /// Compressed messages of topics: the part that all receivers of a loop have in common is compressed once.

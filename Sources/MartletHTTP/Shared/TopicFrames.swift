@@ -1,4 +1,5 @@
 package import MartletCore
+package import MartletNet
 import NIOCore
 
 /// Encodes messages of topics: once for each form and loop, then every receiver gets the same bytes.

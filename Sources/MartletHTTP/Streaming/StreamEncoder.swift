@@ -1,4 +1,5 @@
 package import MartletCore
+import MartletNet
 package import MartletWire
 package import NIOCore
 

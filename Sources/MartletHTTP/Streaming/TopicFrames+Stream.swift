@@ -1,4 +1,5 @@
 import MartletCore
+import MartletNet
 import NIOCore
 
 /// Messages of topics on `/v1/stream`.

@@ -1,10 +1,11 @@
 import MartletCore
+import MartletNet
 import MartletWire
 import NIOCore
 import NIOHTTP1
 
 /// A connection that is a WebSocket: a session at `/v1/ws`, or the echo of dev mode.
-final class WebSocketConnection: StreamConnection {
+final class WebSocketConnection: HTTPStream {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -22,7 +23,7 @@ final class WebSocketConnection: StreamConnection {
     private static let unreadLimit = 262_144
 
     let services: HTTPServices
-    let state: LoopState
+    let loop: HTTPLoop
     let peer: Peer
     private let role: Role
     /// Let go once the session is open.
@@ -54,15 +55,15 @@ final class WebSocketConnection: StreamConnection {
         front: FrontHandler, role: Role, hello: Hello?, answer: WebSocketAnswer, limits: WebSocketDecoder.Limits
     ) {
         self.services = front.services
-        self.state = front.state
+        self.loop = front.loop
         self.peer = front.peer
         self.role = role
         self.hello = hello.map { HelloBox($0) }
         self.answer = answer.headers
-        let loop = answer.deflate.map { _ in front.state.deflate ?? LoopDeflate(settings: front.services.deflate, metrics: front.services.metrics) }
-        front.state.deflate = loop ?? front.state.deflate
-        self.deflate = answer.deflate.flatMap { loop?.output($0) }
-        self.decoder = WebSocketDecoder(limits: limits, inflater: answer.deflate.flatMap { loop?.inflater($0) })
+        let deflate = answer.deflate.map { _ in front.loop.deflate ?? LoopDeflate(settings: front.services.deflate, metrics: front.services.metrics) }
+        front.loop.deflate = deflate ?? front.loop.deflate
+        self.deflate = answer.deflate.flatMap { deflate?.output($0) }
+        self.decoder = WebSocketDecoder(limits: limits, inflater: answer.deflate.flatMap { deflate?.inflater($0) })
     }
 
     /// `GET /v1/ws`: a session, or, without a token, a connection whose first frame must hold one.
@@ -109,6 +110,8 @@ final class WebSocketConnection: StreamConnection {
             front: front, role: .echo, hello: nil, answer: try WebSocketAnswer(request, front),
             limits: .init(messageBytes: 32 << 20, fragments: 1 << 20))
     }
+
+    var state: LoopState { self.loop.state }
 
     // MARK: Channel
 

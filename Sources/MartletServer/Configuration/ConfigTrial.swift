@@ -1,6 +1,6 @@
 import Logging
 import MartletAccess
-import MartletHTTP
+import MartletNet
 
 /// What the server finds out only when it starts, tried beforehand. Leaves nothing behind, and does not mind a server that runs.
 extension LoadedConfiguration {

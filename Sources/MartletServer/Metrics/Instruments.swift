@@ -1,5 +1,6 @@
 import MartletBridge
 import MartletHTTP
+import MartletNet
 import MartletNode
 import MartletPrometheus
 import MartletStoreSQLite

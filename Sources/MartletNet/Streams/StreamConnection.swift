@@ -1,10 +1,10 @@
-import MartletCore
-import NIOCore
+package import MartletCore
+package import NIOCore
 
 /// A handler that takes a connection over for good.
 ///
 /// The life cycle and the writing are the same for every streaming transport; what the bytes mean is each one's own.
-protocol StreamConnection: ChannelInboundHandler, RemovableChannelHandler, Connection {
+package protocol StreamConnection: ChannelInboundHandler, RemovableChannelHandler, Connection {
     var state: LoopState { get }
     /// Who is at the other end; the stream keeps its place in the counts.
     var peer: Peer { get }
@@ -12,26 +12,24 @@ protocol StreamConnection: ChannelInboundHandler, RemovableChannelHandler, Conne
     var context: ChannelHandlerContext? { get set }
     var handle: (any SessionHandle)? { get set }
     var output: StreamOutput { get set }
-    /// The HTTP handlers are gone: answer.
-    func begin()
     /// The socket has taken everything that was written when a flush could not.
     func socketTook()
 }
 
 extension StreamConnection {
-    func handlerAdded(context: ChannelHandlerContext) {
+    package func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         self.state.opened(self)
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { self.ended() }
+    package func handlerRemoved(context: ChannelHandlerContext) { self.ended() }
 
-    func channelInactive(context: ChannelHandlerContext) {
+    package func channelInactive(context: ChannelHandlerContext) {
         self.ended()
         context.fireChannelInactive()
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
     private func ended() {
         guard self.context != nil else { return }
@@ -44,9 +42,9 @@ extension StreamConnection {
         handle?.clientClosed()
     }
 
-    func abort() { self.context?.close(promise: nil) }
+    package func abort() { self.context?.close(promise: nil) }
 
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
         guard self.output.isWaiting, self.output.isThroughNIO, context.channel.isWritable else { return }
         self.output.socketTook()
         self.socketTook()
@@ -57,7 +55,7 @@ extension StreamConnection {
     /// - Returns: whether the socket has taken everything, or all but a few KiB. If not, ``socketTook()`` is called once it has.
     @discardableResult
     @inline(__always)
-    func flushOutput() -> Bool {
+    package func flushOutput() -> Bool {
         if self.output.isDirect, self.output.send() { return true }
         return self.flushThroughNIO()
     }
@@ -89,7 +87,7 @@ extension StreamConnection {
     }
 
     /// Writes what is queued, then ends the connection; a client that does not read keeps it for a moment.
-    func finishOutput() {
+    package func finishOutput() {
         guard let context = self.context else { return }
         let promise = context.eventLoop.makePromise(of: Void.self)
         let timeout = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(5)) { context.close(promise: nil) }

@@ -43,13 +43,13 @@ package final class ConnectionGate: Sendable {
     package var isNearlyFull: Bool { self.count >= self.limit - self.limit / 50 }
 
     /// - Returns: whether there is room. If so, ``leave()`` must follow.
-    func enter() -> Bool {
+    package func enter() -> Bool {
         if self.open.wrappingAdd(1, ordering: .relaxed).newValue <= self.limit { return true }
         self.open.wrappingSubtract(1, ordering: .relaxed)
         return false
     }
 
-    func leave() { self.open.wrappingSubtract(1, ordering: .relaxed) }
+    package func leave() { self.open.wrappingSubtract(1, ordering: .relaxed) }
 
     /// - Returns: whether the address may have one more. If so, ``leave(_:)`` must follow.
     func enter(_ address: ClientAddress) -> Bool {
@@ -82,7 +82,7 @@ package final class ConnectionGate: Sendable {
     func lingered() { self.lingering.wrappingSubtract(1, ordering: .relaxed) }
 
     /// Logs refusals: the first at once, then how many there were, every ten seconds.
-    func refused(_ address: ClientAddress?, why: String) {
+    package func refused(_ address: ClientAddress?, why: String) {
         let now = NIODeadline.now()
         let count: Int? = self.refusals.withLock { refusals in
             refusals.unsaid += 1

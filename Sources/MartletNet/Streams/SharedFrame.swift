@@ -4,7 +4,7 @@ package import NIOCore
 package final class SharedFrame {
     package let bytes: ByteBuffer
     /// The same, ready to be written.
-    let outbound: NIOAny
+    package let outbound: NIOAny
     /// What stood before this in a connection's turn, and both in one piece: the next connection with the same finds it here.
     private var before: SharedFrame?
     private var joined: SharedFrame?
@@ -19,7 +19,7 @@ package final class SharedFrame {
     }
 
     /// The last `count` bytes, not copied; always the same count.
-    func tail(_ count: Int) -> SharedFrame {
+    package func tail(_ count: Int) -> SharedFrame {
         if let tail = self.tail { return tail }
         let tail = SharedFrame(self.bytes.getSlice(at: self.bytes.writerIndex - count, length: count) ?? self.bytes)
         self.tail = tail

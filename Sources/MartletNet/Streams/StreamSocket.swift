@@ -1,8 +1,8 @@
-import MartletCore
-import NIOCore
+package import MartletCore
+package import NIOCore
 
 /// Options of sockets.
-enum StreamSocket {
+package enum StreamSocket {
     /// Bytes that the kernel may hold unsent, so that an urgent message is not stuck behind much else.
     private static let unsentBytes = 16_384
     /// Bytes that NIO may hold before the socket counts as full: whether it is, is asked after each write, and this way the answer is one
@@ -24,8 +24,8 @@ enum StreamSocket {
     /// Prepares a connection that becomes a stream. One that does not read ends after twice the heartbeat interval.
     ///
     /// - Parameter isDirect: whether NIO only gets what the socket does not take.
-    static func prepare(_ channel: any Channel, heartbeatMs: Int64, _ limits: Limits, isDirect: Bool) {
-        guard !channel.isHTTP2Stream, let options = channel.syncOptions else { return }
+    package static func prepare(_ channel: any Channel, heartbeatMs: Int64, _ limits: Limits, isDirect: Bool) {
+        guard !channel.isWithinConnection, let options = channel.syncOptions else { return }
         // Without these the stream works, only less well: a failure is nothing to stop for.
         if !isDirect { try? options.setOption(.writeBufferWaterMark, value: .init(low: 1, high: Self.heldBytes)) }
         #if os(Linux)
@@ -44,4 +44,10 @@ enum StreamSocket {
 
     private static func option(_ name: NIOBSDSocket.Option) -> ChannelOptions.Types.SocketOption { .init(level: .tcp, name: name) }
     #endif
+}
+
+extension Channel {
+    /// Whether it is a stream of a connection (HTTP/2): what contains it is itself a connection that a listener accepted. Such a channel
+    /// has no options of sockets, and asking for them ends the process.
+    package var isWithinConnection: Bool { self.parent?.parent != nil }
 }

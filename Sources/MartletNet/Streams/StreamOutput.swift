@@ -1,4 +1,3 @@
-import MartletCore
 package import NIOCore
 
 /// Queues a stream's bytes within a turn and knows what the socket has not taken.
@@ -18,14 +17,14 @@ package struct StreamOutput {
     /// What comes before ``pending`` and is too long to be copied.
     private var earlier: [ByteBuffer] = []
     /// The socket has not taken everything.
-    private(set) var isWaiting = false
+    package private(set) var isWaiting = false
     /// Pieces that NIO was given because the socket did not take them.
     private var behind: Int32 = 0
     /// Where ``send()`` writes.
     private var socket: DirectSocket?
 
     /// Shared bytes up to this many are copied when something else stands beside them: one write costs more.
-    static let copiedMost = 4_096
+    package static let copiedMost = 4_096
 
     package init() {}
 
@@ -114,7 +113,8 @@ package struct StreamOutput {
     package var isDirect: Bool { self.socket != nil && self.behind == 0 }
 
     /// Whether NIO's own word on the socket counts.
-    var isThroughNIO: Bool { self.socket == nil }
+    @inline(__always)
+    package var isThroughNIO: Bool { self.socket == nil }
 
     /// Sends what is queued, past NIO.
     ///
@@ -144,10 +144,10 @@ package struct StreamOutput {
     }
 
     /// NIO was given the rest, and tells when the socket has taken it.
-    mutating func handedOver() { self.behind += 1 }
+    package mutating func handedOver() { self.behind += 1 }
 
     /// - Returns: whether nothing is left of what NIO was given.
-    mutating func tookHandedOver() -> Bool {
+    package mutating func tookHandedOver() -> Bool {
         self.behind -= 1
         return self.behind == 0
     }
@@ -155,13 +155,13 @@ package struct StreamOutput {
     // MARK: Waiting
 
     /// Somebody waits for the socket from now on.
-    mutating func startWaiting() { self.isWaiting = true }
+    package mutating func startWaiting() { self.isWaiting = true }
 
     /// Bytes that the socket has not taken. Asking costs more than a write: only where it matters.
-    static func unread(_ channel: any Channel) -> Int {
-        channel.isHTTP2Stream ? 0 : (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+    package static func unread(_ channel: any Channel) -> Int {
+        channel.isWithinConnection ? 0 : (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
     }
 
     /// The socket has taken everything that was written when the last flush could not.
-    mutating func socketTook() { self.isWaiting = false }
+    package mutating func socketTook() { self.isWaiting = false }
 }

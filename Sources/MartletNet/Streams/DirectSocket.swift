@@ -15,7 +15,7 @@ package struct DirectSocket: Sendable {
     package init(descriptor: CInt) { self.descriptor = descriptor }
 
     /// - Returns: nil if there is something between the pipeline and the socket, or no socket.
-    init?(of channel: any Channel) {
+    package init?(of channel: any Channel) {
         // NIO's own way there casts to a constrained type, which the runtime does not remember: 3 µs for each connection.
         guard let core = channel as? any NIOTransportAccessibleChannelCore, let descriptor = Self.descriptor(of: core) else { return nil }
         self.descriptor = descriptor
@@ -43,7 +43,7 @@ package struct DirectSocket: Sendable {
 
 extension ByteBuffer {
     /// Without its first bytes.
-    func dropping(_ count: Int) -> ByteBuffer {
+    package func dropping(_ count: Int) -> ByteBuffer {
         var rest = self
         rest.moveReaderIndex(forwardBy: count)
         return rest

@@ -1,4 +1,4 @@
-import MartletHTTP
+import MartletNet
 import NIOCore
 import Testing
 

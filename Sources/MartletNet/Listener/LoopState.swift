@@ -1,14 +1,11 @@
-import NIOCore
+package import NIOCore
 
-/// What the connections of one event loop share. Confined to it.
-final class LoopState: @unchecked Sendable {
-    let loop: any EventLoop
+/// What the connections of a loop share that are counted, and end, together. Confined to the loop.
+package final class LoopState: @unchecked Sendable {
+    package let loop: any EventLoop
     /// The shard of the node that runs on the same loop.
-    let index: Int
-    private let metrics: HTTPMetrics
-    var date = HTTPDate()
-    /// Made by the first WebSocket that asks for compression.
-    var deflate: LoopDeflate?
+    package let index: Int
+    private let counted: @Sendable (Int) -> Void
     /// Every open connection, so that they can be closed when the server goes down.
     private var connections: [ObjectIdentifier: any Connection] = [:]
     private var isQuiescing = false
@@ -20,24 +17,26 @@ final class LoopState: @unchecked Sendable {
 
     private static let sweepInterval = TimeAmount.seconds(1)
 
-    init(loop: any EventLoop, index: Int, metrics: HTTPMetrics = HTTPMetrics()) {
+    /// - Parameter counted: told by how many the open connections change.
+    package init(loop: any EventLoop, index: Int, counted: @escaping @Sendable (Int) -> Void = { _ in }) {
         self.loop = loop
         self.index = index
-        self.metrics = metrics
+        self.counted = counted
     }
 
-    var count: Int { self.connections.count }
+    package var count: Int { self.connections.count }
 
-    func opened(_ connection: any Connection) {
-        if self.connections.updateValue(connection, forKey: ObjectIdentifier(connection)) == nil { self.metrics.connections(1) }
+    /// From now on it is told when the server goes down; ``closed(_:)`` must follow.
+    package func opened(_ connection: any Connection) {
+        if self.connections.updateValue(connection, forKey: ObjectIdentifier(connection)) == nil { self.counted(1) }
         guard self.isQuiescing else { return }
         // It was accepted just before the others were told. Not now: its pipeline is being built.
         let bound = NIOLoopBound(connection, eventLoop: self.loop)
         self.loop.execute { bound.value.quiesce() }
     }
 
-    func closed(_ connection: any Connection) {
-        if self.connections.removeValue(forKey: ObjectIdentifier(connection)) != nil { self.metrics.connections(-1) }
+    package func closed(_ connection: any Connection) {
+        if self.connections.removeValue(forKey: ObjectIdentifier(connection)) != nil { self.counted(-1) }
         if self.connections.isEmpty, let whenEmpty = self.whenEmpty {
             self.whenEmpty = nil
             whenEmpty()
@@ -47,14 +46,14 @@ final class LoopState: @unchecked Sendable {
     // MARK: Silent clients
 
     /// From now on it is asked every second whether its time is over.
-    func watch(_ swept: any Swept) {
+    package func watch(_ swept: any Swept) {
         self.swept[ObjectIdentifier(swept)] = swept
         guard !self.isSweeping else { return }
         self.isSweeping = true
         self.scheduleSweep()
     }
 
-    func unwatch(_ swept: any Swept) { self.swept[ObjectIdentifier(swept)] = nil }
+    package func unwatch(_ swept: any Swept) { self.swept[ObjectIdentifier(swept)] = nil }
 
     private func scheduleSweep() {
         self.loop.assumeIsolated().scheduleTask(in: Self.sweepInterval) { self.sweep() }
@@ -85,7 +84,7 @@ final class LoopState: @unchecked Sendable {
 }
 
 /// A handler that owns its connection.
-protocol Connection: AnyObject {
+package protocol Connection: AnyObject {
     /// Ends now if nothing is going on, otherwise as soon as it is done.
     func quiesce()
     /// Ends now.
@@ -93,7 +92,7 @@ protocol Connection: AnyObject {
 }
 
 /// A connection with a limit of time: one timer of the loop serves all of them.
-protocol Swept: AnyObject {
+package protocol Swept: AnyObject {
     /// Ends the connection if its time is over.
     func sweep(now: NIODeadline)
 }

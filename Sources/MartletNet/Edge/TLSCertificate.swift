@@ -10,19 +10,19 @@ import Glibc
 import Darwin
 #endif
 
-/// The listener's certificate and key, read from two PEM files and read again when these change.
+/// The listeners' certificate and key, read from two PEM files and read again when these change.
 ///
 /// A connection keeps what it began with. A pair that cannot be used changes nothing: the one before stays.
 package final class TLSCertificate: Sendable {
     private let certificatePath: String
     private let keyPath: String
-    /// What is offered in ALPN, best first.
-    private let protocols: [String]
     private let logger: Logger
     private let state: Mutex<State>
 
     private struct State {
-        var context: NIOSSLContext
+        var configuration: TLSConfiguration
+        /// By what is offered in ALPN, best first; made when the first connection of a listener needs it.
+        var contexts: [[String]: NIOSSLContext] = [:]
         /// What the files held when they were last read, as hashes; nil for one that could not be read.
         var digests: [SHA256.Digest?]
         /// Since when the files hold what cannot be used; nil if they do not, or that was logged as an error.
@@ -46,28 +46,37 @@ package final class TLSCertificate: Sendable {
 
     /// Reads the files.
     ///
-    /// - Parameter protocols: what is offered in ALPN, best first.
     /// - Throws: ``EdgeError`` with a sentence that names the file.
-    package init(certificate: String, key: String, protocols: [String] = ["http/1.1"], logger: Logger) throws(EdgeError) {
+    package init(certificate: String, key: String, logger: Logger) throws(EdgeError) {
         self.certificatePath = certificate
         self.keyPath = key
-        self.protocols = protocols
         self.logger = logger
         // Before the files: one that changes meanwhile is read again.
         let digests = Self.digests(certificate, key)
-        self.state = Mutex(State(context: try Self.read(certificate: certificate, key: key, protocols: protocols, logger: logger), digests: digests))
+        self.state = Mutex(State(configuration: try Self.read(certificate: certificate, key: key, logger: logger), digests: digests))
     }
 
     /// For a new connection.
-    var context: NIOSSLContext { self.state.withLock { $0.context } }
+    ///
+    /// - Parameter protocols: what is offered in ALPN, best first.
+    func context(_ protocols: [String]) throws -> NIOSSLContext {
+        try self.state.withLock { state in
+            if let context = state.contexts[protocols] { return context }
+            var configuration = state.configuration
+            configuration.applicationProtocols = protocols
+            let context = try NIOSSLContext(configuration: configuration)
+            state.contexts[protocols] = context
+            return context
+        }
+    }
 
     /// Takes what the files hold if that changed. Call now and then, from one place.
     package func reloadIfChanged(now: NIODeadline = .now()) {
         let digests = Self.digests(self.certificatePath, self.keyPath)
-        let state = self.state.withLock { $0 }
-        if digests != state.digests {
+        let (known, unusableSince) = self.state.withLock { ($0.digests, $0.unusableSince) }
+        if digests != known {
             self.reload(why: "the files changed", now: now)
-        } else if let since = state.unusableSince, now - since >= Self.patience {
+        } else if let since = unusableSince, now - since >= Self.patience {
             self.reload(why: "the files are still not a pair", isLast: true, now: now)
         }
     }
@@ -77,9 +86,8 @@ package final class TLSCertificate: Sendable {
     package func reload(why: String, isLast: Bool = false, now: NIODeadline = .now()) {
         let digests = Self.digests(self.certificatePath, self.keyPath)
         do throws(EdgeError) {
-            let context = try Self.read(
-                certificate: self.certificatePath, key: self.keyPath, protocols: self.protocols, logger: self.logger)
-            self.state.withLock { $0 = State(context: context, digests: digests) }
+            let configuration = try Self.read(certificate: self.certificatePath, key: self.keyPath, logger: self.logger)
+            self.state.withLock { $0 = State(configuration: configuration, digests: digests) }
             self.logger.notice("certificate reloaded", metadata: ["certificate": "\(self.certificatePath)", "why": "\(why)"])
         } catch {
             self.state.withLock { state in
@@ -97,24 +105,23 @@ package final class TLSCertificate: Sendable {
 
     // MARK: Reading
 
-    private static func read(certificate: String, key: String, protocols: [String], logger: Logger) throws(EdgeError) -> NIOSSLContext {
+    private static func read(certificate: String, key: String, logger: Logger) throws(EdgeError) -> TLSConfiguration {
         let chain = try self.chain(certificate)
         let privateKey = try self.key(key)
         var configuration = TLSConfiguration.makeServerConfiguration(
             certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(privateKey))
         configuration.minimumTLSVersion = .tlsv12
         configuration.cipherSuites = self.cipherSuites
-        configuration.applicationProtocols = protocols
         configuration.renegotiationSupport = .none
         configuration.shutdownTimeout = self.shutdownTimeout
-        let context: NIOSSLContext
         do {
-            context = try NIOSSLContext(configuration: configuration)
+            // Finds out whether the two belong together.
+            _ = try NIOSSLContext(configuration: configuration)
         } catch {
             throw EdgeError("The key in \(key) does not belong to the first certificate in \(certificate): give the pair that was made together.")
         }
         if let first = chain.first { self.warnOfEnd(first, path: certificate, logger: logger) }
-        return context
+        return configuration
     }
 
     private static func chain(_ path: String) throws(EdgeError) -> [NIOSSLCertificate] {
@@ -167,4 +174,19 @@ package final class TLSCertificate: Sendable {
             logger.warning("the certificate expires soon", metadata: metadata)
         }
     }
+}
+
+/// TLS of one listener.
+package struct ListenerTLS: Sendable {
+    private let certificate: TLSCertificate
+    /// What is offered in ALPN, best first.
+    private let protocols: [String]
+
+    package init(_ certificate: TLSCertificate, protocols: [String]) {
+        self.certificate = certificate
+        self.protocols = protocols
+    }
+
+    /// For a new connection.
+    func context() throws -> NIOSSLContext { try self.certificate.context(self.protocols) }
 }

@@ -1,22 +1,21 @@
-import MartletWire
 import NIOCore
 
 /// Takes the PROXY protocol header off the beginning of a connection, then goes.
 ///
-/// How long it may take is the front handler's limit for a head.
+/// How long it may take is for the adapter to say, whose handlers are on the connection already.
 final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     private let peer: Peer
-    private let services: HTTPServices
+    private let acceptor: Acceptor
     private var collected = ByteBuffer()
     private var isDone = false
 
-    init(peer: Peer, services: HTTPServices) {
+    init(peer: Peer, acceptor: Acceptor) {
         self.peer = peer
-        self.services = services
+        self.acceptor = acceptor
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -29,7 +28,7 @@ final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler {
         switch ProxyHeader.parse(self.collected.readableBytesView) {
         case .more: return
         case .invalid:
-            self.services.edge.gate.refused(self.peer.address, why: "no PROXY protocol header")
+            self.acceptor.edge.gate.refused(self.peer.address, why: "no PROXY protocol header")
             context.close(promise: nil)
         case .header(let length, let address):
             self.isDone = true
@@ -46,16 +45,14 @@ final class ProxyHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func refuse(_ context: ChannelHandlerContext) {
-        self.services.edge.gate.refused(self.peer.address, why: "the address has as many as it may")
-        self.services.metrics.refused(.tooManyConnections)
-        guard self.services.edge.tls == nil else {
+        self.acceptor.edge.gate.refused(self.peer.address, why: "the address has as many as it may")
+        self.acceptor.adapter.refused(.addressFull)
+        guard let words = self.acceptor.words(.addressFull) else {
             context.close(promise: nil)
             return
         }
-        var buffer = ByteBuffer()
-        RawResponse.write(HTTPListener.tooManyOfAddress, to: &buffer)
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenComplete { _ in context.close(promise: nil) }
-        context.writeAndFlush(self.wrapOutboundOut(buffer), promise: promise)
+        context.writeAndFlush(self.wrapOutboundOut(words), promise: promise)
     }
 }

@@ -1,4 +1,3 @@
-import MartletWire
 import NIOCore
 
 /// A connection that there is no room for: gets a short answer if it can be had cheaply, and ends.
@@ -7,9 +6,9 @@ final class RefusalHandler: ChannelInboundHandler, Swept {
     typealias OutboundOut = ByteBuffer
 
     private let state: LoopState
-    private let services: HTTPServices
-    /// nil: closed without a word, as under TLS, where words cost a handshake.
-    private let error: WireError?
+    private let gate: ConnectionGate
+    /// Asked only if they are said. nil: closed without a word, as under TLS, where words cost a handshake.
+    private let words: () -> ByteBuffer?
     private var context: ChannelHandlerContext?
     private var until = NIODeadline.now()
     private var isLingering = false
@@ -17,10 +16,10 @@ final class RefusalHandler: ChannelInboundHandler, Swept {
     /// Time that the client gets to read the answer.
     private static let lingerLimit = TimeAmount.seconds(1)
 
-    init(state: LoopState, services: HTTPServices, error: WireError?) {
+    init(state: LoopState, gate: ConnectionGate, words: @escaping () -> ByteBuffer?) {
         self.state = state
-        self.services = services
-        self.error = error
+        self.gate = gate
+        self.words = words
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
@@ -33,23 +32,23 @@ final class RefusalHandler: ChannelInboundHandler, Swept {
     func handlerRemoved(context: ChannelHandlerContext) {
         self.context = nil
         self.state.unwatch(self)
-        if self.isLingering { self.services.edge.gate.lingered() }
+        if self.isLingering { self.gate.lingered() }
         self.isLingering = false
     }
 
     private func refuse(_ context: ChannelHandlerContext) {
-        guard let error = self.error, !self.isLingering, self.services.edge.gate.linger() else {
-            if !self.isLingering { context.close(promise: nil) }
-            return
+        guard !self.isLingering else { return }
+        guard self.gate.linger() else { return context.close(promise: nil) }
+        guard let words = self.words() else {
+            self.gate.lingered()
+            return context.close(promise: nil)
         }
         self.isLingering = true
         self.until = .now() + Self.lingerLimit
         self.state.watch(self)
-        var buffer = context.channel.allocator.buffer(capacity: 320)
-        RawResponse.write(error, to: &buffer)
         let promise = context.eventLoop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenComplete { _ in context.close(mode: .output, promise: nil) }
-        context.writeAndFlush(self.wrapOutboundOut(buffer), promise: promise)
+        context.writeAndFlush(self.wrapOutboundOut(words), promise: promise)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

@@ -1,19 +1,19 @@
 /// Who is at the other end of a connection, and its place in the counts. Confined to the connection's loop.
-final class Peer {
-    private let edge: HTTPEdge
+package final class Peer {
+    private let edge: NetEdge
     /// Who connected, or whom the PROXY protocol names.
-    private(set) var address: ClientAddress?
-    /// The client of the request in hand; behind a trusted proxy, whom `X-Forwarded-For` names.
-    private(set) var client: ClientAddress?
+    package private(set) var address: ClientAddress?
+    /// The client of the request in hand; behind a trusted proxy, whom that names.
+    package private(set) var client: ClientAddress?
     /// Whether the word of the peer on a client's address is taken.
-    let isTrusted: Bool
-    /// Whether this is one of the streams of an HTTP/2 connection.
-    let isStream: Bool
+    package let isTrusted: Bool
+    /// Whether this is one of the streams of a connection (HTTP/2).
+    package let isStream: Bool
     private var counted: ClientAddress?
     private var isIn = true
 
     /// Takes a place that ``ConnectionGate/enter()`` gave.
-    init(edge: HTTPEdge, address: ClientAddress?, isStream: Bool = false) {
+    package init(edge: NetEdge, address: ClientAddress?, isStream: Bool = false) {
         self.edge = edge
         self.isStream = isStream
         self.address = address
@@ -24,7 +24,7 @@ final class Peer {
     /// Counts the connection as its client's. A trusted proxy is no client.
     ///
     /// - Returns: false if the client has as many as it may.
-    func count() -> Bool {
+    package func count() -> Bool {
         guard !self.isTrusted, let address = self.address else { return true }
         return self.count(as: address)
     }
@@ -39,21 +39,23 @@ final class Peer {
         return self.count(as: address)
     }
 
-    /// A request came.
+    /// Whether requests may come from other addresses than the connection: it is a trusted proxy's, and no PROXY header said whose it is.
+    package var mayForward: Bool { self.isTrusted && !self.edge.proxyProtocol && self.address != nil }
+
+    /// A request came through a trusted proxy; ask ``mayForward`` first.
     ///
-    /// - Parameter forwarded: the values of `X-Forwarded-For`.
-    /// - Returns: false if the client that they name has as many connections as it may.
-    func requested(_ forwarded: [String]) -> Bool {
-        // With the PROXY protocol the address is known already, and the client may have written the field.
-        guard self.isTrusted, !self.edge.proxyProtocol, let address = self.address else { return true }
-        let client = ForwardedFor.client(forwarded, peer: address, trusted: self.edge.trusted)
+    /// - Parameter find: says whose it is, given the proxy's address and those that are trusted.
+    /// - Returns: false if that client has as many connections as it may.
+    package func forwarded(_ find: (ClientAddress, TrustedProxies) -> ClientAddress) -> Bool {
+        guard self.mayForward, let address = self.address else { return true }
+        let client = find(address, self.edge.trusted)
         self.client = client
         return client == address || self.count(as: client)
     }
 
     /// The request was answered: the next on this connection may be another client's.
-    func answered() {
-        guard self.isTrusted, !self.edge.proxyProtocol, let counted = self.counted else { return }
+    package func answered() {
+        guard self.mayForward, let counted = self.counted else { return }
         self.counted = nil
         self.edge.gate.leave(counted)
     }
@@ -69,7 +71,7 @@ final class Peer {
     }
 
     /// The connection is gone.
-    func leave() {
+    package func leave() {
         guard self.isIn else { return }
         self.isIn = false
         if let counted = self.counted { self.edge.gate.leave(counted) }

@@ -1,1 +1,0 @@
-../../../Sources/MartletHTTP/Edge/ProxyHeader.swift

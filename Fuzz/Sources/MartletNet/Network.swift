@@ -1,0 +1,1 @@
+../../../Sources/MartletNet/Edge/Network.swift

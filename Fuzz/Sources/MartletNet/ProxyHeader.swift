@@ -1,0 +1,1 @@
+../../../Sources/MartletNet/Edge/ProxyHeader.swift
