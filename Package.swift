@@ -107,11 +107,19 @@ let package = Package(
                 .product(name: "NIOTLS", package: "swift-nio"),
             ]
         ),
-        adapter("MartletMQTT", [.product(name: "NIOCore", package: "swift-nio")]),
+        adapter(
+            "MartletMQTT",
+            [
+                "MartletNet",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ]
+        ),
         .target(
             name: "MartletServer",
             dependencies: [
-                "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletNet", "MartletNode", "MartletPrometheus",
+                "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletMQTT", "MartletNet", "MartletNode", "MartletPrometheus",
                 "MartletStoreSQLite", "MartletWire",
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Crypto", package: "swift-crypto"),

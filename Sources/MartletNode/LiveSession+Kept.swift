@@ -13,7 +13,8 @@ extension LiveSession {
         self.markOpened()
         book.isBegun = true
         var welcome = self.welcome()
-        welcome.standing = SessionStanding(isResumed: resumed != nil, expirySeconds: book.expirySeconds)
+        welcome.standing = SessionStanding(
+            isResumed: resumed != nil, expirySeconds: book.expirySeconds, acksInbox: resumed?.inbox?.acks)
         client.opened(welcome)
         if let resumed { self.resume(resumed, book) }
         self.touch()

@@ -126,28 +126,37 @@ extension LiveSession {
     func publish(
         _ request: AppendRequest, number: UInt16, done: @escaping @Sendable (AppendOutcome) -> Void
     ) throws(WireError) {
-        guard let book = self.book else { return try self.publish(request, done: done) }
-        guard !book.received.contains(number) else {
+        guard let request = try self.ready(request, number: number) else {
             return done(.stored(MessageID(high: 0, low: 0), repeated: true))
         }
-        book.received.insert(number)
+        let loop = self.shard.loop
+        self.publishReady([request]) { outcomes in
+            let outcome = outcomes.first ?? .failed(StoreError(.stopped))
+            if case .failed = outcome { loop.execute { self.forget(number: number) } }
+            done(outcome)
+        }
+    }
+
+    func ready(_ request: AppendRequest, number: UInt16?) throws(WireError) -> AppendRequest? {
+        guard let book = self.book else { return request }
+        try self.checkPublish(request)
         var request = request
+        request.marks.origin = book.origin
+        guard let number else { return request }
+        guard book.received.insert(number).inserted else { return nil }
         if book.isKept {
             let record = self.record(book)
             self.node.kept.update(record, holder: book.holder, isAsked: false)
             request.save = SessionSave(key: book.key, change: .set(settings: nil, state: record.state))
         }
-        let loop = self.shard.loop
-        do throws(WireError) {
-            try self.publish(request) { outcome in
-                if case .failed = outcome { loop.execute { self.book?.received.remove(number) } }
-                done(outcome)
-            }
-        } catch {
-            book.received.remove(number)
-            throw error
-        }
+        return request
     }
+
+    func publishReady(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) {
+        self.node.publish(requests, done: done)
+    }
+
+    func forget(number: UInt16) { self.book?.received.remove(number) }
 
     func release(number: UInt16, done: @escaping @Sendable (Bool?) -> Void) {
         guard let book = self.book, book.received.remove(number) != nil else { return done(false) }

@@ -102,14 +102,17 @@ extension LiveSession {
     }
 
     func publish(_ request: AppendRequest, done: @escaping @Sendable (AppendOutcome) -> Void) throws(WireError) {
-        var request = request
-        if let book = self.book { request.marks.origin = book.origin }
+        try self.checkPublish(request)
+        self.node.publish([request]) { done($0.first ?? .failed(StoreError(.stopped))) }
+    }
+
+    /// - Throws: `forbidden` if the client's rights do not allow it.
+    func checkPublish(_ request: AppendRequest) throws(WireError) {
         guard let name = request.topic?.name else { throw WireError(.badRequest, "Clients publish to topics only.") }
         let options = self.node.options(of: TopicKey(app: self.app, name: name))
         guard self.rights.allows(.publish, TopicFilter(topic: name), options) else {
             throw WireError(.forbidden, "This client may not publish to the topic \(NameHint.quoted(name)).")
         }
-        self.node.publish([request]) { done($0.first ?? .failed(StoreError(.stopped))) }
     }
 
     /// Ends subscriptions, and the telling of who is there, that the rights do not hold any more.

@@ -40,6 +40,10 @@ extension Node {
         self.shards.first?.loop.scheduleTask(in: Self.tendInterval) { self.tendKept() }
     }
 
+    package func mayPublish(_ topic: String, app: AppID, rights: TopicRights) -> Bool {
+        rights.allows(.publish, TopicFilter(topic: topic), self.options(of: TopicKey(app: app, name: topic)))
+    }
+
     func publish(will: AppendRequest) {
         self.publish([will]) { outcomes in
             if case .failed(let error)? = outcomes.first {

@@ -38,9 +38,12 @@ package struct SessionStanding: Equatable, Sendable {
     package var isResumed: Bool
     /// What was granted, in seconds.
     package var expirySeconds: Int
+    /// Whether messages of the inbox are acked, if that goes on with it.
+    package var acksInbox: Bool?
 
-    package init(isResumed: Bool, expirySeconds: Int) {
+    package init(isResumed: Bool, expirySeconds: Int, acksInbox: Bool? = nil) {
         self.isResumed = isResumed
         self.expirySeconds = expirySeconds
+        self.acksInbox = acksInbox
     }
 }

@@ -6,7 +6,7 @@ package struct MessageMarks: Hashable, Sendable {
     /// - Parameter rawValue: as it was stored.
     package init(rawValue: UInt64 = 0) { self.rawValue = rawValue }
 
-    // Bits 0 and 1: 2 less the QoS. 2: retain. 3: by MQTT. 4: has an expiry. 8 to 39: origin.
+    // Bits 0 and 1: 2 less the QoS. 2: retain. 3: by MQTT. 4: has an expiry. 5: content type assumed. 8 to 39: origin.
 
     /// The QoS of the publish, 0 to 2: nobody gets the message with a higher one. Default 2.
     package var qos: UInt8 {
@@ -30,6 +30,12 @@ package struct MessageMarks: Hashable, Sendable {
     package var hasExpiry: Bool {
         get { self.has(4) }
         set { self.set(4, newValue) }
+    }
+
+    /// Whether its content type is ours, because its publisher named none.
+    package var isTypeAssumed: Bool {
+        get { self.has(5) }
+        set { self.set(5, newValue) }
     }
 
     /// Who published it, as ``origin(of:)`` says; 0 for nobody who subscribes.

@@ -77,6 +77,9 @@ package protocol SessionGateway: Sendable {
     /// Opens a session for a connection. Call on the event loop with this index; `client` is called on it.
     func open(_ hello: Hello, client: any LiveClient, shard: Int) -> any SessionHandle
 
+    /// Whether a client may publish to a topic.
+    func mayPublish(_ topic: String, app: AppID, rights: TopicRights) -> Bool
+
     /// Acks without a session, by cursor; the same on any node.
     ///
     /// - Parameter done: called on any thread; an error if the position could not be taken.
@@ -187,6 +190,19 @@ package protocol SessionHandle: AnyObject {
     /// - Throws: `forbidden` if its rights do not allow it.
     func publish(
         _ request: AppendRequest, number: UInt16, done: @escaping @Sendable (AppendOutcome) -> Void) throws(WireError)
+
+    /// Makes a message of the client's ready for ``publishReady(_:done:)``: several of one turn go together.
+    ///
+    /// - Parameter number: with QoS 2, 1 to 65,535: what comes again under a number that was not released is not published again.
+    /// - Returns: nil if it was published before.
+    /// - Throws: `forbidden` if its rights do not allow it.
+    func ready(_ request: AppendRequest, number: UInt16?) throws(WireError) -> AppendRequest?
+
+    /// - Parameter done: called on any thread, when the messages are stored, and their numbers with the session, if that is kept.
+    func publishReady(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void)
+
+    /// A message that was ready could not be published: its number may come again.
+    func forget(number: UInt16)
 
     /// The client is done with a number of its own.
     ///

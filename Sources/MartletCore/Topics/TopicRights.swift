@@ -37,6 +37,8 @@ package struct TopicRights: Equatable, Sendable {
     private enum Kind: Equatable {
         /// Whoever asks may do everything: an API key, or dev mode.
         case everything
+        /// The same for some actions.
+        case everywhere(Actions)
         /// The token says nothing of topics: what the namespace allows to all.
         case unsaid
         case rules(Table)
@@ -74,6 +76,14 @@ package struct TopicRights: Equatable, Sendable {
     private let kind: Kind
 
     package static let everything = TopicRights(kind: .everything)
+    /// What an API key allows a client that shows one: publishing with the scope `publish`, subscribing with `read`.
+    package static func key(_ scopes: KeyScopes) -> TopicRights {
+        var actions: Actions = []
+        if scopes.contains(.publish) { actions.insert(.publish) }
+        if scopes.contains(.read) { actions.formUnion([.subscribe, .presence]) }
+        return TopicRights(kind: .everywhere(actions))
+    }
+
     package static let unsaid = TopicRights(kind: .unsaid)
 
     package init(_ rules: [Rule]) { self.kind = .rules(Table(rules)) }
@@ -100,6 +110,7 @@ package struct TopicRights: Equatable, Sendable {
             }
         switch self.kind {
         case .everything: return true
+        case .everywhere(let actions): return actions.contains(action)
         case .unsaid: return access == .all
         case .rules(let table): return access != .none && table.allows(action, filter)
         }

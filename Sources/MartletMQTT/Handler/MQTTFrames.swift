@@ -1,0 +1,85 @@
+import MartletCore
+import MartletNet
+import NIOCore
+
+/// PUBLISH packets of topics: written once for each form and loop, then every receiver gets the same bytes, or a copy with its own packet
+/// identifier.
+enum MQTTFrames {
+    /// A frame as ``SharedFrames`` keeps it.
+    private final class Acked {
+        let frame: MQTTPublishFrame
+        init(_ frame: MQTTPublishFrame) { self.frame = frame }
+    }
+
+    /// Appends a packet, unless the receiver takes no such long ones.
+    ///
+    /// - Returns: whether it is there.
+    @inline(__always)
+    static func append(
+        _ delivery: borrowing TopicDelivery, _ ticket: DeliveryTicket, _ encoder: MQTTEncoder, now: @Sendable () -> Int64,
+        to output: inout StreamOutput
+    ) -> Bool {
+        guard ticket.identifier == 0 else { return self.own(delivery, ticket, encoder, now: now, to: &output) }
+        let isV5 = encoder.version == .v5
+        guard ticket.qos > 0 || ticket.isRetained else {
+            let form: SharedFrames.Form = isV5 ? .mqtt5 : .mqtt
+            guard let frame = delivery.frames[form] as? SharedFrame ?? self.make(delivery, form, encoder.version, now()) else { return false }
+            guard frame.bytes.readableBytes <= encoder.packetBytes else { return false }
+            output.append(frame)
+            return true
+        }
+        let form: SharedFrames.Form = isV5 ? .mqtt5Acked : .mqttAcked
+        guard let acked = delivery.frames[form] as? Acked ?? self.makeAcked(delivery, form, encoder.version, now()) else { return false }
+        guard acked.frame.size <= encoder.packetBytes else { return false }
+        guard ticket.qos > 0 else { return self.own(delivery, ticket, encoder, now: now, to: &output) }
+        output.append(acked.frame.size) { buffer in
+            let start = buffer.writerIndex
+            acked.frame.write(packetID: ticket.number, isDuplicate: ticket.isRepeated, into: &buffer)
+            guard ticket.qos == 2 || ticket.isRetained, let first = buffer.getInteger(at: start, as: UInt8.self) else { return }
+            buffer.setInteger(first & 0b1111_1000 | ticket.qos << 1 | (ticket.isRetained ? 1 : 0), at: start)
+        }
+        return true
+    }
+
+    @inline(never)
+    private static func make(
+        _ delivery: borrowing TopicDelivery, _ form: SharedFrames.Form, _ version: MQTTVersion, _ now: Int64
+    ) -> SharedFrame? {
+        let publish = MessageMapping.publish(delivery.message, version, now: now)
+        guard let made = MQTTPublishFrame(publish, version: version) else { return nil }
+        let frame = SharedFrame(made.bytes)
+        delivery.frames[form] = frame
+        return frame
+    }
+
+    @inline(never)
+    private static func makeAcked(
+        _ delivery: borrowing TopicDelivery, _ form: SharedFrames.Form, _ version: MQTTVersion, _ now: Int64
+    ) -> Acked? {
+        var publish = MessageMapping.publish(delivery.message, version, now: now)
+        publish.qos = .atLeastOnce
+        guard let made = MQTTPublishFrame(publish, version: version) else { return nil }
+        let acked = Acked(made)
+        delivery.frames[form] = acked
+        return acked
+    }
+
+    /// What is nobody else's: with subscription identifiers, or retained at QoS 0.
+    @inline(never)
+    private static func own(
+        _ delivery: borrowing TopicDelivery, _ ticket: DeliveryTicket, _ encoder: MQTTEncoder, now: @Sendable () -> Int64,
+        to output: inout StreamOutput
+    ) -> Bool {
+        var publish = MessageMapping.publish(delivery.message, encoder.version, now: now())
+        publish.retain = ticket.isRetained
+        publish.qos = MQTTQoS(rawValue: ticket.qos) ?? .atMostOnce
+        if ticket.qos > 0 {
+            publish.packetID = ticket.number
+            publish.isDuplicate = ticket.isRepeated
+        }
+        if ticket.identifier != 0 { publish.properties.subscriptionIdentifiers = [ticket.identifier] + ticket.moreIdentifiers }
+        guard let size = publish.encodedBytes(encoder.version), size <= encoder.packetBytes else { return false }
+        output.append(size) { encoder.encode(.publish(publish), into: &$0) }
+        return true
+    }
+}
