@@ -146,7 +146,7 @@ package final class SQLiteStore: LogStore {
         self.onReader({ try $0.topicInfo(topic, now: now) }, done)
     }
 
-    private func onReader<Value: Sendable>(
+    func onReader<Value: Sendable>(
         _ body: @escaping @Sendable (Reader) throws -> Value, _ done: @escaping @Sendable (Result<Value, StoreError>) -> Void
     ) {
         let taken = self.readers.submit { reader in done(Result { try body(reader.get()) }.mapError(Self.storeError)) }

@@ -46,7 +46,7 @@ import Testing
         try await self.fill()
         try self.execute(
             """
-            DROP INDEX message_topic; DROP TABLE topic; DROP TABLE topic_entry; DROP TABLE retained; DROP TABLE topic_floor;
+            DROP TABLE session; ALTER TABLE message DROP COLUMN marks; DROP INDEX message_topic; DROP TABLE topic; DROP TABLE topic_entry; DROP TABLE retained; DROP TABLE topic_floor;
             ALTER TABLE message DROP COLUMN topic; ALTER TABLE message DROP COLUMN born; ALTER TABLE message DROP COLUMN state;
             DROP INDEX idempotency_age; CREATE INDEX idempotency_expires ON idempotency (expires); PRAGMA user_version = 1
             """)
@@ -58,6 +58,30 @@ import Testing
         #expect(try await everything(store, now: self.clock.now).count == 200, "what was there is kept")
         _ = await store.append([topicRequest("a", to: "t")])
         #expect(try await history(store, "t", .earliest, now: self.clock.now).entries.count == 1)
+        #expect(await store.stop() == nil)
+    }
+
+    @Test(arguments: [false, true]) func aSchemaWithoutSessionsIsBroughtUpToDate(isIndexed: Bool) async throws {
+        var store = try openStore(self.folder, clock: self.clock)
+        store.observe { _ in }
+        _ = await store.append([topicRequest("a", to: "t", retain: .set), request("b")])
+        if isIndexed { #expect(await store.stop() == nil) } else { store.abandon() }
+        try self.execute(
+            "DROP TABLE session; ALTER TABLE message DROP COLUMN marks; ALTER TABLE retained DROP COLUMN marks; PRAGMA user_version = 3")
+        store = try openStore(self.folder, clock: self.clock)
+        store.observe { _ in }
+        let filter = TopicFilter(topic: "t")
+        for (count, marks) in [(1, UInt64(0)), (2, 0x1ff)] {
+            let found = try await history(store, "t", .earliest, now: self.clock.now).entries.map(\.message)
+            #expect(found.count == count && found.last?.marks.rawValue == marks)
+            #expect(try await store.retained(filter, app: .dev, limit: 1, now: self.clock.now).first?.message.marks.rawValue == marks)
+            var next = topicRequest("c", to: "t", retain: .set)
+            next.marks = MessageMarks(rawValue: 0x1ff)
+            next.save = SessionSave(key: DeviceKey(app: .dev, name: "s"), change: .set(settings: nil, state: [1]))
+            _ = await store.append([next])
+        }
+        #expect(try await everything(store, now: self.clock.now).map(\.marks.rawValue) == [0])
+        #expect(try await store.loadSessions().map(\.state) == [[1]])
         #expect(await store.stop() == nil)
     }
 

@@ -47,6 +47,16 @@ import Testing
                 stores = try open()
             case 14:
                 if let store = stores[0] as? SQLiteStore { #expect(await settle(store) == nil) }
+            case 15:
+                // A trim, its answer being that of what comes behind it; and records of sessions.
+                let key = TopicKey(app: .dev, name: Self.names[Int(random.next() % 6)])
+                let last = ids[0].count < 60 ? 1 : stores[0].end - (isSmall ? 0 : 55)
+                let upTo = isSmall && random.next() % 3 == 0 ? .max : random.next() % max(1, last)
+                let saves = (0...random.next() % 3).map { _ in Self.saving(&random) }
+                for store in stores {
+                    store.trim(key, upTo: upTo)
+                    #expect(await store.save(saves) == nil)
+                }
             default: try await self.compare(stores, clock.now, &random, "seed \(seed), step \(step)")
             }
             #expect(ids[0].count == ids[1].count)
@@ -61,9 +71,19 @@ import Testing
             messages: messages, seconds: [4, 7, 3_600][Int(random.next() % 3)], bytes: isSmall && random.next() % 3 == 0 ? 400 : 1 << 30)
         let ttls = isSmall ? [0, 3_600] : [0, 1, 2, 5, 60]
         let retain: TopicAppend.Retain = [.leave, .leave, .set, .clear][Int(random.next() % 4)]
-        return topicRequest(
+        var request = topicRequest(
             text, to: Self.names[Int(random.next() % UInt64(Self.names.count))], ttl: ttls[Int(random.next() % UInt64(ttls.count))],
             retain: retain, keep: keep)
+        request.marks = MessageMarks(rawValue: random.next() % 3 == 0 ? random.next() : 0)
+        if random.next() % 4 == 0 { request.save = Self.saving(&random) }
+        return request
+    }
+
+    private static func saving(_ random: inout SeededRandom) -> SessionSave {
+        let key = DeviceKey(app: .dev, name: "s\(random.next() % 4)")
+        if random.next() % 4 == 0 { return SessionSave(key: key, change: .delete) }
+        let parts: [[UInt8]?] = (0..<2).map { _ in random.next() % 2 == 0 ? nil : [UInt8](repeating: 7, count: Int(random.next() % 300)) }
+        return SessionSave(key: key, change: .set(settings: parts[0], state: parts[1]))
     }
 
     private func compare(_ stores: [any LogStore], _ now: Int64, _ random: inout SeededRandom, _ place: String) async throws {
@@ -107,11 +127,12 @@ import Testing
         let values = [
             try await stores[0].retained(wanted, app: .dev, limit: limit, now: now),
             try await stores[1].retained(wanted, app: .dev, limit: limit, now: now),
-        ].map { $0.map { "\($0.topic) \($0.message.offset)" } }
+        ].map { $0.map { "\($0.topic) \($0.message.offset) \($0.message.marks)" } }
         #expect(values[0] == values[1], "\(place): retained \(filter)")
+        #expect(try await stores[0].loadSessions() == stores[1].loadSessions(), "\(place): sessions")
     }
 
     private func told(_ slice: TopicSlice) -> [String] {
-        slice.entries.map { "\($0.topic) \($0.message.offset) \($0.message.weight) \($0.message.at) \($0.message.expiresAt)" }
+        slice.entries.map { "\($0.topic) \($0.message.offset) \($0.message.weight) \($0.message.at) \($0.message.expiresAt) \($0.message.marks)" }
     }
 }

@@ -94,7 +94,7 @@ package protocol LogStore: AnyObject, Sendable {
     func topicInfo(_ topic: TopicKey, now: Int64, done: @escaping @Sendable (Result<TopicLogInfo, StoreError>) -> Void)
 
     /// Forgets what a topic holds up to an offset, because all for whom it was kept have it. No gap is told of it. Seen by reads that come
-    /// after the next commit.
+    /// after the next commit. While the store cannot write it does nothing: a later one does it as well.
     func trim(_ topic: TopicKey, upTo offset: UInt64)
 
     /// Keeps, replaces or deletes records of sessions.

@@ -1,7 +1,7 @@
 /// The schema, as steps that each add to the one before. A step is never edited after a release.
 enum Migrations {
     /// Step n brings the file from `user_version` n to n + 1.
-    static let steps: [String] = [Self.logStore, Self.idempotencyAge, Self.topics]
+    static let steps: [String] = [Self.logStore, Self.idempotencyAge, Self.topics, Self.sessions]
 
     /// Brings a database file to the newest schema.
     ///

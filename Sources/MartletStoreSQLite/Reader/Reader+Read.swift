@@ -162,7 +162,7 @@ struct NewestOfKeys {
             select.integer(5) > self.now
         {
             message = self.reader.message(
-                select, Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(8))) ?? .low)
+                select, Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(9))) ?? .low)
         }
         self.messages[offset] = .some(message)
         return message

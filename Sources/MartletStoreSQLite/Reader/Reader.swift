@@ -27,7 +27,7 @@ final class Reader {
         self.places = try (0..<3).map { _ in
             try db.prepare(
                 """
-                SELECT e.offset, m.high, m.low, m.flags, m.at, m.expires, m.collapse, b.fragment
+                SELECT e.offset, m.high, m.low, m.flags, m.at, m.expires, m.collapse, b.fragment, m.marks
                 FROM entry e CROSS JOIN message m ON m.offset = e.offset CROSS JOIN body b ON b.offset = e.offset
                 WHERE e.inbox = ? AND e.priority = ? AND e.offset > ? AND e.offset <= ? ORDER BY e.offset
                 """)
@@ -35,7 +35,7 @@ final class Reader {
         self.collapse = try db.prepare("SELECT offset FROM collapse WHERE inbox = ? AND key = ?")
         self.message = try db.prepare(
             """
-            SELECT m.offset, m.high, m.low, m.flags, m.at, m.expires, m.collapse, b.fragment, m.priority
+            SELECT m.offset, m.high, m.low, m.flags, m.at, m.expires, m.collapse, b.fragment, m.marks, m.priority
             FROM message m JOIN body b ON b.offset = m.offset WHERE m.offset = ?
             """)
         self.topic = try TopicReadings(db)
@@ -120,6 +120,7 @@ final class Reader {
     func message(_ row: Statement, _ priority: Priority) -> StoredMessage {
         StoredMessage(
             id: MessageID(high: row.unsigned(1), low: row.unsigned(2)), offset: row.unsigned(0), priority: priority,
-            at: row.integer(4), expiresAt: row.integer(5), collapseKey: row.text(6), fragment: row.bytes(7))
+            at: row.integer(4), expiresAt: row.integer(5), collapseKey: row.text(6), marks: MessageMarks(rawValue: row.unsigned(8)),
+            fragment: row.bytes(7))
     }
 }

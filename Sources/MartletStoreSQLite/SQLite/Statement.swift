@@ -38,7 +38,11 @@ final class Statement {
         }
     }
 
-    func bind(_ index: Int32, _ value: [UInt8]) {
+    func bind(_ index: Int32, _ value: [UInt8]?) {
+        guard let value else {
+            sqlite3_bind_null(self.handle, index)
+            return
+        }
         value.withUnsafeBytes { bytes in
             if let start = bytes.baseAddress, !bytes.isEmpty {
                 _ = sqlite3_bind_blob(self.handle, index, start, Int32(bytes.count), Self.transient)

@@ -142,7 +142,7 @@ struct Opening {
         let select = try db.prepare(
             """
             SELECT m.offset, m.high, m.low, m.flags, m.at, m.expires, m.collapse, b.fragment, m.priority, m.targets,
-                m.topic, m.born, m.state, m.app
+                m.topic, m.born, m.state, m.app, m.marks
             FROM message m LEFT JOIN body b ON b.offset = m.offset WHERE m.offset > ? ORDER BY m.offset
             """)
         select.bind(1, offset)
@@ -153,7 +153,8 @@ struct Opening {
                 priority: Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(8))) ?? .low,
                 at: select.integer(4),
                 expiresAt: select.integer(5), collapseKey: select.text(6),
-                liveOnly: select.integer(3) & MessageFlag.liveOnly != 0, fragment: select.bytes(7))
+                liveOnly: select.integer(3) & MessageFlag.liveOnly != 0, marks: MessageMarks(rawValue: select.unsigned(14)), fragment: select.bytes(7)
+            )
             var item = Indexer.Item(message: message, inboxes: Codec.inboxes(select.bytes(9)))
             if !select.isNull(10), let state = Codec.topicState(select.bytes(12), asOf: message.offset) {
                 item.placing = TopicPlacing(

@@ -128,7 +128,7 @@ extension Reader {
         defer { select.reset() }
         select.bind(1, offset)
         guard try select.step(), select.integer(3) & MessageFlag.recalled == 0 else { return nil }
-        return self.message(select, Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(8))) ?? .low)
+        return self.message(select, Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(9))) ?? .low)
     }
 
     /// What a topic keeps in the index after an offset: enough to tell whether there is more than was asked for.
@@ -255,8 +255,8 @@ extension Reader {
         if filter.isWildcard { select.bind(2, filter.range) } else { select.bind(2, filter.text) }
         var entries: [TopicSlice.Entry] = []
         while entries.count < limit, try select.step() {
-            guard let name = select.text(9), filter.matches(name), select.integer(5) > now else { continue }
-            let priority = Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(8))) ?? .low
+            guard let name = select.text(10), filter.matches(name), select.integer(5) > now else { continue }
+            let priority = Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(9))) ?? .low
             entries.append(.init(topic: name, message: self.message(select, priority)))
         }
         return entries

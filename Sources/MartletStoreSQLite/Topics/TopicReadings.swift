@@ -28,10 +28,10 @@ struct TopicReadings {
         self.header = try db.prepare("SELECT size, born, expires, flags FROM message WHERE offset = ?")
         self.message = try db.prepare(
             """
-            SELECT m.offset, m.high, m.low, m.flags, m.at, m.expires, m.collapse, b.fragment, m.priority
+            SELECT m.offset, m.high, m.low, m.flags, m.at, m.expires, m.collapse, b.fragment, m.marks, m.priority
             FROM message m JOIN body b ON b.offset = m.offset WHERE m.offset = ?
             """)
-        let value = "SELECT offset, high, low, 0, at, expires, NULL, fragment, priority, name FROM retained WHERE app = ? AND name"
+        let value = "SELECT offset, high, low, 0, at, expires, NULL, fragment, marks, priority, name FROM retained WHERE app = ? AND name"
         self.oneRetained = try db.prepare("\(value) = ?")
         self.retained = try db.prepare("\(value) >= ? AND name < ? ORDER BY name")
     }

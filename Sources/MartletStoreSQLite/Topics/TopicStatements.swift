@@ -8,8 +8,8 @@ struct TopicStatements {
     init(_ db: Connection) throws {
         self.insertMessage = try db.prepare(
             """
-            INSERT INTO message (offset, high, low, app, flags, priority, at, expires, size, targets, topic, born, state)
-            VALUES (?,?,?,?,?,?,?,?,?,x'',?,?,?)
+            INSERT INTO message (offset, high, low, app, flags, priority, at, expires, size, targets, topic, born, state, marks)
+            VALUES (?,?,?,?,?,?,?,?,?,x'',?,?,?,?)
             """)
         self.selectTopic = try db.prepare("SELECT \(TopicRow.columns) FROM topic WHERE app = ? AND name = ?")
         self.selectState = try db.prepare("SELECT \(TopicRow.columns) FROM topic WHERE id = ?")
@@ -20,8 +20,8 @@ struct TopicStatements {
             """)
         self.updateTopic = try db.prepare(
             """
-            UPDATE topic SET messages = ?, seconds = ?, bytes = ?, as_of = ?, dirty = max(dirty, upto < ?5), upto = ?5, lost = ?,
-            touched = ? WHERE id = ?
+            UPDATE topic SET messages = ?1, seconds = ?2, bytes = ?3, as_of = ?4, dirty = max(dirty, upto < ?5, ?9), upto = ?5, lost = ?6,
+            touched = ?7 WHERE id = ?8
             """)
         self.count = try db.prepare(
             "SELECT count(*), sum(size), min(born) FROM topic_entry WHERE topic = ? AND offset > ? AND offset <= ?")
@@ -40,8 +40,8 @@ struct TopicStatements {
         self.isRetained = try db.prepare("SELECT 1 FROM retained WHERE topic = ? AND offset = ?")
         self.upsertRetained = try db.prepare(
             """
-            INSERT OR REPLACE INTO retained (topic, app, name, offset, high, low, priority, at, expires, fragment)
-            VALUES (?,?,?,?,?,?,?,?,?,?)
+            INSERT OR REPLACE INTO retained (topic, app, name, offset, high, low, priority, at, expires, fragment, marks)
+            VALUES (?,?,?,?,?,?,?,?,?,?,?)
             """)
         self.deleteRetained = try db.prepare("DELETE FROM retained WHERE topic = ?")
         self.deleteRetainedAt = try db.prepare("DELETE FROM retained WHERE topic = ? AND offset = ?")

@@ -54,7 +54,7 @@ extension Writer {
 
     /// Calls `body` for the messages of a topic after an offset, in order, until it returns false: those in the index, then those
     /// in memory, then the group's own.
-    private func visit(
+    func visit(
         _ id: Int64, after offset: UInt64, _ own: Head?, _ group: Group, _ body: (Head) throws -> Bool
     ) throws {
         let indexed = self.shared.memtable.withLock { $0.indexed }
@@ -167,7 +167,9 @@ extension Writer {
     }
 
     /// Writes a topic's state into its row.
-    func write(_ state: TopicState, of topic: Int64) throws {
+    ///
+    /// - Parameter isDirty: whether there may be entries that are not kept, even if the row was up to date.
+    func write(_ state: TopicState, of topic: Int64, isDirty: Bool = false) throws {
         let update = self.topicSQL.updateTopic
         update.bind(1, state.keep.messages)
         update.bind(2, state.keep.seconds)
@@ -177,6 +179,7 @@ extension Writer {
         update.bind(6, state.lost)
         update.bind(7, self.now)
         update.bind(8, topic)
+        update.bind(9, isDirty ? 1 : 0)
         try update.run()
     }
 

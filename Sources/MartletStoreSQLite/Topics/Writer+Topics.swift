@@ -37,6 +37,7 @@ extension Writer {
     /// Stores a message of a topic; what the topic keeps no longer is out of sight from this commit on, and deleted later.
     func append(_ message: StoredMessage, _ topic: TopicAppend, _ app: AppID, _ group: inout Group) throws -> TopicPlacing {
         let key = TopicKey(app: app, name: topic.name)
+        if !group.trims.isEmpty { try self.applyTrim(of: key, &group) }
         let id = try self.topicID(key)
         var book = try self.book(id, group)
         // What was too old before stays so, whatever is kept from now on.
@@ -69,6 +70,7 @@ extension Writer {
         insert.bind(10, topic)
         insert.bind(11, self.now)
         insert.bind(12, Codec.encode(state))
+        insert.bind(13, message.marks.rawValue)
         try insert.run()
         guard !message.liveOnly else { return }
         self.sql.insertBody.bind(1, message.offset)
@@ -78,16 +80,7 @@ extension Writer {
 
     /// The id of a topic, which is made if there is none.
     private func topicID(_ key: TopicKey) throws -> Int64 {
-        if let id = self.topicIDs[key] { return id }
-        let select = self.topicSQL.selectTopic
-        defer { select.reset() }
-        select.bind(1, Int64(key.app.rawValue))
-        select.bind(2, key.name)
-        if try select.step() {
-            let id = select.integer(0)
-            self.topicIDs[key] = id
-            return id
-        }
+        if let id = try self.knownTopic(key) { return id }
         // It may have been known before: what was forgotten then counts as lost.
         let floor = try self.floor(of: key.app)
         let insert = self.topicSQL.insertTopic
@@ -101,6 +94,18 @@ extension Writer {
         let id = insert.integer(0)
         self.topicIDs[key] = id
         self.books[id] = TopicBook(state: TopicState(keep: .init(), asOf: 0, upTo: floor, lost: floor))
+        return id
+    }
+
+    func knownTopic(_ key: TopicKey) throws -> Int64? {
+        if let id = self.topicIDs[key] { return id }
+        let select = self.topicSQL.selectTopic
+        defer { select.reset() }
+        select.bind(1, Int64(key.app.rawValue))
+        select.bind(2, key.name)
+        guard try select.step() else { return nil }
+        let id = select.integer(0)
+        self.topicIDs[key] = id
         return id
     }
 
@@ -124,7 +129,7 @@ extension Writer {
         return state
     }
 
-    private func book(_ id: Int64, _ group: Group) throws -> TopicBook {
+    func book(_ id: Int64, _ group: Group) throws -> TopicBook {
         if let book = self.books[id] { return book }
         var book = TopicBook(state: try self.topicState(id, group) ?? TopicState(keep: .init(), asOf: 0, upTo: 0, lost: 0))
         let select = self.topicSQL.count
@@ -176,6 +181,7 @@ extension Writer {
         upsert.bind(8, message.at)
         upsert.bind(9, message.expiresAt)
         upsert.bind(10, message.fragment)
+        upsert.bind(11, message.marks.rawValue)
         try upsert.run()
     }
 

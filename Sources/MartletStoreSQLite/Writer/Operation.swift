@@ -8,10 +8,23 @@ enum Operation: Sendable {
     case open(DeviceOpening, @Sendable (Result<DeviceRecord, StoreError>) -> Void)
     case record([DeviceUpdate])
     case reserve(UInt64, DeviceKey, @Sendable (Result<UInt64, StoreError>) -> Void)
+    case trim(TopicKey, upTo: UInt64)
+    case save([SessionSave], @Sendable (StoreError?) -> Void)
+    /// Runs once everything before it is committed, or has failed.
+    case barrier(@Sendable () -> Void)
     /// Runs in its place among the others, with all changes before it applied in memory.
     case fence(@Sendable () -> Void)
     /// Writes everything that is kept in memory, then says whether it could.
     case settle(@Sendable (StoreError?) -> Void)
+
+    /// What it counts for in the queue, in bytes.
+    var bytes: Int {
+        switch self {
+        case .append(let job): job.bytes
+        case .save(let sessions, _): sessions.reduce(0) { $0 + $1.weight }
+        default: 0
+        }
+    }
 
     /// Whether nothing of it is left to do for a later commit.
     var isTaken: Bool {
@@ -32,7 +45,7 @@ final class AppendJob: @unchecked Sendable {
 
     init(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) {
         self.requests = requests
-        self.bytes = requests.reduce(0) { $0 + $1.members.count + 64 }
+        self.bytes = requests.reduce(0) { $0 + $1.members.count + 64 + ($1.save?.weight ?? 0) }
         self.done = done
     }
 
@@ -59,6 +72,10 @@ struct Group {
     var items: [Indexer.Item] = []
     var commits: [Commit] = []
     var recalled: [UInt64] = []
+    /// Changes of sessions that are not written yet, one for each.
+    var sessions: [DeviceKey: SessionSave.Change] = [:]
+    /// Trims that are not done yet.
+    var trims: [TopicKey: UInt64] = [:]
     /// Lanes that lose what is up to an offset.
     var drops: [LaneKey: UInt64] = [:]
     /// The topics that changed, by id, as they are after it.
@@ -95,6 +112,12 @@ struct Group {
             Result<DeviceRecord, StoreError>, written: Bool, spare: DeviceRecord? = nil,
             @Sendable (Result<DeviceRecord, StoreError>) -> Void)
         case reserve(Result<UInt64, StoreError>, @Sendable (Result<UInt64, StoreError>) -> Void)
-        case settle(StoreError?, @Sendable (StoreError?) -> Void)
+        /// Of what only may fail.
+        case plain(StoreError?, @Sendable (StoreError?) -> Void)
     }
+
+    /// Whether it takes no further operation. Changes of sessions are small and hold up no message.
+    func isFull(_ limit: Int) -> Bool { self.rows >= limit || self.sessions.count >= max(limit, Self.sessionLimit) }
+
+    private static let sessionLimit = 2_000
 }

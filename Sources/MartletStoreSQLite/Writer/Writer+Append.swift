@@ -19,7 +19,10 @@ extension Writer {
     private func append(_ request: AppendRequest, _ group: inout Group) throws -> AppendOutcome {
         var replacesKey = false
         if let idempotency = request.idempotency, let known = try self.known(idempotency, request.app) {
-            if known.expires > self.now { return known.outcome }
+            if known.expires > self.now {
+                if case .stored = known.outcome, let save = request.save { self.save(save, &group) }
+                return known.outcome
+            }
             replacesKey = true
         }
         try self.begin(&group)
@@ -29,8 +32,9 @@ extension Writer {
         let message = StoredMessage(
             id: id, offset: offset, priority: request.priority, at: self.wall,
             expiresAt: self.now + Int64(request.ttl) * 1_000, collapseKey: request.collapseKey,
-            liveOnly: request.ttl == 0,
+            liveOnly: request.ttl == 0, marks: request.marks,
             fragment: StoredMessage.fragment(id: id, at: self.wall, members: request.members))
+        if let save = request.save { self.save(save, &group) }
         if let topic = request.topic {
             let placing = try self.append(message, topic, request.app, &group)
             if let idempotency = request.idempotency {
@@ -71,6 +75,7 @@ extension Writer {
         insert.bind(9, message.weight)
         insert.bind(10, message.collapseKey)
         insert.bind(11, Codec.encode(inboxes: inboxes))
+        insert.bind(12, message.marks.rawValue)
         try insert.run()
         guard !message.liveOnly else { return }
         self.sql.insertBody.bind(1, message.offset)

@@ -12,6 +12,8 @@ extension Writer {
 
     /// Adds slices of other work to a group.
     func carry(_ group: inout Group) throws {
+        try self.writeSessions(&group)
+        try self.applyTrims(&group)
         try self.enforceLimits(&group)
         let clock = monotonicMs()
         self.retryDeferred()

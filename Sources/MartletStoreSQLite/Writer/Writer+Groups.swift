@@ -17,9 +17,14 @@ extension Writer {
             for update in updates { self.record(update) }
         case .reserve(let count, let device, let done): try self.reserve(count, device, &group, done)
         case .fence(let body): body()
+        case .trim(let topic, let offset): self.trim(topic, upTo: offset, &group)
+        case .save(let sessions, let done):
+            for session in sessions { self.save(session, &group) }
+            group.completions.append(.plain(nil, done))
+        case .barrier(let body): group.completions.append(.plain(nil) { _ in body() })
         case .settle(let done):
             try self.settle(&group)
-            group.completions.append(.settle(nil, done))
+            group.completions.append(.plain(nil, done))
         }
     }
 
@@ -37,10 +42,11 @@ extension Writer {
             let spare = group.spare
             group.spare = nil
             group.completions.append(.open(spare.map { .success($0) } ?? .failure(error), written: spare == nil, done))
-        case .record: break
+        case .record, .trim: break
         case .reserve(_, _, let done): group.completions.append(.reserve(.failure(error), done))
         case .fence(let body): body()
-        case .settle(let done): group.completions.append(.settle(error, done))
+        case .save(_, let done), .settle(let done): group.completions.append(.plain(error, done))
+        case .barrier(let body): group.completions.append(.plain(nil) { _ in body() })
         }
     }
 
@@ -98,7 +104,7 @@ extension Writer {
             case .recall(let result, let done): done(result)
             case .open(let result, _, _, let done): done(result)
             case .reserve(let result, let done): done(result)
-            case .settle(let error, let done): done(error)
+            case .plain(let error, let done): done(error)
             }
         }
     }
@@ -151,7 +157,7 @@ extension Writer {
                 case .open(_, _, let spare?, let done): .open(.success(known(spare)), written: false, done)
                 case .open(_, _, _, let done): .open(.failure(error), written: true, done)
                 case .reserve(_, let done): .reserve(.failure(error), done)
-                case .settle(_, let done): .settle(error, done)
+                case .plain(_, let done): .plain(error, done)
                 }
             })
     }

@@ -26,9 +26,12 @@ extension Writer {
         for index in rows(batch.entries.count) { try self.insert(batch.entries[index], group) }
         for index in rows(batch.topicEntries.count) { try self.insert(batch.topicEntries[index], group) }
         for index in rows(batch.expiries.count) { try self.schedule(batch.expiries[index]) }
+        let indexed = self.shared.memtable.withLock { $0.indexed }
         for index in rows(batch.states.count) {
             let (topic, state) = batch.states[index]
-            try self.write(try self.topicState(topic, group) ?? state, of: topic)
+            let current = try self.topicState(topic, group) ?? state
+            // A trim may have been before entries that came with this batch.
+            try self.write(current, of: topic, isDirty: current.upTo > indexed)
         }
         for index in rows(batch.dead.count) { try self.bury(batch.dead[index], &group) }
         group.indexedRows = row - batch.written

@@ -105,13 +105,14 @@ final class Writer: @unchecked Sendable {
     /// - Returns: nil, or why it is refused.
     func submit(_ operation: Operation) -> StoreError? {
         let limit = self.configuration.queueBytes
+        let bytes = operation.bytes
         return self.queue.change { queue in
             guard queue.phase == .running else { return (StoreError(.stopped), false) }
-            if case .append(let job) = operation {
-                guard queue.bytes + job.bytes <= limit || queue.operations.isEmpty else {
+            if bytes > 0 {
+                guard queue.bytes + bytes <= limit || queue.operations.isEmpty else {
                     return (StoreError(.unavailable, "too many messages wait to be stored"), false)
                 }
-                queue.bytes += job.bytes
+                queue.bytes += bytes
             }
             queue.operations.append(operation)
             return (nil, queue.operations.count == 1)
@@ -169,7 +170,7 @@ final class Writer: @unchecked Sendable {
                     index += 1
                     throw error
                 }
-                while index < operations.count, group.rows < self.configuration.groupRows {
+                while index < operations.count, !group.isFull(self.configuration.groupRows) {
                     let operation = operations[index]
                     do {
                         try self.apply(operation, &group)

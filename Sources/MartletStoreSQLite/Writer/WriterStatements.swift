@@ -4,7 +4,7 @@ struct WriterStatements {
     let insertMessage, insertBody, insertInbox, selectInbox, selectStats: Statement
     let selectKey, insertKey, selectCollapse, upsertCollapse, insertSuperseded, deleteSuperseded: Statement
     let messageAt, messageFrom, setFlags, hasMessage: Statement
-    let insertEntry, insertExpiry, setMeta: Statement
+    let insertEntry, insertExpiry, setMeta, upsertSession, deleteSession: Statement
     let laneHead, deleteLane, laneStats, upsertTrim, expiredEntries, deleteEntry: Statement
     let dueExpiries, deleteExpiry, messageTargets, deleteBody, deleteMessage: Statement
     let selectDevice, countDevices, insertDevice, updateDevice, insertJournal, deleteUserJournal: Statement
@@ -17,8 +17,8 @@ struct WriterStatements {
         self.rollback = try db.prepare("ROLLBACK")
         self.insertMessage = try db.prepare(
             """
-            INSERT INTO message (offset, high, low, app, flags, priority, at, expires, size, collapse, targets)
-            VALUES (?,?,?,?,?,?,?,?,?,?,?)
+            INSERT INTO message (offset, high, low, app, flags, priority, at, expires, size, collapse, targets, marks)
+            VALUES (?,?,?,?,?,?,?,?,?,?,?,?)
             """
         )
         self.insertBody = try db.prepare("INSERT INTO body (offset, fragment) VALUES (?,?)")
@@ -45,6 +45,12 @@ struct WriterStatements {
             "INSERT OR REPLACE INTO entry (inbox, priority, offset, size, expires) VALUES (?,?,?,?,?)")
         self.insertExpiry = try db.prepare("INSERT OR IGNORE INTO expiry (at, offset, stage) VALUES (?,?,?)")
         self.setMeta = try db.prepare("INSERT OR REPLACE INTO meta (key, value) VALUES (?,?)")
+        self.upsertSession = try db.prepare(
+            """
+            INSERT INTO session (app, name, settings, state) VALUES (?1, ?2, ifnull(?3, x''), ifnull(?4, x''))
+            ON CONFLICT DO UPDATE SET settings = ifnull(?3, settings), state = ifnull(?4, state)
+            """)
+        self.deleteSession = try db.prepare("DELETE FROM session WHERE app = ? AND name = ?")
         self.laneHead = try db.prepare(
             """
             SELECT e.offset, e.size, e.expires, m.flags, m.collapse

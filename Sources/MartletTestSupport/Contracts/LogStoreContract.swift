@@ -54,7 +54,7 @@ package enum LogStoreContract {
     /// Every guarantee that is checked.
     package static let cases: [Case] =
         appendCases + collapseCases + readCases + limitCases + deviceCases + statusCases + reopenCases
-        + topicCases + retainedCases
+        + topicCases + retainedCases + sessionCases + trimCases + marksCases
 
     /// A guarantee that did not hold.
     package struct Violation: Error, CustomStringConvertible {

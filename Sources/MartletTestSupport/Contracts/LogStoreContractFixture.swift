@@ -45,6 +45,14 @@ extension LogStore {
         try await withCheckedContinuation { waiting in self.topicInfo(topic, now: now) { waiting.resume(returning: $0) } }.get()
     }
 
+    package func save(_ sessions: [SessionSave]) async -> StoreError? {
+        await withCheckedContinuation { waiting in self.save(sessions) { waiting.resume(returning: $0) } }
+    }
+
+    package func loadSessions() async throws -> [SessionRow] {
+        try await withCheckedContinuation { waiting in self.loadSessions { waiting.resume(returning: $0) } }.get()
+    }
+
     package func stop() async -> StoreError? {
         await withCheckedContinuation { waiting in self.stop { waiting.resume(returning: $0) } }
     }

@@ -9,7 +9,9 @@ extension MemoryLogStore {
         if let idempotency = request.idempotency {
             let name = MemoryTables.KeyName(app: request.app, key: idempotency.key)
             if let known = self.disk.tables.keys[name], known.expiresAt > now {
-                return known.digest == idempotency.digest ? .stored(known.id, repeated: true) : .conflict
+                guard known.digest == idempotency.digest else { return .conflict }
+                if let save = request.save { self.disk.tables.save(save) }
+                return .stored(known.id, repeated: true)
             }
         }
         let id = self.disk.tables.nextID(wall: wall)
@@ -17,8 +19,9 @@ extension MemoryLogStore {
         let offset = self.disk.tables.end
         let message = StoredMessage(
             id: id, offset: offset, priority: request.priority, at: wall, expiresAt: now + Int64(request.ttl) * 1_000,
-            collapseKey: request.collapseKey, liveOnly: request.ttl == 0,
+            collapseKey: request.collapseKey, liveOnly: request.ttl == 0, marks: request.marks,
             fragment: StoredMessage.fragment(id: id, at: wall, members: request.members))
+        if let save = request.save { self.disk.tables.save(save) }
         let topic = request.topic.map { TopicKey(app: request.app, name: $0.name) }
         self.disk.tables.rows[offset] = MessageRow(
             message: message, app: request.app, targets: topic == nil ? request.targets : [], topic: topic, born: now)

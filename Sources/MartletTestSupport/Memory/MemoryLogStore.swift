@@ -36,6 +36,9 @@ package final class MemoryLogStore: LogStore, @unchecked Sendable {
         case open(DeviceOpening, @Sendable (Result<DeviceRecord, StoreError>) -> Void)
         case record([DeviceUpdate])
         case reserve(UInt64, DeviceKey, @Sendable (Result<UInt64, StoreError>) -> Void)
+        case trim(TopicKey, UInt64)
+        case save([SessionSave], @Sendable (StoreError?) -> Void)
+        case loadSessions(@Sendable (Result<[SessionRow], StoreError>) -> Void)
         case status(StatusRequest, @Sendable (Result<MessageStatus?, StoreError>) -> Void)
         case stop(@Sendable (StoreError?) -> Void)
     }
@@ -163,6 +166,12 @@ package final class MemoryLogStore: LogStore, @unchecked Sendable {
     ) {
         self.submit(.status(request, done))
     }
+
+    package func trim(_ topic: TopicKey, upTo offset: UInt64) { self.submit(.trim(topic, offset)) }
+
+    package func save(_ sessions: [SessionSave], done: @escaping @Sendable (StoreError?) -> Void) { self.submit(.save(sessions, done)) }
+
+    package func loadSessions(done: @escaping @Sendable (Result<[SessionRow], StoreError>) -> Void) { self.submit(.loadSessions(done)) }
 
     package func stop(done: @escaping @Sendable (StoreError?) -> Void) { self.submit(.stop(done)) }
 
@@ -293,6 +302,14 @@ package final class MemoryLogStore: LogStore, @unchecked Sendable {
             case .reserve(let count, let device, let done):
                 let result = self.reserveOne(count, device: device)
                 needsSync = true
+                calls.append { done(result) }
+            case .trim(let topic, let offset):
+                if case .success = self.canStore { self.disk.tables.trim(topic, upTo: offset, now: self.now()) }
+            case .save(let sessions, let done):
+                let error = self.save(sessions)
+                calls.append { done(error) }
+            case .loadSessions(let done):
+                let result = self.readsFail ? .failure(StoreError(.unavailable)) : self.canWork.map { self.disk.tables.sessionRows }
                 calls.append { done(result) }
             case .status(let request, let done):
                 let result = self.canWork.map { self.disk.tables.status(request, devices: self.devices) }

@@ -50,6 +50,14 @@ extension MemoryTables {
         }
     }
 
+    /// Takes out what is not needed any more; that is no loss.
+    mutating func trim(_ key: TopicKey, upTo offset: UInt64, now: Int64) {
+        guard var topic = self.topics.removeValue(forKey: key) else { return }
+        self.ageOut(&topic, now: now)
+        topic.entries.removeAll { $0 <= offset }
+        self.topics[key] = topic
+    }
+
     mutating func recall(_ offset: UInt64, of key: TopicKey) {
         self.topics[key]?.entries.removeAll { $0 == offset }
         if self.topics[key]?.retained == offset { self.topics[key]?.retained = nil }

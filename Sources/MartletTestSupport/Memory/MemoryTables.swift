@@ -29,6 +29,7 @@ struct MemoryTables {
     var topics: [TopicKey: MemoryTopic] = [:]
     var keys: [KeyName: KeyRow] = [:]
     var devices: [DeviceKey: DeviceRow] = [:]
+    var sessions: [DeviceKey: SessionRow] = [:]
 
     struct KeyName: Hashable {
         var app: AppID

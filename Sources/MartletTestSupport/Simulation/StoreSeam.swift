@@ -73,5 +73,11 @@ final class StoreSeam: LogStore, @unchecked Sendable {
         self.store.topicInfo(topic, now: now, done: done)
     }
 
+    func trim(_ topic: TopicKey, upTo offset: UInt64) { self.store.trim(topic, upTo: offset) }
+
+    func save(_ sessions: [SessionSave], done: @escaping @Sendable (StoreError?) -> Void) { self.store.save(sessions, done: done) }
+
+    func loadSessions(done: @escaping @Sendable (Result<[SessionRow], StoreError>) -> Void) { self.store.loadSessions(done: done) }
+
     func stop(done: @escaping @Sendable (StoreError?) -> Void) { self.store.stop(done: done) }
 }
