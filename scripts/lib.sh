@@ -122,6 +122,24 @@ need_typescript() {
     rm -rf "$folder"
 }
 
+# Mosquitto's command line clients, and its broker unpacked and not installed, so that no service starts: the measure of the MQTT tests.
+need_mosquitto() {
+    need_package mosquitto-clients command -v mosquitto_sub
+    if command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || [ -x .build-tools/mosquitto ]; then return; fi
+    say "unpacking the broker from Debian's package mosquitto"
+    local folder library
+    folder=$(mktemp -d)
+    (cd "$folder" && { apt-get download -qq mosquitto >/dev/null 2>&1 || { apt-get update -qq && apt-get download -qq mosquitto >/dev/null; }; }) \
+        || fail "could not download Debian's package mosquitto"
+    dpkg-deb -x "$folder"/mosquitto_*.deb "$folder/unpacked"
+    for library in $(dpkg-deb -f "$folder"/mosquitto_*.deb Depends | grep -o '\blib[a-z0-9.+-]*'); do
+        need_package "$library" dpkg -s "$library"
+    done
+    mkdir -p .build-tools
+    mv "$folder/unpacked/usr/sbin/mosquitto" .build-tools/mosquitto
+    rm -rf "$folder"
+}
+
 # The proxies of deploy/. Where systemd would start them they are not installed, and their tests are skipped.
 need_proxies() {
     if [ -d /run/systemd/system ]; then return; fi

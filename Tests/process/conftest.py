@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from chromium import CHROMIUM
+from mqtt_tools import REFERENCE, make_broker
 from server import Server, binary, unique, wait_until
 from transports import TRANSPORTS
 from wire import live_sessions, sessions_at_drain, sockets
 
 
 def pytest_report_header():
-    return f"martlet: {binary()}"
+    return f"martlet: {binary()}" + (f"; the tests of MQTT are about {REFERENCE}" if REFERENCE else "")
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +34,30 @@ def server(tmp_path):
     server = Server(tmp_path / "data", "--drain-seconds", "3", "--limits-subscribe-rate", "0").start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def broker():
+    """One server that speaks MQTT, for all tests that keep apart by names of their own; $MQTT_REFERENCE says which."""
+    with tempfile.TemporaryDirectory(prefix="martlet-mqtt-") as folder:
+        broker = make_broker(Path(folder)).start()
+        yield broker
+        alive = broker.process.poll() is None
+        broker.stop()
+        assert alive, f"the shared server died\n{broker.tail()}"
+
+
+@pytest.fixture
+def own_broker(tmp_path):
+    """One of the test's own, to be killed and restarted."""
+    broker = make_broker(tmp_path).start()
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def topic():
+    return unique("topic") + "/a"
 
 
 @pytest.fixture
