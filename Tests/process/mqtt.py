@@ -292,9 +292,13 @@ class Wire:
     def __init__(self, broker, version: int = 5, timeout: float = 5, link=None):
         self.version, self.timeout = version, timeout
         self.link = link or socket.create_connection(("127.0.0.1", broker.mqtt_port), timeout)
+        # An acknowledgement after an acknowledgement is not to wait for TCP's.
+        self.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.rest = b""
         self.ids = 0
         self.connack: Packet | None = None
+        # Messages that came while something else was waited for.
+        self.held: list[Packet] = []
 
     @classmethod
     def connected(cls, broker, client: str | None = None, version: int = 5, *, reason: int = 0, timeout: float = 5, link=None, **values) -> "Wire":
@@ -315,6 +319,9 @@ class Wire:
 
     def packet(self, timeout: float | None = None) -> Packet:
         """The next packet; `Ended` if there is none any more."""
+        return self.held.pop(0) if self.held else self._packet(timeout)
+
+    def _packet(self, timeout: float | None) -> Packet:
         end = time.monotonic() + (self.timeout if timeout is None else timeout)
         head = 2
         while len(self.rest) < head or (self.rest[head - 1] >= 0x80 and head < 5):
@@ -350,6 +357,13 @@ class Wire:
         assert got.type == kind, f"{kind.name} expected, {got}"
         return got
 
+    def answer(self, kind: Type, timeout: float | None = None) -> Packet:
+        """Like `expect`, but messages may come before it: they are next after it."""
+        while (got := self._packet(timeout)).type == Type.PUBLISH:
+            self.held.append(got)
+        assert got.type == kind, f"{kind.name} expected, {got}"
+        return got
+
     def ended(self, *reasons: int, timeout: float | None = None) -> Packet | None:
         """The connection is closed, and (5.0) nothing or a DISCONNECT with one of these reasons before it, which is returned."""
         said = None
@@ -378,20 +392,20 @@ class Wire:
         return self.ids
 
     def subscribe(self, *filters, **values) -> Packet:
-        """Waits for the SUBACK, and fails if one was refused. Retained messages must not come before it for this."""
+        """Waits for the SUBACK, and fails if one was refused."""
         id = self.next_id
         self.send(subscribe(id, *filters, version=self.version, **values))
-        got = self.expect(Type.SUBACK)
+        got = self.answer(Type.SUBACK)
         assert got.id == id and len(got.reasons) == len(filters) and max(got.reasons) < 0x80, got
         return got
 
     def publish(self, topic: str, payload: str | bytes = b"", qos: int = 0, **values) -> int | None:
-        """All of the exchange of its QoS; fails if the server refuses. No message may come in between."""
+        """All of the exchange of its QoS; fails if the server refuses."""
         id = self.next_id if qos else None
         self.send(publish(topic, payload, qos, id, self.version, **values))
         steps = {0: [], 1: [Type.PUBACK], 2: [Type.PUBREC, Type.PUBCOMP]}[qos]
         for step in steps:
-            got = self.expect(step)
+            got = self.answer(step)
             assert got.id == id and got.reason < 0x80, got
             if step == Type.PUBREC:
                 self.send(ack(Type.PUBREL, id, version=self.version))
@@ -404,7 +418,7 @@ class Wire:
             self.send(ack(Type.PUBACK, got.id, version=self.version))
         elif got.qos == 2:
             self.send(ack(Type.PUBREC, got.id, version=self.version))
-            assert self.expect(Type.PUBREL, timeout).id == got.id
+            assert self.answer(Type.PUBREL, timeout).id == got.id
             self.send(ack(Type.PUBCOMP, got.id, version=self.version))
         return got
 

@@ -32,10 +32,13 @@ def mosquitto_deviates(reason: str, run: bool = True):
     return pytest.mark.xfail(bool(REFERENCE), reason=f"mosquitto: {reason}", strict=True, run=run)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+def free_ports(count: int) -> list[int]:
+    """Different ones."""
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports
 
 
 def accepts(port: int) -> bool:
@@ -53,23 +56,23 @@ class MQTTServer(Server):
     """Martlet in dev mode with a listener for MQTT."""
 
     def __init__(self, data: Path, *options: str):
-        self.mqtt_port = free_port()
+        (self.mqtt_port,) = free_ports(1)
         super().__init__(data, "--mqtt-listen", f"127.0.0.1:{self.mqtt_port}", *options)
 
 
 class Mosquitto:
-    """Debian's broker on free ports of its own, which keeps what it knows in a folder, or (`persistent=False`) nowhere."""
+    """Debian's broker on free ports of its own, which writes what it knows to a folder when it is stopped, or (`persistent=False`) never."""
 
     def __init__(self, folder: Path, *lines: str, persistent: bool = True):
         self.folder = Path(folder)
-        self.mqtt_port, self.websocket_port = free_port(), free_port()
+        self.mqtt_port, self.websocket_port = free_ports(2)
         self.process: subprocess.Popen | None = None
         self.log = self.folder / "mosquitto.log"
         self.folder.mkdir(parents=True, exist_ok=True)
-        store = [f"persistence_location {self.folder}/", "autosave_on_changes true", "autosave_interval 1"] if persistent else []
+        store = [f"persistence_location {self.folder}/", "autosave_interval 0"] if persistent else []
         (self.folder / "mosquitto.conf").write_text("\n".join([
             # Root would otherwise become a user that does not exist where the broker is only unpacked.
-            "user root", "allow_anonymous true", "sys_interval 1", f"persistence {str(persistent).lower()}", *store,
+            "user root", "allow_anonymous true", "sys_interval 1", "set_tcp_nodelay true", f"persistence {str(persistent).lower()}", *store,
             f"listener {self.mqtt_port} 127.0.0.1", f"listener {self.websocket_port} 127.0.0.1", "protocol websockets", *lines]) + "\n")
 
     @staticmethod
