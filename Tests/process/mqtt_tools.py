@@ -41,14 +41,6 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def accepts(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-        return True
-    except OSError:
-        return False
-
-
 # ---------------------------------------------------------------- brokers
 
 
@@ -87,9 +79,10 @@ class Mosquitto:
         return self.process.pid
 
     def start(self) -> "Mosquitto":
+        before = self.log.stat().st_size if self.log.exists() else 0
         self.process = subprocess.Popen(
             [self.binary(), "-c", str(self.folder / "mosquitto.conf")], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(self.log, "ab"))
-        wait_until(lambda: self.process.poll() is not None or accepts(self.mqtt_port), 10, "mosquitto listens")
+        wait_until(lambda: self.process.poll() is not None or b" running" in self.log.read_bytes()[before:], 10, "mosquitto listens")
         assert self.process.poll() is None, self.tail()
         return self
 
@@ -120,11 +113,16 @@ def make_broker(folder: Path, *options: str):
 # ---------------------------------------------------------------- mosquitto's clients
 
 
-def mosquitto_pub(broker, *arguments: str, topic: str, body: str | bytes | None = None, version: str = "5", check: bool = True) -> subprocess.CompletedProcess:
-    """Publishes by the command line; `body` by standard input unless an argument says otherwise."""
+def mosquitto_pub(
+    broker, *arguments: str, topic: str, body: str | bytes | None = None, lines: str | None = None, version: str = "5", check: bool = True,
+) -> subprocess.CompletedProcess:
+    """Publishes by the command line: a body, or each of some lines, or what the arguments say."""
     command = ["mosquitto_pub", "-h", "127.0.0.1", "-p", str(broker.mqtt_port), "-V", version, "-t", topic, *arguments]
     if body is not None:
         command.append("-s")
+    elif lines is not None:
+        command.append("-l")
+        body = lines
     done = subprocess.run(command, input=body.encode() if isinstance(body, str) else body, capture_output=True, timeout=20)
     assert not check or done.returncode == 0, done.stderr.decode()
     return done
