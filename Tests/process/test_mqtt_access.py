@@ -109,8 +109,8 @@ def test_a_token_for_one_device(world, version):
 def test_by_the_command_line(world):
     ok = ("-u", "any", "-P", world.keys["publish"], "-q", "1")
     assert mosquitto_pub(world, *ok, topic="open/a", body="m").returncode == 0
-    refused = mosquitto_pub(world, "-u", "any", "-P", "hunter2", topic="open/a", body="m", check=False)
-    assert refused.returncode != 0 and b"ad user name or password" in refused.stderr.lower() + refused.stdout.lower() or refused.returncode in (4, 5, 134, 135)
+    for version in ("311", "5"):
+        assert mosquitto_pub(world, "-u", "any", "-P", "hunter2", topic="open/a", body="m", version=version, check=False).returncode != 0
 
 
 # ---------------------------------------------------------------- what they may

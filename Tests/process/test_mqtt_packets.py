@@ -165,7 +165,7 @@ CONNECTS = [
     refused("MQTT-3.1.3-4", "a client id that is not UTF-8", connect(b"\xff\xfe"), *WRONG, 0x85, CLOSED),
     refused("MQTT-3.1.3-4", "a client id with U+0000", connect("a\0b"), *WRONG, 0x85, CLOSED),
     refused("MQTT-3.1.3-8", "no client id and no clean session in 3.1.1", connect("", 4, clean=False), 2, version=4),
-    refused("MQTT-3.1.3-10", "a user name that is not UTF-8", connect(C, user=b"\xc3"), *WRONG, 0x86, CLOSED),
+    refused("MQTT-3.1.3-12", "a user name that is not UTF-8", connect(C, user=b"\xc3"), *WRONG, 0x86, CLOSED),
     refused("MQTT-3.1.3-11", "a will topic with a wildcard", connect(C, will=Will("a/+")), *WRONG, NAME, CLOSED),
     refused("MQTT-3.1.3-11", "a will topic that is not UTF-8", connect(C, will=Will(b"\xff")), *WRONG, NAME, CLOSED),
     refused("MQTT-4.7.3-1", "an empty will topic", connect(C, will=Will("")), *WRONG, NAME, CLOSED),

@@ -21,7 +21,7 @@ TO_JSON = [
     (b"{broken", None, {"data": "{broken"}), (b'{"a":1} and more', None, {"data": '{"a":1} and more'}), ('"é\u2028\\\n\t\0'.encode(), None, {"data": '"é\u2028\\\n\t\0'}),
     (b"\xff\0\x80", None, BINARY), (b"\xed\xa0\x80", None, {"dataBase64": "7aCA", "contentType": "application/octet-stream"}),
     (b"12", "application/json", {"data": 12}), (b"null", "application/json", {"data": None}), (b'"text"', "application/json", {"data": "text"}),
-    (b'{"a":{"a":1}}', "application/json", {"data": {"a": {"a": 1}}}), (b"[" * 60 + b"]" * 60, None, None), (b"[" * 3_000, None, {"data": "[" * 3_000}),
+    (b'{"a":{"a":1}}', "application/json", {"data": {"a": {"a": 1}}}), (b"[[[[1]]]]", None, {"data": [[[[1]]]]}), (b"[" * 3_000, None, {"data": "[" * 3_000}),
 ]
 
 
@@ -34,8 +34,7 @@ def test_what_mqtt_publishes_is_json_for_others(broker, transport):
             message = client.next()
             got = {key: value for key, value in message.items() if key not in ("_raw", "_position", "at", "id", "topic")}
             assert message["topic"] == f"{name}/{number}"
-            if members is not None:
-                assert got == members, payload[:40]
+            assert got == members, payload[:40]
 
 
 def test_a_body_with_a_type_of_its_own(broker, topic):

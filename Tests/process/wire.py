@@ -25,7 +25,10 @@ def handshake(path: str, *headers: str) -> bytes:
 def frame(payload: bytes, opcode: int = 1) -> bytes:
     mask = os.urandom(4)
     masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
-    length = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + struct.pack(">H", len(payload))
+    if len(payload) < 126:
+        length = bytes([0x80 | len(payload)])
+    else:
+        length = b"\xfe" + struct.pack(">H", len(payload)) if len(payload) < 65_536 else b"\xff" + struct.pack(">Q", len(payload))
     return bytes([0x80 | opcode]) + length + mask + masked
 
 
