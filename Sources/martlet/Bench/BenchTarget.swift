@@ -1,16 +1,13 @@
 import NIOCore
 
 /// Where the load goes, and how it asks there.
-struct BenchTarget: Sendable {
+struct BenchTarget: PublishWay {
     enum Transport: String, CaseIterable, Sendable {
         case sse, ws
 
         /// For people.
         var name: String { self == .sse ? "SSE" : "WebSocket" }
     }
-
-    /// Connections that come from one source address; below what one has ports for, and what a server may grant it.
-    private static let connectionsPerSource = 200
 
     let address: SocketAddress
     /// For the `Host` field.
@@ -63,21 +60,6 @@ struct BenchTarget: Sendable {
         return (String(name.filter { $0 != "[" && $0 != "]" }), port)
     }
 
-    /// The address that connection number `index` comes from; nil leaves it to the kernel.
-    ///
-    /// Over loopback each Linux process may use all of 127.0.0.0/8, so that ports never run out.
-    func source(_ index: Int) -> SocketAddress? {
-        #if os(Linux)
-        guard self.isLoopback, self.address.protocol == .inet else { return nil }
-        let number = index / Self.connectionsPerSource
-        return try? SocketAddress(ipAddress: "127.0.\(1 + number / 250).\(1 + number % 250)", port: 0)
-        #else
-        return nil
-        #endif
-    }
-
-    var isLoopback: Bool { self.address.ipAddress?.hasPrefix("127.") == true || self.address.ipAddress == "::1" }
-
     // MARK: Requests
 
     /// The request that subscribes.
@@ -97,14 +79,23 @@ struct BenchTarget: Sendable {
 
     func subscribePath(topic: String) -> String { self.subscribePath.replacingPlaceholder(with: topic) }
 
+    func publishPath(topic: String) -> String { self.publishPath.replacingPlaceholder(with: topic) }
+
+    // MARK: Publishing
+
+    /// One request at a time.
+    var window: Int { 1 }
+
     /// The head of the request that publishes, up to the value of `Content-Length`.
-    func publishHead(_ path: String) -> String {
-        var text = "POST \(path) HTTP/1.1\r\nHost: \(self.host)\r\n"
+    func head(topic: String) -> [UInt8] {
+        var text = "POST \(self.publishPath(topic: topic)) HTTP/1.1\r\nHost: \(self.host)\r\n"
         if let key = self.publisherKey { text += "Authorization: Bearer \(key)\r\n" }
-        return text + "Content-Type: application/json\r\nContent-Length: "
+        return Array((text + "Content-Type: application/json\r\nContent-Length: ").utf8)
     }
 
-    func publishPath(topic: String) -> String { self.publishPath.replacingPlaceholder(with: topic) }
+    func request(_ head: [UInt8], _ payload: [UInt8]) -> [UInt8] { head + Array("\(payload.count)\r\n\r\n".utf8) + payload }
+
+    func connection(_ pacer: Pacer) -> any PacedConnection { PublishConnection(pacer: pacer) }
 }
 
 extension String {

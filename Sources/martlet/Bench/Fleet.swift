@@ -6,12 +6,12 @@ struct Fleet: Sendable {
     private let loops: [NIOLoopBound<LoadLoop>]
     private let eventLoops: [any EventLoop]
 
-    init(on eventLoops: [any EventLoop], target: BenchTarget, behaviour: MemberBehaviour = .init()) async throws {
+    init(on eventLoops: [any EventLoop], address: SocketAddress, behaviour: MemberBehaviour = .init(), open: @escaping LoadLoop.Opener) async throws {
         var loops: [NIOLoopBound<LoadLoop>] = []
         for loop in eventLoops {
             loops.append(
                 try await loop.submit {
-                    NIOLoopBound(LoadLoop(loop: loop, target: target, behaviour: behaviour), eventLoop: loop)
+                    NIOLoopBound(LoadLoop(loop: loop, address: address, behaviour: behaviour, open: open), eventLoop: loop)
                 }.get())
         }
         self.loops = loops
@@ -94,7 +94,7 @@ struct Fleet: Sendable {
         }
     }
 
-    private func each(_ body: @escaping @Sendable (LoadLoop) -> Void) async throws {
+    func each(_ body: @escaping @Sendable (LoadLoop) -> Void) async throws {
         let futures = zip(self.loops, self.eventLoops).map { loop, eventLoop in eventLoop.submit { body(loop.value) } }
         for future in futures { try await future.get() }
     }

@@ -89,22 +89,23 @@ struct StalledScenario {
     let stallSeconds: Double
 
     func run(_ run: BenchRun) async throws -> BenchReport {
-        let payload = run.options.payload ?? 1_024
+        let payload = run.machine.options.payload ?? 1_024
         let topic = "martlet-bench/\(run.mark)"
         let path = run.target.subscribePath(topic: topic)
         let fleet = try await run.fleet()
         let opening = try await run.connect(fleet, 0..<self.subscribers) { _ in path }
         let publisher = try await run.publisher()
-        try await run.warmUp(fleet, publisher, topics: [topic], rate: self.rate)
+        try await run.machine.warmUp(fleet, publisher, topics: [topic], rate: self.rate)
         let count = max(1, Int(self.rate * self.seconds))
         let without = try await Delivering.measure(
-            run, fleet, publisher, PublishPlan(topics: [topic], rate: self.rate, count: count, bytes: payload), receivers: opening.counts.open)
+            run.machine, fleet, publisher, PublishPlan(topics: [topic], rate: self.rate, count: count, bytes: payload), receivers: opening.counts.open
+        )
         try await fleet.reset()
 
         let others = try await run.fleet(MemberBehaviour(keepsCursor: true, stalls: true))
         _ = try await run.connect(others, self.subscribers..<(self.subscribers + self.stalled)) { _ in path }
         let with = try await Delivering.measure(
-            run, fleet, publisher,
+            run.machine, fleet, publisher,
             PublishPlan(topics: [topic], rate: self.rate, count: max(1, Int(self.rate * self.stallSeconds)), bytes: payload, firstNumber: count + 1),
             receivers: opening.counts.open)
 

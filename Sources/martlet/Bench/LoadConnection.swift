@@ -1,15 +1,7 @@
 import NIOCore
 
-#if canImport(Darwin)
-import Darwin
-#elseif canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#endif
-
 /// The client's end of one stream: asks, and counts what comes.
-final class LoadConnection: ChannelInboundHandler {
+final class LoadConnection: ChannelInboundHandler, MemberConnection {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -17,6 +9,7 @@ final class LoadConnection: ChannelInboundHandler {
     private static let maxHead = 65_536
 
     private let loop: LoadLoop
+    private let target: BenchTarget
     private let member: Member
     private let started: UInt64
     private var isOpen = false
@@ -25,8 +18,9 @@ final class LoadConnection: ChannelInboundHandler {
     private var rest: [UInt8] = []
     private var context: ChannelHandlerContext?
 
-    init(loop: LoadLoop, member: Member, started: UInt64) {
+    init(loop: LoadLoop, target: BenchTarget, member: Member, started: UInt64) {
         self.loop = loop
+        self.target = target
         self.member = member
         self.started = started
     }
@@ -38,7 +32,7 @@ final class LoadConnection: ChannelInboundHandler {
         guard context.channel.isActive else { return self.end("the connection was reset") }
         var path = self.member.path
         if let cursor = self.member.cursor { path += (path.utf8.contains(UInt8(ascii: "?")) ? "&" : "?") + "cursor=" + cursor }
-        let request = self.loop.target.subscribeRequest(path)
+        let request = self.target.subscribeRequest(path)
         context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(string: request)), promise: nil)
     }
 
@@ -76,9 +70,7 @@ final class LoadConnection: ChannelInboundHandler {
         self.isDone = true
         if self.isOpen { self.loop.shot.counts.open -= 1 }
         self.member.connection = nil
-        let channel = context.channel
-        guard let options = channel as? any SocketOptionProvider else { return channel.close(promise: nil) }
-        options.setSoLinger(linger(l_onoff: 1, l_linger: 0)).assumeIsolated().whenComplete { _ in channel.close(promise: nil) }
+        context.channel.abort()
     }
 
     /// Reads again after a stall.
@@ -106,7 +98,7 @@ final class LoadConnection: ChannelInboundHandler {
             bytes = UnsafeRawBufferPointer(rebasing: bytes[body...])
         }
         guard !bytes.isEmpty else { return }
-        switch self.loop.target.transport {
+        switch self.target.transport {
         case .sse: self.readEvents(bytes, now)
         case .ws: self.readFrames(bytes, now)
         }
@@ -124,7 +116,7 @@ final class LoadConnection: ChannelInboundHandler {
             return nil
         }
         let status = String(decoding: bytes.prefix(12).suffix(3), as: UTF8.self)
-        guard status == (self.loop.target.transport == .sse ? "200" : "101") else {
+        guard status == (self.target.transport == .sse ? "200" : "101") else {
             let body = String(decoding: bytes[end...].prefix(300), as: UTF8.self)
             self.end("the server answered \(status)\(body.isEmpty ? "" : ": \(body.filter { $0 != "\n" && $0 != "\r" })")")
             self.context?.close(promise: nil)
@@ -212,7 +204,7 @@ final class LoadConnection: ChannelInboundHandler {
     }
 
     private func keepCursor(_ text: UnsafeRawBufferPointer) {
-        let isSSE = self.loop.target.transport == .sse
+        let isSSE = self.target.transport == .sse
         if let cursor = isSSE ? Self.last("id: ", in: text, until: 0x0a) : Self.last("\"cursor\":\"", in: text, until: 0x22) {
             self.member.cursor = cursor
         }

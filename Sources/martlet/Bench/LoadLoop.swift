@@ -4,7 +4,8 @@ import NIOPosix
 /// The subscribers of one event loop; used on it only.
 final class LoadLoop {
     let loop: any EventLoop
-    let target: BenchTarget
+    private let address: SocketAddress
+    private let open: Opener
     var behaviour: MemberBehaviour
     var shot = LoadSnapshot()
     private(set) var members: [Member] = []
@@ -14,11 +15,18 @@ final class LoadLoop {
     /// How many connect at the same time.
     private let maxUnderWay = 256
     private var done: EventLoopPromise<Void>?
+    private static let pingPause = TimeAmount.milliseconds(100)
+    private var pinging: RepeatedTask?
+    private var pingRounds = 0
 
-    init(loop: any EventLoop, target: BenchTarget, behaviour: MemberBehaviour) {
+    /// Makes the handler of a connection that was just made; last comes when that began.
+    typealias Opener = @Sendable (LoadLoop, Member, UInt64) -> any MemberConnection
+
+    init(loop: any EventLoop, address: SocketAddress, behaviour: MemberBehaviour, open: @escaping Opener) {
         self.loop = loop
-        self.target = target
+        self.address = address
         self.behaviour = behaviour
+        self.open = open
     }
 
     /// Nanoseconds of the monotonic clock.
@@ -52,14 +60,14 @@ final class LoadLoop {
         var bootstrap = ClientBootstrap(group: self.loop)
             .connectTimeout(.seconds(30))
             .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2_048, maximum: 65_536))
-        if let source = self.target.source(member.index) { bootstrap = bootstrap.bind(to: source) }
+        if let source = self.address.source(member.index) { bootstrap = bootstrap.bind(to: source) }
         // Who does not read should have little room that takes it all the same.
         if self.behaviour.stalls { bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: 4_096) }
         let started = Self.now()
-        bootstrap.connect(to: self.target.address).assumeIsolated().whenComplete { result in
+        bootstrap.connect(to: self.address).assumeIsolated().whenComplete { result in
             switch result {
             case .success(let channel):
-                let connection = LoadConnection(loop: self, member: member, started: started)
+                let connection = self.open(self, member, started)
                 member.connection = connection
                 do {
                     try channel.pipeline.syncOperations.addHandler(connection)
@@ -84,8 +92,24 @@ final class LoadLoop {
         self.loop.execute { bound.value.fill() }
     }
 
+    /// Has each member ping once in so many seconds, evenly spread, until they are dropped.
+    func ping(every seconds: Int) {
+        self.pinging?.cancel()
+        let rounds = max(1, seconds * 1_000_000_000 / Int(Self.pingPause.nanoseconds))
+        let bound = NIOLoopBound(self, eventLoop: self.loop)
+        self.pinging = self.loop.scheduleRepeatedTask(initialDelay: Self.pingPause, delay: Self.pingPause) { _ in bound.value.pingRound(of: rounds) }
+    }
+
+    private func pingRound(of rounds: Int) {
+        let round = self.pingRounds % rounds
+        self.pingRounds += 1
+        let due = (round * self.members.count / rounds)..<((round + 1) * self.members.count / rounds)
+        for member in self.members[due] { member.connection?.ping() }
+    }
+
     /// Ends all connections at once.
     func drop() {
+        self.pinging?.cancel()
         for member in self.members { member.connection?.drop() }
     }
 

@@ -4,19 +4,9 @@ import Foundation
 extension BenchTarget.Transport: ExpressibleByArgument {}
 
 /// What every scenario can be told.
-struct LoadOptions: ParsableArguments {
-    @OptionGroup var server: ServerOptions
-    @OptionGroup var key: KeyOptions
-    @OptionGroup var token: TokenOptions
-
-    @Option(help: "How subscribers connect: sse or ws.")
-    var transport = BenchTarget.Transport.sse
-
+struct RunOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Size of a message's data. (default: 128; stalled: 1024)", valueName: "bytes"))
     var payload: Int?
-
-    @Option(help: "Connections that publish.")
-    var publishers = 32
 
     @Option(help: "Threads for the subscribers; publishing has one more.")
     var threads = 2
@@ -36,8 +26,26 @@ struct LoadOptions: ParsableArguments {
         guard (Stamp.maxLength...1_000_000).contains(self.payload ?? 128) else {
             throw ValidationError("--payload must be from \(Stamp.maxLength) to 1000000 bytes: the stamp has to fit.")
         }
-        guard (1...1_000).contains(self.publishers) else { throw ValidationError("--publishers must be from 1 to 1000.") }
         guard (1...64).contains(self.threads) else { throw ValidationError("--threads must be from 1 to 64.") }
+    }
+}
+
+/// What every scenario over HTTP can be told.
+struct LoadOptions: ParsableArguments {
+    @OptionGroup var server: ServerOptions
+    @OptionGroup var key: KeyOptions
+    @OptionGroup var token: TokenOptions
+
+    @Option(help: "How subscribers connect: sse or ws.")
+    var transport = BenchTarget.Transport.sse
+
+    @Option(help: "Connections that publish.")
+    var publishers = 32
+
+    @OptionGroup var run: RunOptions
+
+    func validate() throws {
+        guard (1...1_000).contains(self.publishers) else { throw ValidationError("--publishers must be from 1 to 1000.") }
     }
 }
 

@@ -1,3 +1,5 @@
+import NIOCore
+
 /// One subscriber: what it asked for and what it got, over all its connections.
 final class Member {
     let index: Int
@@ -10,7 +12,7 @@ final class Member {
     var cursor: String?
     /// How much it must have before it counts as recovered; nil if nobody waits for it.
     var wanted: Wanted?
-    var connection: LoadConnection?
+    var connection: (any MemberConnection)?
 
     struct Wanted {
         var topic: Int
@@ -19,10 +21,38 @@ final class Member {
         var since: UInt64
     }
 
+    /// What came of each of several publishers, where they number their messages themselves.
+    private var streams: [SequenceCheck] = []
+
     init(index: Int, path: String) {
         self.index = index
         self.path = path
     }
+
+    /// - Parameter stream: 0 for the topic; from 1 on a publisher.
+    /// - Returns: whether that number came for the first time.
+    func add(_ number: Int, stream: Int) -> Bool {
+        guard stream > 0, stream <= Self.maxStreams else { return self.topic.add(number) }
+        while self.streams.count < stream { self.streams.append(SequenceCheck()) }
+        return self.streams[stream - 1].add(number)
+    }
+
+    /// Publishers of one run.
+    static let maxStreams = 1_000
+}
+
+/// The client's end of a member's connection.
+protocol MemberConnection: ChannelHandler {
+    /// Ends it from here, at once.
+    func drop()
+    /// Reads again after a stall.
+    func resume()
+    /// Says that it is alive, where the client must.
+    func ping()
+}
+
+extension MemberConnection {
+    func ping() {}
 }
 
 /// What connections do with what they read.
@@ -85,11 +115,14 @@ struct LoadSnapshot: Sendable {
     var opening = Histogram()
     /// From coming back until all that was missed was there.
     var recovery = Histogram()
+    /// From a ping to its answer.
+    var pings = Histogram()
 
     mutating func add(_ other: LoadSnapshot) {
         self.counts.add(other.counts)
         self.latency.add(other.latency)
         self.opening.add(other.opening)
         self.recovery.add(other.recovery)
+        self.pings.add(other.pings)
     }
 }

@@ -39,6 +39,28 @@ struct PublishResult: Sendable {
     }
 }
 
+/// How a ``Pacer`` publishes.
+protocol PublishWay: Sendable {
+    var address: SocketAddress { get }
+    /// Messages that may be unanswered on one connection.
+    var window: Int { get }
+    /// What is the same for all messages of a topic.
+    func head(topic: String) -> [UInt8]
+    /// A whole request.
+    ///
+    /// - Parameter head: from ``head(topic:)``.
+    func request(_ head: [UInt8], _ payload: [UInt8]) -> [UInt8]
+    func connection(_ pacer: Pacer) -> any PacedConnection
+}
+
+/// A connection of a ``Pacer``: tells it ``Pacer/answered(_:sent:problem:)`` for each request, and ``Pacer/lost(_:unanswered:problem:)`` once.
+protocol PacedConnection: ChannelHandler {
+    /// Done when it can publish; asked for once, when the handler was added.
+    func ready() -> EventLoopFuture<Void>
+    func send(_ request: [UInt8], stamped: UInt64)
+    func close()
+}
+
 /// Publishes at a steady rate over connections that stay open; used on its event loop only.
 ///
 /// A message is stamped when it is due, whether a connection is free or not: waiting for a server that does not keep up counts.
@@ -48,26 +70,27 @@ final class Pacer {
     /// The shortest pause between two rounds.
     private static let pauseNs: UInt64 = 250_000
 
-    private let loop: any EventLoop
-    private let target: BenchTarget
-    private var free: [PublishConnection] = []
-    private var all: [PublishConnection] = []
+    let loop: any EventLoop
+    private let way: any PublishWay
+    /// Connections that may take a message, as often as they may.
+    private var free: [any PacedConnection] = []
+    private var all: [any PacedConnection] = []
     private var waiting: [(request: [UInt8], stamped: UInt64)] = []
     private var nextWaiting = 0
     private var underWay = 0
     private var isClosing = false
 
     private var plan: PublishPlan?
-    private var heads: [String] = []
+    private var heads: [[UInt8]] = []
     private var started: UInt64 = 0
     /// Messages of the plan that were made until now.
     private(set) var made = 0
     private var result = PublishResult()
     private var done: EventLoopPromise<PublishResult>?
 
-    init(loop: any EventLoop, target: BenchTarget) {
+    init(loop: any EventLoop, way: any PublishWay) {
         self.loop = loop
-        self.target = target
+        self.way = way
     }
 
     // MARK: Connections
@@ -77,12 +100,18 @@ final class Pacer {
     }
 
     private func connectOne() -> EventLoopFuture<Void> {
-        ClientBootstrap(group: self.loop).connectTimeout(.seconds(10)).connect(to: self.target.address).assumeIsolated()
-            .flatMapThrowing { channel in
-                let connection = PublishConnection(pacer: self)
-                try channel.pipeline.syncOperations.addHandler(connection)
-                self.all.append(connection)
-                self.isFree(connection)
+        ClientBootstrap(group: self.loop).connectTimeout(.seconds(10)).connect(to: self.way.address).assumeIsolated()
+            .flatMap { channel in
+                let connection = self.way.connection(self)
+                do {
+                    try channel.pipeline.syncOperations.addHandler(connection)
+                } catch {
+                    return self.loop.makeFailedFuture(error)
+                }
+                return connection.ready().assumeIsolated().map {
+                    self.all.append(connection)
+                    for _ in 0..<self.way.window { self.isFree(connection) }
+                }.nonisolated()
             }.nonisolated()
     }
 
@@ -98,7 +127,7 @@ final class Pacer {
         let promise = self.loop.makePromise(of: PublishResult.self)
         self.done = promise
         self.plan = plan
-        self.heads = plan.topics.map { self.target.publishHead(self.target.publishPath(topic: $0)) }
+        self.heads = plan.topics.map { self.way.head(topic: $0) }
         self.result = PublishResult()
         self.made = 0
         self.started = LoadLoop.now()
@@ -136,12 +165,10 @@ final class Pacer {
         self.finishIfDone()
     }
 
-    private func send(_ head: String, _ stamp: Stamp, _ bytes: Int) {
+    private func send(_ head: [UInt8], _ stamp: Stamp, _ bytes: Int) {
         var body: [UInt8] = []
         stamp.append(to: &body, length: bytes)
-        var request = Array(head.utf8)
-        request += "\(body.count)\r\n\r\n".utf8
-        request += body
+        let request = self.way.request(head, body)
         self.result.sent += 1
         // In turn, so that a server sees none of them as idle.
         if !self.free.isEmpty {
@@ -155,21 +182,23 @@ final class Pacer {
 
     // MARK: Answers
 
-    /// - Parameter problem: why it was not accepted; nil if it was.
-    func answered(_ connection: PublishConnection, sent: UInt64, problem: String?) {
+    /// - Parameters:
+    ///   - sent: when the message was made; nil if nobody answers such messages.
+    ///   - problem: why it was not accepted; nil if it was.
+    func answered(_ connection: any PacedConnection, sent: UInt64?, problem: String?) {
         self.underWay -= 1
         if let problem {
             self.result.refused += 1
             self.result.problem = self.result.problem ?? problem
         } else {
             self.result.accepted += 1
-            self.result.answers.add(LoadLoop.now() &- sent)
+            if let sent { self.result.answers.add(LoadLoop.now() &- sent) }
         }
         self.isFree(connection)
         self.finishIfDone()
     }
 
-    private func isFree(_ connection: PublishConnection) {
+    private func isFree(_ connection: any PacedConnection) {
         guard self.nextWaiting < self.waiting.count else { return self.free.append(connection) }
         let (request, stamped) = self.waiting[self.nextWaiting]
         self.nextWaiting += 1
@@ -181,13 +210,18 @@ final class Pacer {
         connection.send(request, stamped: stamped)
     }
 
-    func lost(_ connection: PublishConnection, sent: UInt64?) {
+    /// A connection that was ready is gone.
+    ///
+    /// - Parameters:
+    ///   - unanswered: messages that it had sent.
+    ///   - problem: why, if it is known.
+    func lost(_ connection: any PacedConnection, unanswered: Int, problem: String? = nil) {
         self.free.removeAll { $0 === connection }
         self.all.removeAll { $0 === connection }
-        if sent != nil {
-            self.underWay -= 1
-            self.result.refused += 1
-            self.result.problem = self.result.problem ?? "the server ended a connection before it answered"
+        if unanswered > 0 {
+            self.underWay -= unanswered
+            self.result.refused += unanswered
+            self.result.problem = self.result.problem ?? problem ?? "the server ended a connection before it answered"
         }
         guard !self.isClosing else { return }
         // Servers end connections that were idle for long; another one takes its place.
@@ -222,9 +256,9 @@ struct LoadPublisher: Sendable {
     private let pacer: NIOLoopBound<Pacer>
 
     /// - Throws: if a connection cannot be made.
-    init(on loop: any EventLoop, target: BenchTarget, connections: Int) async throws {
+    init(on loop: any EventLoop, way: any PublishWay, connections: Int) async throws {
         self.loop = loop
-        let pacer = try await loop.submit { NIOLoopBound(Pacer(loop: loop, target: target), eventLoop: loop) }.get()
+        let pacer = try await loop.submit { NIOLoopBound(Pacer(loop: loop, way: way), eventLoop: loop) }.get()
         self.pacer = pacer
         try await loop.flatSubmit { pacer.value.connect(connections) }.get()
     }

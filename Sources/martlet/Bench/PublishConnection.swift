@@ -1,7 +1,7 @@
 import NIOCore
 
 /// One keep-alive connection that publishes, one request at a time.
-final class PublishConnection: ChannelInboundHandler {
+final class PublishConnection: ChannelInboundHandler, PacedConnection {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
@@ -19,6 +19,8 @@ final class PublishConnection: ChannelInboundHandler {
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
+    func ready() -> EventLoopFuture<Void> { self.pacer.loop.makeSucceededVoidFuture() }
 
     /// Sends a whole request.
     func send(_ request: [UInt8], stamped: UInt64) {
@@ -44,7 +46,7 @@ final class PublishConnection: ChannelInboundHandler {
     func channelInactive(context: ChannelHandlerContext) {
         guard !self.isOver else { return }
         self.isOver = true
-        self.pacer.lost(self, sent: self.sent)
+        self.pacer.lost(self, unanswered: self.sent == nil ? 0 : 1)
         context.fireChannelInactive()
     }
 

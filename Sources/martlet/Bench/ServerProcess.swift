@@ -19,9 +19,9 @@ struct ServerProcess: Sendable {
 
     /// - Parameters:
     ///   - pids: as the user says; empty to look for those that listen on the port, if they are on this machine.
-    ///   - target: where the server is.
-    init(pids: [Int], target: BenchTarget) {
-        self.pids = pids.isEmpty && target.isLoopback ? Self.listening(on: target.address.port ?? 0) : pids
+    ///   - address: where the server is.
+    init(pids: [Int], address: SocketAddress) {
+        self.pids = pids.isEmpty && address.isLoopback ? Self.listening(on: address.port ?? 0) : pids
     }
 
     /// What they have used until now; nil if no process is known, or one is gone.

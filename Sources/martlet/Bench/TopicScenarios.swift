@@ -15,7 +15,9 @@ struct Delivering {
     private static let patience = 3.0
 
     /// - Parameter receivers: subscribers of each topic.
-    static func measure(_ run: BenchRun, _ fleet: Fleet, _ publisher: LoadPublisher, _ plan: PublishPlan, receivers: Int) async throws -> Delivering {
+    static func measure(_ run: LoadMachine, _ fleet: Fleet, _ publisher: LoadPublisher, _ plan: PublishPlan, receivers: Int) async throws
+        -> Delivering
+    {
         var measured = Delivering()
         measured.before = run.process.use()
         let started = LoadLoop.now()
@@ -101,10 +103,10 @@ struct FanOutScenario {
         let fleet = try await run.fleet()
         let opening = try await run.connect(fleet, 0..<self.subscribers) { _ in path }
         let publisher = try await run.publisher()
-        try await run.warmUp(fleet, publisher, topics: [topic], rate: self.rate)
+        try await run.machine.warmUp(fleet, publisher, topics: [topic], rate: self.rate)
         let plan = PublishPlan(
             topics: [topic], rate: self.rate, count: max(1, Int(self.rate * self.seconds)), bytes: run.payload)
-        let measured = try await Delivering.measure(run, fleet, publisher, plan, receivers: opening.counts.open)
+        let measured = try await Delivering.measure(run.machine, fleet, publisher, plan, receivers: opening.counts.open)
         var report = BenchReport(
             "fan-out",
             title:
@@ -132,9 +134,9 @@ struct UnicastScenario {
         let fleet = try await run.fleet()
         let opening = try await run.connect(fleet, 0..<self.topics) { paths[$0] }
         let publisher = try await run.publisher()
-        try await run.warmUp(fleet, publisher, topics: topics, rate: self.rate)
+        try await run.machine.warmUp(fleet, publisher, topics: topics, rate: self.rate)
         let plan = PublishPlan(topics: topics, rate: self.rate, count: max(1, Int(self.rate * self.seconds)), bytes: run.payload)
-        let measured = try await Delivering.measure(run, fleet, publisher, plan, receivers: 1)
+        let measured = try await Delivering.measure(run.machine, fleet, publisher, plan, receivers: 1)
         var report = BenchReport(
             "unicast",
             title:
