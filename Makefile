@@ -1,5 +1,5 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench bench-peers openapi long fuzz soak tsan asan dist deb deb-test testssl slowhttp
+.PHONY: menu run test check fmt conformance simulate crash bench bench-peers bench-mqtt openapi long fuzz soak tsan asan dist deb deb-test testssl slowhttp
 
 SEEDS ?= 200000
 ROUNDS ?= 500
@@ -35,6 +35,9 @@ bench: ## durable publishes, latency and memory of inboxes (docs/performance.md)
 
 bench-peers: ## Martlet beside nchan, about ten minutes: .build-bench/peers.md and .json
 	@scripts/bench-peers
+
+bench-mqtt: ## MQTT of Martlet beside mosquitto, about fifteen minutes: .build-bench/mqtt.md and .json
+	@scripts/bench-mqtt
 
 dist: ## a binary that needs no Swift, as dist/martlet-….tar.gz
 	@scripts/dist

@@ -238,13 +238,16 @@ def alone(bench, options, lines, kept):
         kept.append(result)
 
 
+def cpu_model():
+    return next((line.split(": ", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
+
+
 def machine(bench):
-    model = next((line.split(": ", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     cores = lambda numbers: ",".join(map(str, numbers))
     nginx = subprocess.run(["/usr/sbin/nginx", "-v"], capture_output=True, text=True).stderr.strip().removeprefix("nginx version: ")
     version = subprocess.run([bench.options.martlet, "version"], capture_output=True, text=True).stdout.strip()
     return {
-        "cpu": model, "cores": os.cpu_count(), "serverCores": cores(bench.server_cores), "loadCores": cores(bench.load_cores),
+        "cpu": cpu_model(), "cores": os.cpu_count(), "serverCores": cores(bench.server_cores), "loadCores": cores(bench.load_cores),
         "martlet": version, "nchan": f"{nginx} with libnginx-mod-nchan, {len(bench.server_cores)} workers",
         "loadAverageBefore": os.getloadavg()[0],
     }

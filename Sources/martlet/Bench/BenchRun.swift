@@ -1,3 +1,5 @@
+import NIOCore
+
 /// What a scenario over HTTP works with.
 struct BenchRun {
     let options: LoadOptions
@@ -13,8 +15,9 @@ struct BenchRun {
                 url: options.server.url, transport: options.transport, subscribePath: paths?.subscribePath, publishPath: paths?.publishPath,
                 subscriberToken: try options.token.credential(), publisherKey: try options.key.credential())
         }
+        func address() throws -> SocketAddress { try target().address }
         try await LoadMachine.run(
-            options.run, connections: connections + options.publishers, address: { try target().address },
+            options.run, connections: connections + options.publishers, address: address,
             unreachable: "cannot reach \(options.server.url): is it running? Start it with: make run, or: martlet serve --dev"
         ) { machine in
             try await scenario(BenchRun(options: options, target: target(), machine: machine))

@@ -96,7 +96,10 @@ final class Pacer {
     // MARK: Connections
 
     func connect(_ count: Int) -> EventLoopFuture<Void> {
-        EventLoopFuture.andAllSucceed((0..<count).map { _ in self.connectOne() }, on: self.loop)
+        EventLoopFuture.andAllSucceed((0..<count).map { _ in self.connectOne() }, on: self.loop).assumeIsolated().map {
+            // In turn, where each has room for several.
+            self.free = (0..<self.way.window).flatMap { _ in self.all }
+        }.nonisolated()
     }
 
     private func connectOne() -> EventLoopFuture<Void> {

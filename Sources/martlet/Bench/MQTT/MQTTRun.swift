@@ -34,7 +34,7 @@ struct MQTTRun {
     /// Publishes at a steady rate.
     func publisher(_ connections: Int) async throws -> LoadPublisher {
         // Enough for the longest way there and back at the rates of one connection.
-        let way = MQTTPublishing(address: self.address, client: "\(self.client)p", qos: self.qos, window: 1_000)
+        let way = MQTTPublishing(address: self.address, client: "\(self.client)p", qos: self.qos, window: 256)
         return try await LoadPublisher(on: self.machine.publisherLoop, way: way, connections: connections)
     }
 

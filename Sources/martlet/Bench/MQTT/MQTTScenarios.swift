@@ -128,6 +128,8 @@ struct MQTTPublishScenario {
         try await pumps.start()
         try await Task.sleep(for: .seconds(Self.warmUp))
         try await pumps.reset()
+        let own = ServerProcess(pids: [Int(getpid())], address: run.address)
+        let ownBefore = own.use()
         let before = run.process.use()
         let started = LoadLoop.now()
         let end = ContinuousClock.now + .seconds(self.seconds)
@@ -139,6 +141,7 @@ struct MQTTPublishScenario {
         }
         let counts = try await pumps.counts()
         let after = run.process.use()
+        let ownAfter = own.use()
         let seconds = Double(LoadLoop.now() - started) / 1e9
         try await pumps.stop()
         let final = try await self.settle(pumps)
@@ -160,6 +163,11 @@ struct MQTTPublishScenario {
         report.set("unanswered", Double(final.sent - final.acked))
         report.times("publish → PUBACK", "answer", counts.answers)
         report.use(before, after, per: "publish", count: counts.measured, seconds: seconds)
+        if let ownBefore, let ownAfter {
+            let cores = (ownAfter.cpuSeconds - ownBefore.cpuSeconds) / seconds
+            report.row("load", String(format: "%.2f cores, with %d threads that publish", cores, run.machine.subscriberLoops.count))
+            report.set("loadCores", cores)
+        }
         if final.failed > 0 { report.fault("\(final.failed) publishers were cut off: \(final.problem ?? "no reason was given")") }
         if final.sent > final.acked { report.fault("\(final.sent - final.acked) publishes were not answered") }
         if self.subscribers > 0 { try await self.receive(run, fleet, acked: final.acked, path: all, &report) }
