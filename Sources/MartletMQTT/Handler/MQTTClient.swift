@@ -65,10 +65,34 @@ final class MQTTClient: LiveClient {
 
     func release(_ number: UInt16) { self.connection.send(.ack(.init(.pubrel, packetID: number))) }
 
+    // MARK: What is missing
+
+    func gap(_ gap: GapNotice) {
+        self.tellGap { json in
+            json.append(contentsOf: #"{"reason":"\#(gap.reason.rawValue)","inbox":"\#(gap.scope)""#.utf8)
+            if let priority = gap.priority { json.append(contentsOf: #","priority":"\#(priority.name)""#.utf8) }
+        }
+    }
+
+    func gap(_ gap: TopicGap, cursor: Cursor) {
+        self.tellGap { json in
+            json.append(contentsOf: #"{"reason":"\#(gap.reason.rawValue)","topic":"#.utf8)
+            JSON.append(QueueTopic.original(of: TopicFilter(topic: gap.topic)).text, to: &json)
+            if let from = gap.from { json.append(contentsOf: #","from":\#(from)"#.utf8) }
+            if let to = gap.to { json.append(contentsOf: #","to":\#(to)"#.utf8) }
+        }
+    }
+
+    private func tellGap(_ write: (inout [UInt8]) -> Void) {
+        guard self.connection.wantsGaps else { return }
+        var json: [UInt8] = []
+        write(&json)
+        json.append(UInt8(ascii: "}"))
+        self.connection.send(.publish(.init(topic: MQTTConnection.gapTopic, payload: ByteBuffer(bytes: json))), capacity: json.count + 16)
+    }
+
     // MARK: What MQTT has no packet for
 
-    func gap(_ gap: GapNotice) {}
-    func gap(_ gap: TopicGap, cursor: Cursor) {}
     func subscribed(_ notices: [SubscribedNotice], cursor: Cursor) {}
     func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason) {}
     func presence(_ event: PresenceEvent) {}

@@ -8,6 +8,9 @@ extension MQTTConnection {
     /// The topic that stands for the device's inboxes.
     static let inboxTopic = "$inbox"
 
+    /// The topic on which a client is told what it misses, if it subscribes to it; with QoS 0, and for its connection only.
+    static let gapTopic = "$gap"
+
     /// The answer to one SUBSCRIBE, put together as its parts come.
     private final class Answer {
         var reasons: [MQTTReasonCode]
@@ -39,6 +42,10 @@ extension MQTTConnection {
         let qos = subscription.qos
         if isSameName(subscription.filter.filter, Self.inboxTopic) {
             return self.startInbox(subscription, handle, done: done)
+        }
+        if isSameName(subscription.filter.text, Self.gapTopic) {
+            self.wantsGaps = true
+            return done(.grantedQoS0)
         }
         do throws(WireError) {
             var wish = SubscribeWish(filter: try TopicFilter(parsing: subscription.filter.filter, limits: self.services.limits))
@@ -83,6 +90,9 @@ extension MQTTConnection {
         for (index, filter) in unsubscribe.filters.enumerated() {
             if isSameName(filter.filter, Self.inboxTopic), filter.group == nil {
                 if handle.closeInbox() { reasons[index] = .success }
+            } else if isSameName(filter.text, Self.gapTopic) {
+                if self.wantsGaps { reasons[index] = .success }
+                self.wantsGaps = false
             } else if let parsed = try? TopicFilter(parsing: filter.filter, limits: self.services.limits) {
                 filters.append((parsed, filter.group))
                 places.append(index)

@@ -47,6 +47,8 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
     var window = 0
     /// Whether messages of the inbox are acked.
     var isInboxAcked = false
+    /// Whether it is told what it misses.
+    var wantsGaps = false
     /// Number of the last inbox message.
     var lastSeq: UInt64 = 0
     /// Topics by the client's aliases.
