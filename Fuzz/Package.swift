@@ -35,10 +35,11 @@ let package = Package(
         // As if it were tested: what is fuzzed here is internal.
         instrumented("MartletAccess", ["MartletCore", "MartletWire"], ["-enable-testing"]),
         instrumented("MartletBridge", ["MartletCore", "MartletWire"]),
+        instrumented("MartletMQTT", ["MartletWire", .product(name: "NIOCore", package: "swift-nio")]),
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CFuzzer", "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletNet", "MartletWire",
+                "CFuzzer", "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletMQTT", "MartletNet", "MartletWire",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ],

@@ -8,6 +8,7 @@ enum Fuzz {
         ("cursor", { Guarded.lend($0, $1, CursorTarget.run) }),
         ("websocket", { Guarded.lend($0, $1, WebSocketTarget.run) }),
         ("deflate", { Guarded.lend($0, $1, DeflateTarget.run) }),
+        ("mqtt", { Guarded.lend($0, $1, MQTTTarget.run) }),
         ("frame", { Guarded.lend($0, $1, FrameTarget.run) }),
         ("ack", { Guarded.lend($0, $1, AckTarget.run) }),
         ("json", { Guarded.lend($0, $1, JSONTarget.run) }),

@@ -85,7 +85,7 @@ struct MQTTOmitted: OptionSet, Sendable {
     static let nothing: Self = []
     static let everything: Self = [.userProperties, .reasonString]
 
-    func contains(_ id: MQTTPropertyID) -> Bool {
+    func omits(_ id: MQTTPropertyID) -> Bool {
         id == .userProperty && self.contains(.userProperties) || id == .reasonString && self.contains(.reasonString)
     }
 }
@@ -97,15 +97,15 @@ extension MQTTWriter {
     /// Writes those that an answer keeps.
     mutating func answerProperties(_ properties: MQTTProperties) { self.properties(properties, omitting: self.omitted) }
 
-    /// Whether an answer keeps none.
+    /// Whether an answer keeps any.
     func hasAnswerProperties(_ properties: MQTTProperties) -> Bool {
-        properties.items.contains { !self.omitted.contains($0.id) }
+        properties.items.contains { !self.omitted.omits($0.id) }
     }
 
     private mutating func properties(_ properties: MQTTProperties, omitting omitted: MQTTOmitted) {
         if properties.isEmpty { return self.byte(0) }
         self.variable(properties.encodedBytes(omitting: omitted))
-        for item in properties.items where !omitted.contains(item.id) { self.property(item) }
+        for item in properties.items where !omitted.omits(item.id) { self.property(item) }
     }
 
     private mutating func property(_ item: MQTTProperties.Item) {
@@ -131,7 +131,7 @@ extension MQTTProperties {
     /// Bytes without the property length before them.
     func encodedBytes(omitting omitted: MQTTOmitted = .nothing) -> Int {
         var count = 0
-        for item in self.items where !omitted.contains(item.id) { count += 1 + Self.size(item) }
+        for item in self.items where !omitted.omits(item.id) { count += 1 + Self.size(item) }
         return count
     }
 

@@ -1,0 +1,1 @@
+../../../Sources/MartletMQTT/Codec/MQTTVersion.swift
