@@ -15,7 +15,8 @@ package struct MQTTEncoder: Sendable {
         self.sendsProblemInformation = sendsProblemInformation
     }
 
-    /// Writes a packet behind what is in the buffer. CONNECT is written in its own version.
+    /// Writes a packet behind what is in the buffer. CONNECT is written in its own version. Whether the packet may be sent is not
+    /// checked: DISCONNECT, say, is a client's only in 3.1.1.
     ///
     /// An answer that is longer than the receiver takes loses its user properties, then its reason string ([MQTT-3.2.2-19],
     /// [MQTT-3.2.2-20], [MQTT-3.4.2-2] and others).
