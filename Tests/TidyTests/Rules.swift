@@ -35,7 +35,7 @@ enum Rules {
                 "CZlib", "Crypto", "HTTPTypes", "Hummingbird", "HummingbirdCore", "MartletNet", "NIOHPACK", "NIOHTTP1", "NIOHTTP2",
                 "NIOHTTPTypes", "NIOHTTPTypesHTTP1", "NIOTLS",
             ]),
-            "MartletMQTT": adapter.union(nio),
+            "MartletMQTT": adapter.union(nio).union(["MartletNet"]),
             "MartletServer": adapter.union(nio).union(libc).union([
                 "Configuration", "CoreMetrics", "Crypto", "MartletAccess", "MartletBridge", "MartletHTTP", "MartletNet",
                 "MartletNode", "MartletPrometheus", "MartletStoreSQLite", "NIOPosix", "NIOSSL", "ServiceLifecycle", "UnixSignals", "Yams",
