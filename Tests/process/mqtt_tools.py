@@ -175,7 +175,11 @@ class MosquittoSub:
 
     def __exit__(self, *_):
         self.process.terminate()
-        self.process.wait(10)
+        try:
+            self.process.wait(2)
+        except subprocess.TimeoutExpired:  # it is deaf when the signal meets the end of its own connection
+            self.process.kill()
+            self.process.wait(10)
 
 
 # ---------------------------------------------------------------- paho

@@ -1,6 +1,7 @@
 """The exchanges of QoS 0, 1 and 2 in both directions: packet ids, duplicates, windows, order."""
 
 import itertools
+import time
 
 import pytest
 
@@ -277,3 +278,20 @@ def test_two_versions_and_every_qos_meet(broker, topic):
             assert (got.text, got.qos) == ("m", min(qos, granted))
     for wire in wires:
         wire.close()
+
+
+@mosquitto_deviates("lets what was sent expire before it is sent again")
+def test_an_exchange_that_is_begun_does_not_expire(broker, topic):
+    """MQTT-4.3.3-7, -13: what was sent once is sent again, and what was received is answered to the end, whatever its expiry."""
+    client = unique("client")
+    with Wire.connected(broker, client, session_expiry=60) as wire, Wire.connected(broker) as other:
+        wire.subscribe((topic, 2))
+        other.publish(topic, "begun", 2, message_expiry=1)
+        id = wire.expect(Type.PUBLISH).id
+        wire.drop()
+        assert other.send(publish(topic + "/x", "m", 2, 50, message_expiry=1)).expect(Type.PUBREC).id == 50
+        time.sleep(2.1)  # what is awaited is the server's clock
+        assert other.send(ack(Type.PUBREL, 50)).expect(Type.PUBCOMP).reason == 0
+    with Wire.connected(broker, client, clean=False, session_expiry=60) as wire:
+        got = wire.message()
+        assert (got.text, got.id, got.dup) == ("begun", id, True)
