@@ -1,5 +1,9 @@
 """MQTT over WebSocket: frames cut anywhere, the sub-protocol, and a page in a real browser."""
 
+import functools
+import http.server
+import threading
+
 import pytest
 
 from mqtt import PING, Ended, Type, Wire, connect, publish, subscribe
@@ -161,13 +165,26 @@ SCRIPT = """
 """
 
 
-@only_martlet
+@pytest.fixture
+def site(broker, tmp_path):
+    """Where the page is from: a browser lets only pages of this machine connect to it. mosquitto has none."""
+    if not REFERENCE:
+        yield broker.url
+        return
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.mark.parametrize("path", PATHS)
-def test_a_page(page, broker, topic, path):
-    page.goto(broker.url)
+def test_a_page(page, broker, site, topic, path):
+    page.goto(site)
     with Wire.connected(broker) as wire:
         wire.subscribe((topic, 1))
-        page.evaluate("""([script, ...values]) => { window.mqtt = eval(script)(...values); }""", [SCRIPT, f"ws://127.0.0.1:{broker.port}{path}", unique("user"), topic])
+        values = [SCRIPT, f"ws://127.0.0.1:{port(broker)}{path}", unique("user"), topic]
+        page.evaluate("([script, ...values]) => { window.mqtt = eval(script)(...values); }", values)
         assert wire.message().text == "from the page"
         wire.publish(topic, "to the page", 1)
         assert page.evaluate("window.mqtt") == {"seen": ["from the page", "to the page"], "protocol": "mqtt"}
