@@ -1,6 +1,7 @@
 """MQTT and every other way: one set of topics, whoever publishes and whoever subscribes by what."""
 
 import json
+import time
 
 import pytest
 
@@ -58,13 +59,13 @@ FROM_HTTP = [
 def test_what_http_publishes_is_bytes_on_mqtt(broker, topic, content_type, body, payload, version):
     with Wire.connected(broker, version=version) as wire:
         wire.subscribe((topic, 1))
-        answer = put(broker, topic, body, content_type, Message_Type="tü")
+        answer = put(broker, topic, body, content_type, {"type": "tü"})
         assert answer.status_code == 202, answer.text
         got = wire.message()
         assert (got.topic, got.payload, got.retain) == (topic, payload, False)
         if version == 5:
             said = dict(got.user)
-            assert (said["id"], said["type"]) == (answer.json()["id"], "tü") and abs(int(said["at"]) - 1_700_000_000_000) < 1e12
+            assert (said["id"], said["type"]) == (answer.json()["id"], "tü") and abs(int(said["at"]) / 1_000 - time.time()) < 60
             if content_type == "image/png":
                 assert got.properties["content_type"] == "image/png"
 
