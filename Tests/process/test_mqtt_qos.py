@@ -209,7 +209,6 @@ def test_acknowledgements_of_nothing(broker, topic):
         assert other.message().text == "m"
 
 
-@mosquitto_deviates("releases what was never answered with PUBREC", run=False)
 def test_the_wrong_acknowledgement_is_none(broker, topic):
     """MQTT-4.3.2-3, MQTT-4.3.3-3: a QoS 1 message is not done by PUBCOMP, nor a QoS 2 one by PUBACK."""
     client = unique("client")
