@@ -164,12 +164,18 @@ let package = Package(
         ),
         .testTarget(
             name: "MartletNetTests",
-            dependencies: ["MartletNet", .product(name: "NIOCore", package: "swift-nio")]
+            dependencies: [
+                "MartletCore", "MartletNet",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]
         ),
         .testTarget(
             name: "MartletHTTPTests",
             dependencies: [
                 "MartletCore", "MartletHTTP", "MartletNet", "MartletTestSupport", "MartletWire",
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHPACK", package: "swift-nio-http2"),
                 .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -1,11 +1,11 @@
 import MartletCore
-import MartletNet
+package import MartletNet
 import MartletWire
-import NIOCore
+package import NIOCore
 import NIOHTTP1
 
 /// Puts HTTP on the connections of a listener.
-final class ConnectionPipeline: NetAdapter {
+package final class ConnectionPipeline: NetAdapter {
     static let tooMany = WireError(
         .tooManyConnections, "The server has as many connections as it may: connect again in a moment.")
     static let tooManyOfAddress = WireError(
@@ -24,7 +24,7 @@ final class ConnectionPipeline: NetAdapter {
     /// nil: HTTP/1.1 only.
     let http2: HTTP2Setup?
 
-    init(services: HTTPServices, loops: NetLoops) {
+    package init(services: HTTPServices, loops: NetLoops) {
         self.services = services
         self.loops = loops.states.map { HTTPLoop($0) }
         self.control = ControlPlane(services: services)
@@ -39,15 +39,15 @@ final class ConnectionPipeline: NetAdapter {
         self.http2 = services.isHTTP2 ? HTTP2Setup(services: services, control: self.control) : nil
     }
 
-    func install(_ connection: NewConnection) throws {
+    package func install(_ connection: NewConnection) throws {
         let loop = self.loops[connection.state.index]
         let front = FrontHandler(services: self.services, control: self.control, loop: loop, peer: connection.peer)
         try connection.channel.pipeline.syncOperations.addHandler(QuickLane(front: front, pipeline: self))
     }
 
-    func refused(_ why: ConnectionRefusal) { self.services.metrics.refused(.tooManyConnections) }
+    package func refused(_ why: ConnectionRefusal) { self.services.metrics.refused(.tooManyConnections) }
 
-    func words(_ why: ConnectionRefusal) -> ByteBuffer? {
+    package func words(_ why: ConnectionRefusal) -> ByteBuffer? {
         var buffer = ByteBufferAllocator().buffer(capacity: 320)
         let error =
             switch why {

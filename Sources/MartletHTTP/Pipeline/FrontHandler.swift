@@ -261,7 +261,12 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         case ("/v1/sse", .GET): self.stream(request) { (caller) throws(WireError) in try OneWayConnection.sse(request, caller, front: self) }
         case ("/ramen/receive", .GET): self.stream(request) { (caller) throws(WireError) in try OneWayConnection.ramen(request, caller, front: self) }
         case ("/v1/stream", .GET): StreamRequest.open(request, front: self)
-        case ("/v1/ws", .GET): WebSocketConnection.open(request, front: self)
+        case ("/v1/ws", .GET):
+            let carried = WebSocketCarrier.wanted(request, self.services)
+            if carried != nil { WebSocketCarrier.open(request, as: carried, front: self) } else { WebSocketConnection.open(request, front: self) }
+        case ("/mqtt", .GET) where !self.services.byteStreams.isEmpty:
+            WebSocketCarrier.open(request, as: WebSocketCarrier.wanted(request, self.services), front: self)
+        case ("/mqtt", _) where !self.services.byteStreams.isEmpty: self.methodNotAllowed("GET")
         case ("/dev/echo", .GET) where self.services.isDev:
             self.stream { () throws(WireError) in try WebSocketConnection.echo(request, front: self) }
         case ("/v1/poll", .GET): PollClient.start(request, front: self)

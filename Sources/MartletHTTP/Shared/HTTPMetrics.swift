@@ -81,7 +81,8 @@ package struct HTTPMetrics: Sendable {
 
 /// A path, without what differs between requests.
 enum Route: Int, CaseIterable {
-    case publish, message, topic, sse, stream, webSocket, poll, exchange, ack, ramen, ramenAck, health, ready, metrics, openAPI, script, bridge, other
+    case publish, message, topic, sse, stream, webSocket, poll, exchange, ack, ramen, ramenAck, health, ready, metrics, openAPI, script, bridge, mqtt,
+        other
 
     init(path: Substring) {
         switch path {
@@ -89,6 +90,7 @@ enum Route: Int, CaseIterable {
         case "/v1/sse": self = .sse
         case "/v1/stream": self = .stream
         case "/v1/ws": self = .webSocket
+        case "/mqtt": self = .mqtt
         case "/v1/poll": self = .poll
         case "/v1/exchange": self = .exchange
         case "/v1/ack": self = .ack
@@ -122,6 +124,7 @@ enum Route: Int, CaseIterable {
         case .openAPI: "/openapi.yaml"
         case .script: "/martlet.js"
         case .bridge: "bridge"
+        case .mqtt: "/mqtt"
         case .other: "other"
         }
     }

@@ -30,6 +30,8 @@ package final class HTTPServices: Sendable {
     package let isMetricsOpen: Bool
     /// nil: there are no bridges.
     package let bridges: (any BridgeDesk)?
+    /// What WebSockets carry instead of our own messages, by the sub-protocol that a client names.
+    let byteStreams: [String: any ByteStreamService]
     /// Names what lives as long as this process, in places that clients hand back.
     let processTag = UInt32.random(in: .min ... .max)
 
@@ -39,7 +41,8 @@ package final class HTTPServices: Sendable {
         origins: OriginPolicy, limits: Limits, edge: NetEdge, deflate: DeflateSettings = DeflateSettings(), isHTTP2: Bool = true, isDev: Bool,
         isStoreReady: @escaping @Sendable () -> Bool, wall: @escaping @Sendable () -> Int64, logger: Logger,
         metrics: HTTPMetrics = HTTPMetrics(), metricsText: (@Sendable () -> String)? = nil, isMetricsOpen: Bool = false,
-        appPublishRate: @escaping @Sendable (AppID) -> Int = { _ in 0 }, bridges: (any BridgeDesk)? = nil
+        appPublishRate: @escaping @Sendable (AppID) -> Int = { _ in 0 }, bridges: (any BridgeDesk)? = nil,
+        byteStreams: [String: any ByteStreamService] = [:]
     ) {
         self.gateway = gateway
         self.desk = desk
@@ -60,5 +63,6 @@ package final class HTTPServices: Sendable {
         self.metricsText = metricsText
         self.isMetricsOpen = isMetricsOpen
         self.bridges = bridges
+        self.byteStreams = byteStreams
     }
 }

@@ -8,16 +8,19 @@ struct WebSocketAnswer {
     /// How messages may be compressed; nil: not at all.
     var deflate: DeflateAgreement?
 
-    init(_ request: FrontRequest, _ front: FrontHandler) throws(WireError) {
+    /// - Parameter subProtocol: what is carried instead of our own messages; then nothing is compressed.
+    init(_ request: FrontRequest, _ front: FrontHandler, carrying subProtocol: String? = nil) throws(WireError) {
         if front.peer.isStream {
             throw WireError(.upgradeRequired, "A WebSocket is opened over HTTP/1.1, not over HTTP/2: offer http/1.1 only in TLS.")
         }
         let fields = request.head.headers
         do throws(WebSocketHandshake.Refusal) {
-            self.headers = try WebSocketHandshake.accept(method: request.head.method.rawValue, headers: fields.map { ($0.name, $0.value) })
+            self.headers = try WebSocketHandshake.accept(
+                method: request.head.method.rawValue, headers: fields.map { ($0.name, $0.value) }, protocols: subProtocol.map { [$0] } ?? [])
         } catch {
             throw error.error
         }
+        guard subProtocol == nil else { return }
         do throws(DeflateAgreement.Malformed) {
             self.deflate = try front.services.deflate.agreement(fields["sec-websocket-extensions"])
         } catch {

@@ -25,6 +25,9 @@ package struct NewConnection {
 package protocol ByteStreamService: Sendable {
     /// Adds its handlers at the end of the channel's pipeline. Called on the connection's loop, before anything is read.
     ///
+    /// A listener's channel becomes active after that, one that another protocol carries is so already: handlers begin when they are
+    /// added, and write nothing before the client has.
+    ///
     /// The handlers own the connection: they bound the time for its first words (a PROXY header and TLS included), and closing the
     /// channel from them ends it.
     ///
