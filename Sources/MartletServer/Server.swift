@@ -131,6 +131,18 @@ package struct Server: Service {
                 "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen, such as --listen 127.0.0.1:9000 (or make run PORT=9000)."
             )
         }
+        let mqtt: MQTTSetup
+        do {
+            mqtt = try await MQTTSetup.start(
+                self.configuration, service: nil, edge: edge, group: group, loops: loops, instruments: instruments, logger: self.logger)
+        } catch {
+            await listener.stopAccepting()
+            listener.abort()
+            await bridges?.stop()
+            await access.stop()
+            await Self.stop(store, logger: self.logger)
+            throw error
+        }
         bridges?.start()
         let port = listener.address?.port ?? self.configuration.port
         let host = self.configuration.host.contains(":") ? "[\(self.configuration.host)]" : self.configuration.host
@@ -150,7 +162,7 @@ package struct Server: Service {
         ServiceManager.notify("STOPPING=1")
         renewal.cancel()
         await bridges?.stop()
-        await self.drain(node: node, listener: listener)
+        await self.drain(node: node, listener: listener, mqtt: mqtt)
         await access.stop()
         refusals.cancel()
         await refusals.value
@@ -160,13 +172,16 @@ package struct Server: Service {
     }
 
     /// Tells every session to come back later, takes the acks that are under way, and gives up when the time is over.
-    private func drain(node: Node, listener: HTTPListener) async {
+    private func drain(node: Node, listener: HTTPListener, mqtt: MQTTSetup) async {
         let sessions = node.sessions
         self.logger.info("draining", metadata: ["sessions": "\(sessions)", "limitSeconds": "\(self.configuration.drainSeconds)"])
         await listener.stopAccepting()
+        await mqtt.stopAccepting()
         let over = OneShot()
         node.drain()
-        listener.quiesce { over.fire() }
+        let empty = EmptyCounter(left: 2) { over.fire() }
+        listener.quiesce { empty.oneEmpty() }
+        mqtt.quiesce { empty.oneEmpty() }
         let timer = Task {
             try? await Task.sleep(for: .seconds(self.configuration.drainSeconds))
             over.fire()
@@ -176,10 +191,12 @@ package struct Server: Service {
         let left = node.sessions
         if left > 0 { self.logger.warning("sessions did not leave in time", metadata: ["sessions": "\(left)"]) }
         listener.abort()
+        mqtt.abort()
         await withCheckedContinuation { continuation in node.flushPositions { continuation.resume() } }
     }
 
-    private static func sentence(_ error: any Error) -> String {
+    /// Why an address cannot be listened on.
+    static func sentence(_ error: any Error) -> String {
         guard let error = error as? IOError else { return "\(error)." }
         return switch error.errnoCode {
         case EADDRINUSE: "something else listens there."

@@ -28,6 +28,7 @@ package struct ServerConfiguration: Sendable {
     /// Whether HTTP/2 is spoken beside HTTP/1.1.
     package var http2 = true
     package var webSocketDeflate = DeflateSettings()
+    package var mqtt = MQTTOptions()
     /// Origins of pages that may use the API, such as `https://example.com`; the server's own always may. `*` is all.
     package var origins: [String] = []
     /// Whether `/metrics` needs no key.

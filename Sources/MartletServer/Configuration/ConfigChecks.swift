@@ -4,6 +4,7 @@ import MartletCore
 enum ConfigChecks {
     static func run(_ loaded: inout LoadedConfiguration) {
         self.network(&loaded)
+        self.mqtt(&loaded)
         self.tokens(&loaded)
         self.limits(&loaded)
         self.bridges(&loaded)

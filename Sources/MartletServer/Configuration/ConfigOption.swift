@@ -40,6 +40,7 @@ package enum OptionGroup: String, CaseIterable, Sendable {
     case server = "Server"
     case network = "Network and TLS"
     case protocols = "WebSocket compression"
+    case mqtt = "MQTT"
     case logs = "Logs and metrics"
     case tokens = "Client tokens"
     case apps = "Apps"

@@ -27,6 +27,12 @@ struct Instruments: Sendable {
         ProcessMetrics.add(to: prometheus)
     }
 
+    /// Counts the open connections of a listener that is not HTTP's, with those of HTTP.
+    func connections(isTLS: Bool) -> @Sendable (Int) -> Void {
+        let meter = Meter(label: "martlet_connections", dimensions: [("security", isTLS ? "tls" : "plain")], factory: self.prometheus)
+        return { meter.increment(by: Double($0)) }
+    }
+
     /// Where bridges make theirs: each has its own.
     var factory: any MetricsFactory { self.prometheus }
 
