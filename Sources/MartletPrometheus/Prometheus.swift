@@ -80,6 +80,16 @@ package final class Prometheus: MetricsFactory, Sendable {
         }
     }
 
+    /// What a number stands at, by label set as the text has it; 0 if there is no such.
+    package func value(of name: String, _ labels: String) -> Double {
+        switch self.state.withLock({ $0.families[name]?.series[labels] }) {
+        case .counter(let cell): Double(cell.value)
+        case .gauge(let cell): cell.value
+        case .asked(let ask): ask() ?? 0
+        case .sum, .histogram, nil: 0
+        }
+    }
+
     /// The source of a label set, made if there is none; nil if the name is of another kind.
     private func source(
         _ label: String, _ dimensions: [(String, String)], _ kind: Kind, _ make: (_ bounds: [Double]) -> Source

@@ -1,6 +1,9 @@
 import Logging
 import MartletCore
+import MartletMQTT
 import MartletNet
+import MartletNode
+import MartletWire
 import NIOCore
 
 /// The listeners of MQTT as the configuration has them.
@@ -11,6 +14,23 @@ struct MQTTSetup: Sendable {
     }
 
     private let ports: [Port]
+
+    /// What speaks MQTT on the listeners, and within WebSockets.
+    static func service(
+        _ configuration: ServerConfiguration, node: Node, gatekeeper: any Gatekeeper,
+        countPublish: @escaping @Sendable (AppID, String?) -> WireError?, now: @escaping @Sendable () -> Int64, loops: [any EventLoop],
+        instruments: Instruments, logger: Logger
+    ) -> MQTTListening {
+        var options = MQTTServices.Options()
+        options.serverReference = configuration.mqtt.serverReference.isEmpty ? nil : configuration.mqtt.serverReference
+        options.sessionExpiryMax = configuration.mqtt.sessionExpiryMax
+        options.keepAliveMax = configuration.mqtt.keepAliveMax
+        options.isDev = configuration.isDev
+        let services = MQTTServices(
+            gateway: node, desk: node, gatekeeper: gatekeeper, limits: configuration.limits, options: options, countPublish: countPublish,
+            now: now, metrics: instruments.mqtt, logger: logger)
+        return MQTTListening(services: services, loops: loops)
+    }
 
     /// Starts to listen where MQTT is to be spoken.
     ///
@@ -56,6 +76,8 @@ struct MQTTSetup: Sendable {
         }
         return MQTTSetup(ports: ports)
     }
+
+    var isListening: Bool { !self.ports.isEmpty }
 
     /// Takes no more connections; those that are open go on.
     func stopAccepting() async {

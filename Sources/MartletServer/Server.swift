@@ -110,6 +110,11 @@ package struct Server: Service {
             await Self.stop(store, logger: self.logger)
             throw error
         }
+        let publishes = PublishLimiter(self.configuration.limits) { [quotas = access.quotas] in quotas[$0]?.publishRate ?? 0 }
+        let mqttService = MQTTSetup.service(
+            self.configuration, node: node, gatekeeper: access.service.gatekeeper,
+            countPublish: { app, user in publishes.isBounded(app: app) ? publishes.refusal(user: user, app: app, count: 1) : nil },
+            now: { store.clock.now() }, loops: loops, instruments: instruments, logger: self.logger)
         let services = HTTPServices(
             gateway: node, desk: node, topics: node, namespaces: access.namespaces, gatekeeper: access.service.gatekeeper,
             origins: OriginPolicy(self.configuration.origins, isDev: self.configuration.isDev),
@@ -117,7 +122,7 @@ package struct Server: Service {
             isDev: self.configuration.isDev,
             isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger,
             metrics: instruments.http, metricsText: { instruments.text }, isMetricsOpen: self.configuration.metricsOpen,
-            appPublishRate: { [quotas = access.quotas] in quotas[$0]?.publishRate ?? 0 }, bridges: bridges)
+            publishes: publishes, bridges: bridges, byteStreams: ["mqtt": mqttService])
         let listener: HTTPListener
         do {
             listener = try await HTTPListener.start(
@@ -134,7 +139,7 @@ package struct Server: Service {
         let mqtt: MQTTSetup
         do {
             mqtt = try await MQTTSetup.start(
-                self.configuration, service: nil, edge: edge, group: group, loops: loops, instruments: instruments, logger: self.logger)
+                self.configuration, service: mqttService, edge: edge, group: group, loops: loops, instruments: instruments, logger: self.logger)
         } catch {
             await listener.stopAccepting()
             listener.abort()
@@ -157,10 +162,12 @@ package struct Server: Service {
         let refusals = Task { await RefusalLog(instruments, logger: self.logger).run() }
         self.onListening("\(edge.tls == nil ? "http" : "https")://\(host):\(port)")
         ServiceManager.notify("READY=1")
+        let statistics = mqtt.isListening ? loops.first.map { MQTTStatistics(node: node, instruments: instruments).start(on: $0) } : nil
         let renewal = EdgeSetup.renewal(of: edge.tls, hangups: hangups, logger: self.logger)
         try? await gracefulShutdown()
         ServiceManager.notify("STOPPING=1")
         renewal.cancel()
+        statistics?.cancel()
         await bridges?.stop()
         await self.drain(node: node, listener: listener, mqtt: mqtt)
         await access.stop()

@@ -1,12 +1,12 @@
-import MartletCore
-import MartletWire
+package import MartletCore
+package import MartletWire
 import NIOCore
 import Synchronization
 
 /// Bounds how many messages an API key, and all keys of an app, publish in a second.
 ///
 /// Shared by all loops; not even asked where nothing is bounded. It knows one bucket for each key and app that published.
-final class PublishLimiter: Sendable {
+package final class PublishLimiter: Sendable {
     private struct Key: Hashable {
         var app: AppID
         var id: String
@@ -27,14 +27,15 @@ final class PublishLimiter: Sendable {
 
     private static let sweepLeast = 1_024
 
-    init(_ limits: Limits, appRate: @escaping @Sendable (AppID) -> Int) {
+    /// - Parameter appRate: called with each publish; default any number.
+    package init(_ limits: Limits, appRate: @escaping @Sendable (AppID) -> Int = { _ in 0 }) {
         self.keyRate = TokenBucket.Rate(perSecond: limits.publishRate, burst: limits.publishBurst)
         self.burst = limits.publishBurst
         self.appRate = appRate
     }
 
     /// Whether there is anything to ask.
-    func isBounded(app: AppID) -> Bool { self.keyRate != nil || self.appRate(app) > 0 }
+    package func isBounded(app: AppID) -> Bool { self.keyRate != nil || self.appRate(app) > 0 }
 
     /// Counts messages before they are published.
     ///
@@ -75,7 +76,7 @@ final class PublishLimiter: Sendable {
     /// The same for a client, whose name counts as a key.
     ///
     /// - Parameter user: nil for those without a name, who count as one.
-    func refusal(user: String?, app: AppID, count: Int) -> WireError? {
+    package func refusal(user: String?, app: AppID, count: Int) -> WireError? {
         // No key's name has a space.
         self.refusal(keyID: "user \(user ?? "")", app: app, count: count, who: "You")
     }

@@ -12,7 +12,7 @@ package final class HTTPServices: Sendable {
     package let origins: OriginPolicy
     package let limits: Limits
     package let edge: NetEdge
-    let publishes: PublishLimiter
+    package let publishes: PublishLimiter
     let deflate: DeflateSettings
     /// Whether HTTP/2 is spoken beside HTTP/1.1.
     let isHTTP2: Bool
@@ -35,13 +35,13 @@ package final class HTTPServices: Sendable {
     /// Names what lives as long as this process, in places that clients hand back.
     let processTag = UInt32.random(in: .min ... .max)
 
-    /// - Parameter appPublishRate: messages that all keys of an app may publish in a second; 0 is any number. Called with each request.
+    /// - Parameter publishes: shared with others by whom clients publish; nil: its own, by the limits.
     package init(
         gateway: any SessionGateway, desk: any MessageDesk, topics: any TopicDesk, namespaces: any NamespaceDesk, gatekeeper: any Gatekeeper,
         origins: OriginPolicy, limits: Limits, edge: NetEdge, deflate: DeflateSettings = DeflateSettings(), isHTTP2: Bool = true, isDev: Bool,
         isStoreReady: @escaping @Sendable () -> Bool, wall: @escaping @Sendable () -> Int64, logger: Logger,
         metrics: HTTPMetrics = HTTPMetrics(), metricsText: (@Sendable () -> String)? = nil, isMetricsOpen: Bool = false,
-        appPublishRate: @escaping @Sendable (AppID) -> Int = { _ in 0 }, bridges: (any BridgeDesk)? = nil,
+        publishes: PublishLimiter? = nil, bridges: (any BridgeDesk)? = nil,
         byteStreams: [String: any ByteStreamService] = [:]
     ) {
         self.gateway = gateway
@@ -52,7 +52,7 @@ package final class HTTPServices: Sendable {
         self.origins = origins
         self.limits = limits
         self.edge = edge
-        self.publishes = PublishLimiter(limits, appRate: appPublishRate)
+        self.publishes = publishes ?? PublishLimiter(limits)
         self.deflate = deflate
         self.isHTTP2 = isHTTP2
         self.isDev = isDev

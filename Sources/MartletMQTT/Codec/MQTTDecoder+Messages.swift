@@ -45,7 +45,7 @@ extension MQTTDecoder {
         return ack
     }
 
-    /// - Throws: 0x82 without filters ([MQTT-3.8.3-2]; 3.1.1: [MQTT-3.8.3-3]), 0x97 for too many, 0x8F for wrong ones.
+    /// - Throws: 0x82 without filters ([MQTT-3.8.3-2]; 3.1.1: [MQTT-3.8.3-3]), 0x97 for too many, 0x8F for an empty one.
     func subscribe(_ version: MQTTVersion, _ reader: inout MQTTReader) throws(MQTTError) -> MQTTPacket.Subscribe {
         var subscribe = MQTTPacket.Subscribe(packetID: try reader.packetID(), [])
         if version.hasProperties { subscribe.properties = try self.properties(.subscribe, &reader) }
@@ -62,7 +62,14 @@ extension MQTTDecoder {
         guard count < self.limits.filters else {
             throw MQTTError(.quotaExceeded, "a packet has more than \(self.limits.filters) topic filters")
         }
-        return try MQTTTopicFilter(try reader.string(), version: version)
+        let text = try reader.string()
+        do throws(MQTTError) {
+            return try MQTTTopicFilter(text, version: version)
+        } catch {
+            // The others of the packet may be good.
+            guard !text.isEmpty else { throw error }
+            return MQTTTopicFilter(invalid: text)
+        }
     }
 
     /// §3.8.3.1.
@@ -102,7 +109,7 @@ extension MQTTDecoder {
         return suback
     }
 
-    /// - Throws: 0x82 without filters ([MQTT-3.10.3-2]), 0x97 for too many, 0x8F for wrong ones.
+    /// - Throws: 0x82 without filters ([MQTT-3.10.3-2]), 0x97 for too many, 0x8F for an empty one.
     func unsubscribe(_ version: MQTTVersion, _ reader: inout MQTTReader) throws(MQTTError) -> MQTTPacket.Unsubscribe {
         var unsubscribe = MQTTPacket.Unsubscribe(packetID: try reader.packetID(), [])
         if version.hasProperties { unsubscribe.properties = try self.properties(.unsubscribe, &reader) }

@@ -11,11 +11,23 @@ package struct MQTTTopicFilter: Equatable, Sendable {
     /// What topics are matched against: ``text`` without `$share/` and the share name.
     package let filter: String
 
+    /// Whether it is one that topics can be matched against: one of a SUBSCRIBE that is not is answered with 0x8F in its place.
+    package let isValid: Bool
+
+    /// What came instead of a filter.
+    init(invalid text: String) {
+        self.text = text
+        self.group = nil
+        self.filter = text
+        self.isValid = false
+    }
+
     /// - Parameter text: any text that came as an MQTT string.
     /// - Throws: 0x8F if a wildcard is not alone in its level, or `#` not in the last one ([MQTT-4.7.1-1], [MQTT-4.7.1-2]), if it is
     ///   empty ([MQTT-4.7.3-1]), and in MQTT 5 for a shared subscription without share name or filter ([MQTT-4.8.2-1], [MQTT-4.8.2-2]).
     package init(_ text: String, version: MQTTVersion = .v5) throws(MQTTError) {
         self.text = text
+        self.isValid = true
         let isShared = text.utf8.starts(with: Self.sharePrefix.utf8)
         if isShared, let (group, filter) = Self.shared(text) {
             self.group = group

@@ -40,6 +40,7 @@ extension MQTTConnection {
     private func start(_ subscription: MQTTPacket.Subscription, _ identifier: UInt32, done: @escaping (MQTTReasonCode) -> Void) {
         guard let handle = self.handle else { return done(.unspecifiedError) }
         let qos = subscription.qos
+        guard subscription.filter.isValid else { return done(.topicFilterInvalid) }
         if isSameName(subscription.filter.filter, Self.inboxTopic) {
             return self.startInbox(subscription, handle, done: done)
         }
@@ -93,7 +94,7 @@ extension MQTTConnection {
             } else if isSameName(filter.text, Self.gapTopic) {
                 if self.wantsGaps { reasons[index] = .success }
                 self.wantsGaps = false
-            } else if let parsed = try? TopicFilter(parsing: filter.filter, limits: self.services.limits) {
+            } else if filter.isValid, let parsed = try? TopicFilter(parsing: filter.filter, limits: self.services.limits) {
                 filters.append((parsed, filter.group))
                 places.append(index)
             } else {

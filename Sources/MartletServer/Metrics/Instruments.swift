@@ -1,5 +1,6 @@
 import MartletBridge
 import MartletHTTP
+import MartletMQTT
 import MartletNet
 import MartletNode
 import MartletPrometheus
@@ -12,10 +13,13 @@ struct Instruments: Sendable {
     let node: NodeMetrics
     let store: StoreMetrics
     let http: HTTPMetrics
+    let mqtt: MQTTMetrics
 
     init(isTLS: Bool) {
         let prometheus = Prometheus()
-        for (name, help) in NodeMetrics.help + StoreMetrics.help + HTTPMetrics.help + BridgeService.metricsHelp { prometheus.describe(name, help) }
+        for (name, help) in NodeMetrics.help + StoreMetrics.help + HTTPMetrics.help + MQTTMetrics.help + BridgeService.metricsHelp {
+            prometheus.describe(name, help)
+        }
         if let (name, help) = StoreMetrics.help.first(where: { $0.name == "martlet_store_commit_messages" }) {
             prometheus.describe(name, help, bounds: StoreMetrics.commitMessagesBounds)
         }
@@ -23,6 +27,7 @@ struct Instruments: Sendable {
         self.node = NodeMetrics(factory: prometheus)
         self.store = StoreMetrics(factory: prometheus)
         self.http = HTTPMetrics(factory: prometheus, isTLS: isTLS)
+        self.mqtt = MQTTMetrics(factory: prometheus)
         prometheus.ask("martlet_build_info", "1, with the version that runs.", labels: [("version", BuildInfo.version)]) { 1 }
         ProcessMetrics.add(to: prometheus)
     }
@@ -38,6 +43,11 @@ struct Instruments: Sendable {
 
     /// What `/metrics` answers.
     var text: String { self.prometheus.text }
+
+    /// What a number stands at.
+    ///
+    /// - Parameter labels: as the text has them; empty for none.
+    func value(_ name: String, _ labels: String = "") -> Int { Int(self.prometheus.value(of: name, labels)) }
 
     /// How often was refused, by error code.
     var refusals: [String: Int64] {

@@ -1,4 +1,5 @@
 import MartletMQTT
+import NIOCore
 import Testing
 
 /// MQTT 5.0 §4.7 and §4.8.2.
@@ -34,6 +35,15 @@ struct MQTTTopicTests {
         #expect(Self.refusal(text, .v5) == .topicFilterInvalid)
         let isPlain = text != "$share/g+/a" && text != "$share/g#/a"
         #expect(Self.refusal(text, .v311) == (isPlain ? nil : .topicFilterInvalid))
+    }
+
+    /// One that is none stays in its place: the others of the packet may be good.
+    @Test func wrongAmongOthers() throws {
+        var decoder = MQTTDecoder(version: .v5, limits: .init(packetBytes: 1_000))
+        var bytes = ByteBuffer(bytes: Wire.packet(0x82, [0, 1, 0], Wire.text("a/#/b"), [0], Wire.text("a"), [1]))
+        guard case .subscribe(let subscribe) = try decoder.decode(&bytes) else { throw CancellationError() }
+        #expect(subscribe.subscriptions.map(\.filter.isValid) == [false, true])
+        #expect(subscribe.subscriptions.map(\.filter.text) == ["a/#/b", "a"])
     }
 
     @Test func names() {
