@@ -74,6 +74,7 @@ import Testing
         }
         for round in told.messages where !messages.contains(round) { broken.append("round \(round): the message is missing") }
         for round in told.saves where states["a\(round)"] == nil { broken.append("round \(round): the record is missing") }
+        if try await history(store, "u", .after(0), now: now).gaps != [] { broken.append("a trim is told as a loss") }
         if !told.messages.isEmpty, states["shared"] == nil { broken.append("the shared record is missing") }
         return broken
     }

@@ -64,6 +64,20 @@ import Testing
         #expect(await store.stop() == nil)
     }
 
+    /// The index is written in slices, topic by topic: here the trim comes when those of the trimmed one still wait.
+    @Test func whatIsTrimmedBetweenSlicesOfTheIndexLeavesTheFile() async throws {
+        let store = try self.open { $0.unindexedEntries = 400 }
+        _ = await store.append([topicRequest("first", to: "a")])
+        _ = await store.append((0..<5).map { topicRequest("\($0)", to: "z") })
+        for round in 0..<21 { _ = await store.append((0..<10).map { topicRequest("\(round)-\($0)", to: "a") }) }
+        store.trim(TopicKey(app: .dev, name: "z"), upTo: .max)
+        #expect(await store.save([]) == nil)
+        for _ in 0..<4 { #expect(await settle(store) == nil) }
+        #expect(self.folder.integer("SELECT count(*) FROM topic_entry") == 211)
+        #expect(self.folder.integer("SELECT count(*) FROM body") == 211)
+        #expect(await store.stop() == nil)
+    }
+
     @Test(arguments: [SQLITE_FULL, SQLITE_IOERR | 3 << 8]) func aFailedSaveChangesNothing(code: Int32) async throws {
         lossy_vfs_register()
         let store = try self.open { $0.fileSystem = "lossy" }

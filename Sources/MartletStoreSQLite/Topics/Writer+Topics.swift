@@ -48,7 +48,7 @@ extension Writer {
         if let own { book.add(own.size, born: own.born) }
         // What is too old only from now on goes now.
         try self.ageOut(id, &book, group, own, isNew: true)
-        try self.retain(message, topic.retain, id, key, &book)
+        try self.retain(message, topic.retain, id, key, &book, &group)
         try self.fit(id, &book, group, own)
         self.books[id] = book
         group.topics[id] = book.state
@@ -156,11 +156,14 @@ extension Writer {
 
     /// Replaces or clears a topic's retained value.
     private func retain(
-        _ message: StoredMessage, _ retain: TopicAppend.Retain, _ id: Int64, _ key: TopicKey, _ book: inout TopicBook
+        _ message: StoredMessage, _ retain: TopicAppend.Retain, _ id: Int64, _ key: TopicKey, _ book: inout TopicBook, _ group: inout Group
     ) throws {
         guard retain != .leave else { return }
-        if let old = book.retained, old.offset <= book.state.upTo, old.offset <= self.shared.memtable.withLock({ $0.indexed }) {
-            // Its history was over before: nothing else holds its row.
+        if let old = book.retained, old.offset <= book.state.upTo {
+            // Its history was over before: nothing else holds its row. Without it nobody would find its body.
+            self.sql.deleteBody.bind(1, old.offset)
+            try self.sql.deleteBody.run()
+            if self.sql.deleteBody.changes > 0 { group.reaped += 1 }
             try self.delete(message: old.offset)
             try self.unschedule(old.expires, old.offset)
         }
