@@ -34,6 +34,8 @@ package struct Flights: Equatable, Sendable {
 
     /// The largest number; those above are for what is acked in other ways.
     package static let lastOfAll: UInt16 = 0x7fff
+    /// As many as may be under way, so that a number is free.
+    package static let most = 16_384
 
     /// - Parameters:
     ///   - all: by the order in which they were sent.

@@ -35,7 +35,7 @@ extension KeptSession {
     /// How far it has come. Positions are by the order of the subscriptions.
     package var state: [UInt8] {
         var output = RecordWriter(Self.version)
-        output.append(self.endedAt.map { UInt64(bitPattern: $0) &+ 1 } ?? 0)
+        output.append(self.endedAt.map { UInt64(min(max(0, $0), Self.latest - 1)) + 1 } ?? 0)
         output.append(UInt64(self.subscriptions.count))
         for subscription in self.subscriptions { output.append(subscription.position) }
         output.append(UInt64(self.flights.last))
@@ -69,8 +69,8 @@ extension KeptSession {
             return false
         }
         self.user = user
-        self.expirySeconds = Int(clamping: expiry)
-        if inbox >= 2 { self.inbox = Inbox(windowMessages: Int(clamping: (inbox - 2) / 2), acks: inbox & 1 == 1) }
+        self.expirySeconds = Self.bounded(expiry)
+        if inbox >= 2 { self.inbox = Inbox(windowMessages: Self.bounded((inbox - 2) / 2), acks: inbox & 1 == 1) }
         for _ in 0..<count {
             guard let text = input.text(), let bits = input.number(), let identifier = input.number(), let share = input.optionalText(),
                 let filter = try? TopicFilter(parsing: text, limits: Self.anyTopic)
@@ -89,25 +89,29 @@ extension KeptSession {
             let marks = input.number(), let members = input.bytes()
         else { return false }
         var request = AppendRequest(
-            app: self.key.app, targets: [], ttl: Int(clamping: ttl),
+            app: self.key.app, targets: [], ttl: Self.bounded(ttl),
             topic: TopicAppend(name: topic, retain: retain == 1 ? .set : retain == 2 ? .clear : .leave), members: members)
         request.marks = MessageMarks(rawValue: marks)
-        self.will = Will(request: request, delaySeconds: Int(clamping: delay))
+        self.will = Will(request: request, delaySeconds: Self.bounded(delay))
         return true
     }
 
     private mutating func readState(_ input: inout RecordReader) -> Bool {
         guard let endedAt = input.number(), let positions = input.number() else { return false }
-        self.endedAt = endedAt == 0 ? nil : Int64(bitPattern: endedAt &- 1)
+        guard endedAt <= UInt64(Self.latest) else { return false }
+        self.endedAt = endedAt == 0 ? nil : Int64(endedAt - 1)
         for index in 0..<positions {
             guard let position = input.number() else { return false }
             if index < UInt64(self.subscriptions.count) { self.subscriptions[Int(index)].position = position }
         }
         guard let last = input.number(), let count = input.number() else { return false }
         var flights: [Flights.Flight] = []
+        var numbers: Set<UInt64> = []
         for _ in 0..<count {
             guard let number = input.number(), let bits = input.number(), let offset = input.number(),
-                let step = Flights.Step(rawValue: UInt8(truncatingIfNeeded: bits & 3)), let log = TopicLogKind(rawValue: UInt8(bits >> 3 & 1))
+                let step = Flights.Step(rawValue: UInt8(truncatingIfNeeded: bits & 3)), let log = TopicLogKind(rawValue: UInt8(bits >> 3 & 1)),
+                // Offsets begin with 1.
+                offset > 0, 1...UInt64(Flights.lastOfAll) ~= number, numbers.count < Flights.most, numbers.insert(number).inserted
             else { return false }
             flights.append(
                 .init(number: UInt16(clamping: number), step: step, log: log, isApart: bits & 4 != 0, offset: offset))
@@ -120,11 +124,17 @@ extension KeptSession {
         }
         guard let received = input.number() else { return false }
         for _ in 0..<received {
-            guard let number = input.number() else { return false }
-            self.received.append(UInt16(clamping: number))
+            guard let number = input.number(), let number = UInt16(exactly: number) else { return false }
+            self.received.append(number)
         }
         return true
     }
+
+    /// Seconds and counts, so that what is reckoned from them fits.
+    private static func bounded(_ number: UInt64) -> Int { Int(min(number, UInt64(UInt32.max))) }
+
+    /// No time is later than this: Unix time in milliseconds.
+    private static let latest: Int64 = 1 << 53
 
     /// What was allowed when it was written stays so.
     private static let anyTopic: Limits = {
