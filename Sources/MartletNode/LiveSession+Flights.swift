@@ -12,7 +12,8 @@ extension LiveSession {
         guard let grant = topics.subscriptions.grant(slot, topic, shared.message.marks, origin: book.origin) else {
             // Its own: passed over.
             _ = topics.subscriptions.announced(slot, offset: offset, topic: topic, log: log, bytes: 0)
-            return
+            if log == .durable { self.noteState(book) }
+            return self.pumpAfterMiss(topics)
         }
         guard topics.subscriptions.announced(slot, offset: offset, topic: topic, log: log, bytes: weight, isAcked: grant.qos > 0) else {
             return self.pumpAfterMiss(topics)
@@ -22,6 +23,7 @@ extension LiveSession {
 
     /// What was read of the log.
     func send(_ entries: [TopicSlice.Entry], of read: TopicSubscriptions.TopicRead, _ topics: TopicReader, _ book: SessionBook) {
+        if read.log == .durable, !entries.isEmpty { self.noteWaiting(entries) }
         for entry in entries {
             guard let grant = topics.subscriptions.grant(read.slot, entry.topic, entry.message.marks, origin: book.origin) else { continue }
             self.hand(
@@ -30,9 +32,11 @@ extension LiveSession {
         }
     }
 
-    /// Takes out of what was read what the client itself published, if it does not want that.
-    func leaveOutOwn(_ slice: inout TopicSlice, _ read: TopicSubscriptions.TopicRead, _ topics: TopicReader, _ book: SessionBook) {
-        slice.entries.removeAll { topics.subscriptions.grant(read.slot, $0.topic, $0.message.marks, origin: book.origin) == nil }
+    /// What is read of a queue may have been there since before the start: it is found again when all have it.
+    private func noteWaiting(_ entries: [TopicSlice.Entry]) {
+        for entry in entries where QueueTopic.isQueue(entry.topic) {
+            self.node.kept.queued(TopicKey(app: self.app, name: QueueTopic.original(of: entry.topic)), offset: entry.message.offset)
+        }
     }
 
     /// Hands a message to the transport, or keeps it back until what must be stored first is.
@@ -85,6 +89,8 @@ extension LiveSession {
         } else {
             self.client?.release(number)
             self.touch()
+            // With what else comes in this turn.
+            self.shard.loop.execute { self.shard.endTurn() }
         }
         return true
     }
@@ -96,6 +102,7 @@ extension LiveSession {
         if !book.shared.isEmpty, let part = book.shared.removeValue(forKey: flight.number) { part.landed() }
         guard !book.isCatchingUp else { return }
         self.setAckRoom(book)
+        self.tellGroupsOfRoom(book)
         if !book.retainedWaiting.isEmpty { self.sendWaitingRetained(book) }
         if let topics = self.topics, topics.subscriptions.isBehind, !topics.subscriptions.isWaitingForSocket { self.pumpTopicsLater() }
     }
@@ -128,7 +135,12 @@ extension LiveSession {
         for wish in waiting {
             for log in self.node.retainedLogs(of: TopicFilter(topic: wish.topic), in: self.app) {
                 self.node.retained(TopicFilter(topic: wish.topic), in: log, app: self.app, loop: self.shard.loop) { result in
-                    guard let book = self.book, case .success(let entries) = result else { return }
+                    guard let book = self.book else { return }
+                    guard case .success(let entries) = result else {
+                        // Asked for again with the next ack.
+                        book.retainedWaiting.append(wish)
+                        return
+                    }
                     for entry in entries { self.sendRetained(entry, for: wish.filter, book) }
                     self.touch()
                     self.shard.endTurn()

@@ -16,7 +16,7 @@ final class InboxReader {
 extension LiveSession {
     /// The inboxes that it reads.
     var inboxes: [InboxKey] {
-        guard self.inbox != nil, self.book == nil || self.book?.inbox != nil else { return [] }
+        guard self.inbox != nil else { return [] }
         var inboxes: [InboxKey] = [.everyone(in: self.app)]
         if let user = self.user { inboxes.append(.user(user, in: self.app)) }
         if let device = self.device { inboxes.append(.device(device, in: self.app)) }

@@ -12,6 +12,7 @@ extension LiveSession {
         guard !self.node.isDraining else { return self.refuse(Node.goingDown) }
         self.markOpened()
         book.isBegun = true
+        book.entered = nil
         var welcome = self.welcome()
         welcome.standing = SessionStanding(
             isResumed: resumed != nil, expirySeconds: book.expirySeconds, acksInbox: resumed?.inbox?.acks)
@@ -53,13 +54,21 @@ extension LiveSession {
         }
         self.setAckRoom(book)
         if kept.inbox != nil { self.startInbox(book) { _ in } }
-        if book.areSettingsNew { self.tellKept(book, isAsked: true) }
+        if book.areSettingsNew {
+            self.tellKept(book, isAsked: true)
+            self.noteState(book)
+        }
         self.sendAgain(book)
     }
 
     /// Sends again what was under way when the connection before this one ended, oldest first.
     private func sendAgain(_ book: SessionBook) {
         while let flight = book.again.first, let client = self.client {
+            // Acked meanwhile: the client knew it.
+            guard book.flights.all.contains(where: { $0.number == flight.number }) else {
+                book.again.removeFirst()
+                continue
+            }
             guard flight.step != .released else {
                 book.again.removeFirst()
                 client.release(flight.number)
@@ -74,15 +83,24 @@ extension LiveSession {
             return
         }
         self.setAckRoom(book)
+        self.tellGroupsOfRoom(book)
         self.sendWaitingRetained(book)
         self.pumpTopics()
+    }
+
+    /// Whether a message that was under way may still go to the client, whose rights may have changed while it was away.
+    private func maySend(_ entry: TopicSlice.Entry) -> Bool {
+        let filter = TopicFilter(topic: QueueTopic.original(of: entry.topic))
+        return self.rights.allows(.subscribe, filter, self.node.access(to: filter, in: self.app))
     }
 
     private func sendAgain(_ flight: Flights.Flight, _ result: Result<TopicSlice, StoreError>) {
         guard let book = self.book, let client = self.client, book.again.first == flight else { return }
         guard case .success(let slice) = result else { return self.close(.storeUnavailable, retryAfterMs: self.pause) }
         book.again.removeFirst()
-        if let entry = slice.entries.first, entry.message.offset == flight.offset, !entry.message.isExpired(at: self.node.clock.now()) {
+        if let entry = slice.entries.first, entry.message.offset == flight.offset, !entry.message.isExpired(at: self.node.clock.now()),
+            self.maySend(entry)
+        {
             let grant = self.grant(for: entry.topic, entry.message.marks)
             let ticket = DeliveryTicket(
                 number: flight.number, qos: flight.step == .sentOnce ? 2 : 1, isRepeated: true,
@@ -114,14 +132,18 @@ extension LiveSession {
     func startInbox(_ book: SessionBook, done: @escaping (WireError?) -> Void) {
         guard let wish = book.inbox, self.inbox == nil else { return done(nil) }
         var hello = Hello(app: self.app, user: book.user, device: book.key.name, ackMode: wish.acks ? .explicit : .none, limits: self.node.limits)
-        hello.windowMessages = wish.windowMessages
+        hello.windowMessages = min(max(1, wish.windowMessages), self.node.limits.windowMessagesMax)
         let reader = InboxReader(Session(hello, tag: self.tag, epoch: self.node.store.epoch))
         self.inbox = reader
         self.shard.addInboxes(of: self)
         let opening = DeviceOpening(device: book.key, user: book.user, fromNow: false, at: self.node.clock.wall())
         let bound = NIOLoopBound((reader: reader, done: done), eventLoop: self.shard.loop)
         self.node.store.openDevice(opening) { result in
-            self.shard.loop.execute { bound.value.done(self.openedInbox(bound.value.reader, result)) }
+            self.shard.loop.execute {
+                bound.value.done(self.openedInbox(bound.value.reader, result))
+                self.touch()
+                self.shard.endTurn()
+            }
         }
     }
 
@@ -133,7 +155,6 @@ extension LiveSession {
             self.tell(gaps, client)
             self.noteUpdate()
             self.pumpInbox()
-            self.shard.endTurn()
             return nil
         } catch {
             self.book?.inbox = nil
@@ -212,7 +233,8 @@ extension LiveSession {
     private func saveHeld() {
         guard let book = self.book, self.client != nil else { return }
         let count = book.held.count
-        guard let save = self.takeSave(book) else { return self.savedHeld(count, nil) }
+        // Another connection has the session, and this one will hear of it: what it holds goes out there.
+        guard let save = self.takeSave(book) else { return }
         self.node.store.save([save]) { error in
             self.shard.loop.execute { self.savedHeld(count, error) }
         }
@@ -225,8 +247,9 @@ extension LiveSession {
         book.held.removeFirst(held.count)
         for one in held {
             switch one {
-            case .message(let delivery, let ticket): client.send(delivery, ticket)
-            case .release(let number): client.release(number)
+            // Nothing goes to one who was told to go.
+            case .message(let delivery, let ticket): if self.isLive { client.send(delivery, ticket) }
+            case .release(let number): if self.isLive { client.release(number) }
             case .call(let body): body()
             }
         }
@@ -252,12 +275,16 @@ extension LiveSession {
 
     /// The connection is gone: the session is kept, or over.
     func end(_ book: SessionBook) {
+        defer { book.held = [] }
+        if let entered = book.entered { self.node.leave(book, entered) }
+        book.entered = nil
         guard book.isBegun else { return }
         book.isBegun = false
         self.leaveGroups(book)
+        book.declined = [:]
         for subscription in book.subscriptions { self.ring(subscription.filter, subscription.options, -1) }
         var record = self.record(book)
-        guard book.isKept else {
+        guard book.expirySeconds > 0 else {
             if self.node.kept.drop(book.key, holder: book.holder) {
                 self.node.store.save([SessionSave(key: book.key, change: .delete)]) { _ in }
             }

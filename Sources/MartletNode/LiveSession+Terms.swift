@@ -8,7 +8,7 @@ extension LiveSession {
 
     func subscribe(_ wishes: [SubscribeWish], done: @escaping (WireError?) -> Void) throws(WireError) {
         guard let book = self.book, self.client != nil, self.isLive else { return }
-        try self.node.check(wishes, rights: self.rights, app: self.app, beside: self.topics?.subscriptions)
+        try self.node.check(wishes, rights: self.rights, app: self.app)
         let known = wishes.count { book.index(of: $0.filter, share: $0.options.share) != nil }
         guard book.subscriptions.count + wishes.count - known <= self.node.limits.topicsPerSession else {
             throw WireError(
@@ -31,9 +31,9 @@ extension LiveSession {
             self.whenSaved(book) { done(nil) }
         } else {
             done(nil)
+            self.touch()
         }
         self.sendRetained(fresh)
-        self.touch()
         self.pumpTopics()
         self.shard.endTurn()
     }
@@ -67,8 +67,10 @@ extension LiveSession {
             _ = self.startTopics([actual], cursor: nil)
             self.setAckRoom(book)
         }
+        // What goes through a queue may come to the memory log later than to the queue's readers: rather twice than never.
         let ends = TopicSubscriptions.Ends(
-            memoryEpoch: self.node.hub.memoryEpoch, memory: self.node.hub.end, durable: self.node.store.end)
+            memoryEpoch: self.node.hub.memoryEpoch, memory: QueueTopic.isQueue(actual.filter.text) ? .max : self.node.hub.end,
+            durable: self.node.store.end)
         return [FreshTopics(filter: wish.filter, ends: ends, slotFilter: actual.filter)]
     }
 
@@ -93,6 +95,7 @@ extension LiveSession {
             self.whenSaved(book) { done(result) }
         } else {
             done(found)
+            self.touch()
         }
         self.shard.endTurn()
     }

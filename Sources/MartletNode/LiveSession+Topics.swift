@@ -58,7 +58,8 @@ extension LiveSession {
     ///   - before: the place while some of them are still to be told.
     ///   - after: the place after all of them.
     func tell(_ gaps: [TopicGap], _ client: any LiveClient, before: Cursor, after: Cursor) {
-        for (index, gap) in gaps.enumerated() {
+        for (index, var gap) in gaps.enumerated() {
+            if self.book != nil { gap.topic = QueueTopic.original(of: gap.topic) }
             client.gap(gap, cursor: index == gaps.count - 1 ? after : before)
             self.node.metrics.gap(gap.reason.rawValue)
         }
@@ -259,14 +260,9 @@ extension LiveSession {
         // The read may have taken its time.
         let now = self.node.clock.now()
         slice.entries.removeAll { $0.message.isExpired(at: now) }
-        if let book = self.book { self.leaveOutOwn(&slice, read, topics, book) }
-        let isAcked = { (entry: TopicSlice.Entry) in
-            guard let book = self.book else { return false }
-            return topics.subscriptions.grant(read.slot, entry.topic, entry.message.marks, origin: book.origin)?.qos ?? 0 > 0
-        }
-        guard topics.subscriptions.readDone(read, &slice, isAcked: isAcked, weight: { TopicMail.weight($0) }), let client = self.client else {
-            return
-        }
+        guard topics.subscriptions.readDone(read, &slice, origin: self.book?.origin, weight: { TopicMail.weight($0) }),
+            let client = self.client
+        else { return }
         let gaps = topics.subscriptions.untold(slice.gaps, of: read)
         if !gaps.isEmpty, case .after(let start) = read.request.start {
             let after = slice.entries.first.map { self.cursor(sending: read, $0.message.offset - 1) } ?? self.cursor

@@ -21,7 +21,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     /// nil without ``SessionTerms``.
     let book: SessionBook?
     /// A group's: nobody is connected by it.
-    private let isInternal: Bool
+    let isInternal: Bool
     /// What the client asked for; let go once the session is open, because there are many sessions.
     private(set) var hello: HelloBox?
     private(set) var client: (any LiveClient)?
@@ -61,7 +61,11 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         self.tag = max(1, UInt32(truncatingIfNeeded: random))
         self.id = String(clock.random(), radix: 36)
         self.book = hello.terms.flatMap { terms in
-            hello.device.map { SessionBook(DeviceKey(app: hello.app, name: $0), user: hello.user, terms: terms, holder: max(1, random)) }
+            hello.device.map {
+                SessionBook(
+                    DeviceKey(app: hello.app, name: $0), user: hello.user, terms: terms, holder: max(1, random),
+                    windowMost: shard.node.limits.windowMessagesMax)
+            }
         }
         let hasNoInbox = hello.user == nil && hello.device == nil || self.book != nil
         self.inbox = hasNoInbox ? nil : InboxReader(Session(hello, tag: self.tag, epoch: shard.node.store.epoch))
@@ -206,7 +210,8 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
             inbox.session.socketTook()
             self.pumpInbox()
         }
-        if let topics = self.topics {
+        // What is held back has not gone yet.
+        if let topics = self.topics, self.book?.held.isEmpty ?? true {
             topics.subscriptions.socketTook()
             if topics.subscriptions.isBehind { self.pumpTopicsLater() }
         }
@@ -279,7 +284,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
 
     /// The server goes down: nothing is sent any more, acks are still taken.
     func drain(retryAfterMs: Int64) {
-        guard let client = self.client, self.isLive else { return }
+        guard let client = self.client, self.isLive, !self.isInternal else { return }
         self.isDraining = true
         self.inbox?.session.drained()
         client.close(.serviceRestart, retryAfterMs: retryAfterMs)

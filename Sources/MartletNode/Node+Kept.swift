@@ -28,11 +28,16 @@ extension Node {
     private static let tendInterval = TimeAmount.seconds(1)
 
     private func tendKept() {
-        let due = self.kept.takeDue(wall: self.clock.wall())
+        let due = self.kept.takeDue(wall: self.clock.wall()) { self.groups.hasMembers($0) }
         for will in due.wills { self.publish(will: will) }
         var saves = due.changed.map { SessionSave(key: $0.key, change: .set(settings: $0.settings, state: nil)) }
         saves += due.expired.map { SessionSave(key: $0, change: .delete) }
         if !saves.isEmpty { self.store.save(saves) { _ in } }
+        // Those whose client came back in this moment are as new.
+        let back = due.expired.compactMap { self.kept[$0] }
+        if !back.isEmpty {
+            self.store.save(back.map { SessionSave(key: $0.key, change: .set(settings: $0.settings, state: $0.state)) }) { _ in }
+        }
         for (topic, upTo) in self.kept.takeNeedless() {
             self.store.trim(TopicKey(app: topic.app, name: QueueTopic.name(of: topic.name)), upTo: upTo)
         }
@@ -72,13 +77,16 @@ extension Node {
     /// Its device is its own by now.
     private func openKept(_ session: LiveSession, _ terms: SessionTerms) {
         guard let book = session.book, session.client != nil else { return }
-        guard let begun = self.kept.begin(book.key, user: book.user, terms: terms, holder: book.holder) else {
+        guard var begun = self.kept.begin(book.key, user: book.user, terms: terms, holder: book.holder) else {
             return session.refuse(
                 WireError(
                     .tooManySessions, "The app keeps \(self.limits.keptSessions) sessions, as many as it may: let some end.",
                     limit: self.limits.keptSessions))
         }
         for will in begun.wills { self.publish(will: will) }
+        begun.wills = []
+        book.entered = begun
+        if begun.resumed != nil { book.goesOn() }
         var saves: [SessionSave] = []
         if begun.hasDropped { saves.append(SessionSave(key: book.key, change: .delete)) }
         if book.isKept {
@@ -88,13 +96,27 @@ extension Node {
             record.endedAt = nil
             saves.append(SessionSave(key: book.key, change: .set(settings: record.settings, state: record.state)))
         }
-        guard !saves.isEmpty else { return session.begin(begun.resumed) }
+        let resumed = begun.resumed
+        guard !saves.isEmpty else { return session.begin(resumed) }
         self.store.save(saves) { error in
             session.shard.loop.execute {
                 guard error == nil else { return session.refuse(Self.wireError(StoreError(.unavailable))) }
-                session.begin(begun.resumed)
+                session.begin(resumed)
             }
         }
+    }
+
+    /// A connection that has the session's entry goes before the session has begun: it is as it was before.
+    func leave(_ book: SessionBook, _ entered: KeptSessions.Begun) {
+        guard book.isKept else { return }
+        guard let session = entered.resumed else {
+            if self.kept.drop(book.key, holder: book.holder) { self.store.save([SessionSave(key: book.key, change: .delete)]) { _ in } }
+            return
+        }
+        var before = session
+        before.endedAt = before.endedAt ?? self.clock.wall()
+        guard self.kept.ended(before, holder: book.holder) else { return }
+        self.store.save([SessionSave(key: book.key, change: .set(settings: before.settings, state: before.state))]) { _ in }
     }
 
     // MARK: Queues

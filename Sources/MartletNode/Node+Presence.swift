@@ -43,7 +43,7 @@ extension Node {
     ///
     /// - Returns: members there are now; nil if nobody keeps count.
     func joined(_ session: LiveSession, _ filter: TopicFilter) -> Int? {
-        guard let topic = self.presenceTopic(filter, session.app) else { return nil }
+        guard !session.isInternal, let topic = self.presenceTopic(filter, session.app) else { return nil }
         let member = PresenceMember(user: session.user, device: session.device)
         return self.changePresence {
             $0.join(topic, member)
@@ -53,7 +53,7 @@ extension Node {
 
     /// Notes that a session has left.
     func left(_ session: LiveSession, _ filter: TopicFilter) {
-        guard let topic = self.presenceTopic(filter, session.app, leaves: true) else { return }
+        guard !session.isInternal, let topic = self.presenceTopic(filter, session.app, leaves: true) else { return }
         let member = PresenceMember(user: session.user, device: session.device)
         _ = self.changePresence {
             $0.leave(topic, member)

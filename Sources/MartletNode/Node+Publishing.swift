@@ -105,8 +105,7 @@ extension Node {
         for case .published(let message, let topic) in commits {
             mail.append((topic, .message(message, topic: topic, log: .durable)))
             if QueueTopic.isQueue(topic.name) {
-                let original = QueueTopic.original(of: TopicFilter(topic: topic.name)).text
-                self.kept.queued(TopicKey(app: topic.app, name: original), offset: message.offset)
+                self.kept.queued(TopicKey(app: topic.app, name: QueueTopic.original(of: topic.name)), offset: message.offset)
             }
         }
         if !mail.isEmpty { self.wake(self.hub.send(mail)) }

@@ -290,8 +290,11 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     package func recall(
         _ id: MessageID, app: AppID, done: @escaping @Sendable (Result<RecallOutcome?, StoreError>) -> Void
     ) {
-        if let outcome = self.hub.recall(id, app: app, now: self.clock.now()) { return done(.success(outcome)) }
+        let known = self.hub.recall(id, app: app, now: self.clock.now())
+        // It may wait in a queue, too.
+        if let known, !self.kept.hasQueues { return done(.success(known)) }
         self.store.recall(id, app: app) { result in
+            let result = known.map { known in result.map { _ in known } } ?? result
             // The recall was announced to the loops before this; when each has passed here, none sends it any more.
             let counter = PassCounter(last: self.shards.count) { done(result) }
             for shard in self.shards { shard.loop.execute { counter.pass() } }
@@ -343,6 +346,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         for shard in self.shards {
             shard.loop.execute {
                 shard.takeUpdates()
+                shard.saveChanged()
                 counter.pass()
             }
         }

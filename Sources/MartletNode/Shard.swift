@@ -181,7 +181,7 @@ final class Shard: @unchecked Sendable {
         self.loop.scheduleTask(in: Self.saveDelay) { self.saveChanged() }
     }
 
-    private func saveChanged() {
+    func saveChanged() {
         self.isSaveScheduled = false
         let changed = self.changed
         self.changed = []

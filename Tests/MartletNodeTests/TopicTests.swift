@@ -380,7 +380,7 @@ import Testing
 }
 
 /// What a publish came to.
-private final class Outcomes: Sendable {
+final class Outcomes: Sendable {
     private let state = Mutex<[AppendOutcome]>([])
     var value: [AppendOutcome] { self.state.withLock { $0 } }
     func set(_ outcomes: [AppendOutcome]) { self.state.withLock { $0 = outcomes } }

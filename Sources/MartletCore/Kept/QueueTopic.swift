@@ -22,6 +22,8 @@ package enum QueueTopic {
         self.isQueue(filter.text) ? TopicFilter(originalOf: filter, dropping: self.prefix.utf8.count) : filter
     }
 
+    package static func original(of name: String) -> String { self.original(of: TopicFilter(topic: name)).text }
+
     /// Whether messages of a filter's topics are put aside at all: those of the server's own (`$SYS`) are not.
     package static func hasQueue(_ filter: TopicFilter) -> Bool { !filter.text.utf8.starts(with: "$".utf8) }
 }

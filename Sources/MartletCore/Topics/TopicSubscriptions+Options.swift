@@ -29,7 +29,7 @@ extension TopicSubscriptions {
     ///   - topic: as it is announced.
     ///   - origin: names the session's own client.
     /// - Returns: nil if all of them leave it out: it is the client's own.
-    package mutating func grant(_ slot: Slot, _ topic: String, _ marks: MessageMarks, origin: UInt32) -> Grant? {
+    package func grant(_ slot: Slot, _ topic: String, _ marks: MessageMarks, origin: UInt32) -> Grant? {
         guard self.slots.indices.contains(slot) else { return nil }
         let isOwn = marks.origin != 0 && marks.origin == origin
         var grant: Grant?

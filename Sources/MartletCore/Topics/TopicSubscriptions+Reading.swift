@@ -24,7 +24,7 @@ extension TopicSubscriptions {
             let slot = turn / 2
             let log: TopicLogKind = turn % 2 == 0 ? .memory : .durable
             guard self.slots[slot].isUsed, self.slots[slot].feeds[Int(log.rawValue)].isBehind, self.isNext(slot, log) else { continue }
-            let isAcked = self.slots[slot].options.qos > 0
+            let isAcked = self.mayBeAcked(slot)
             guard !isAcked || self.ackRoom > 0 else { continue }
             self.isReading = true
             // Live messages may take all the room before the read is done, but not twice what it has for the same message.
@@ -44,6 +44,11 @@ extension TopicSubscriptions {
         return nil
     }
 
+    /// Whether the client may have to ack what a subscription matches: what overlaps counts, too.
+    private func mayBeAcked(_ slot: Slot) -> Bool {
+        self.slots[slot].options.qos > 0 || self.slots[slot].neighbours.contains { self.slots[Int($0)].options.qos > 0 }
+    }
+
     /// Whether a feed that is behind may be read before the others.
     private func isNext(_ slot: Slot, _ log: TopicLogKind) -> Bool {
         let neighbours = self.slots[slot].neighbours
@@ -61,11 +66,11 @@ extension TopicSubscriptions {
     ///
     /// - Parameters:
     ///   - slice: loses what is to be read again later.
-    ///   - isAcked: whether the client has to ack a message.
+    ///   - origin: of a client that acks, names it; its own messages are left out where it does not want them.
     ///   - weight: what a message takes of the connection, in bytes.
     /// - Returns: whether to send them.
     package mutating func readDone(
-        _ read: TopicRead, _ slice: inout TopicSlice, isAcked: (TopicSlice.Entry) -> Bool = { _ in false }, weight: (StoredMessage) -> Int
+        _ read: TopicRead, _ slice: inout TopicSlice, origin: UInt32? = nil, weight: (StoredMessage) -> Int
     ) -> Bool {
         self.isReading = false
         self.reserved = 0
@@ -92,7 +97,8 @@ extension TopicSubscriptions {
         if !self.slots[read.slot].neighbours.isEmpty || !self.ended.isEmpty {
             slice.entries.removeAll { self.isSent($0.topic, $0.message.offset, besides: read.slot, index) }
         }
-        if let cut = self.startAll(&slice, isAcked, weight) { position = cut }
+        if let origin { slice.entries.removeAll { self.grant(read.slot, $0.topic, $0.message.marks, origin: origin) == nil } }
+        if let cut = self.startAll(&slice, of: read.slot, origin, weight) { position = cut }
         // It has the next turn again, or others might take the room for ever.
         if self.wanted > 0 { self.lastRead = Int32(2 * read.slot + index) - 1 }
         self.slots[read.slot].feeds[index].position = position
@@ -108,12 +114,12 @@ extension TopicSubscriptions {
     ///
     /// - Returns: the place after what was taken, if that is not everything.
     private mutating func startAll(
-        _ slice: inout TopicSlice, _ isAcked: (TopicSlice.Entry) -> Bool, _ weight: (StoredMessage) -> Int
+        _ slice: inout TopicSlice, of slot: Slot, _ origin: UInt32?, _ weight: (StoredMessage) -> Int
     ) -> UInt64? {
         self.wanted = 0
         for (index, entry) in slice.entries.enumerated() {
             let bytes = weight(entry.message)
-            let isAcked = isAcked(entry)
+            let isAcked = origin.map { self.grant(slot, entry.topic, entry.message.marks, origin: $0)?.qos ?? 0 > 0 } ?? false
             let fits = self.inFlight == 0 || self.inFlight + bytes <= self.windowBytes
             guard fits, !isAcked || self.ackRoom > 0 else {
                 if index == 0, !fits { self.wanted = bytes }

@@ -40,6 +40,8 @@ final class KeptSessions: Sendable {
     /// Sessions that are kept, live ones included.
     var count: Int { self.state.withLock { $0.entries.count } }
 
+    subscript(key: DeviceKey) -> KeptSession? { self.state.withLock { $0.entries[key]?.session } }
+
     // MARK: Coming and going
 
     /// What was kept for a client that connects.
@@ -64,14 +66,8 @@ final class KeptSessions: Sendable {
                     self.remove(key, &state)
                 }
             }
-            guard terms.expirySeconds > 0 else {
-                if begun.resumed != nil {
-                    // It goes on, but only for this connection.
-                    begun.hasDropped = true
-                    self.remove(key, &state)
-                }
-                return begun
-            }
+            // One that goes on has its record as long as it lives, even if that is only as long as this connection.
+            guard terms.expirySeconds > 0 || begun.resumed != nil else { return begun }
             guard begun.resumed != nil || state.counts[key.app, default: 0] < self.limit else { return nil }
             var session = begun.resumed ?? KeptSession(key: key, user: user, expirySeconds: 0)
             session.expirySeconds = terms.expirySeconds
@@ -133,6 +129,10 @@ final class KeptSessions: Sendable {
                 self.insert(session, holder: 0, &state)
                 state.nextDue = min(state.nextDue, session.expiresAt ?? .max, session.willAt ?? .max)
             }
+            for key in state.entries.keys where ShareName.isGroup(key.name) && state.members[key] == nil {
+                state.emptied.append(key)
+                state.nextDue = 0
+            }
         }
     }
 
@@ -144,7 +144,8 @@ final class KeptSessions: Sendable {
         var expired: [DeviceKey] = []
     }
 
-    func takeDue(wall: Int64) -> Due {
+    /// - Parameter isLive: whether a group has members that are there.
+    func takeDue(wall: Int64, isLive: (DeviceKey) -> Bool) -> Due {
         self.state.withLock { state in
             var due = Due()
             guard wall >= state.nextDue else { return due }
@@ -167,9 +168,15 @@ final class KeptSessions: Sendable {
                 state.nextDue = min(state.nextDue, entry.session.expiresAt ?? .max)
             }
             for key in due.expired { self.remove(key, &state) }
-            let emptied = state.emptied
+            let emptied = Set(state.emptied)
             state.emptied = []
             for group in emptied where state.members[group] == nil && state.entries[group] != nil {
+                // Those who are there read what waits for the group.
+                guard !isLive(group) else {
+                    state.emptied.append(group)
+                    state.nextDue = 0
+                    continue
+                }
                 self.remove(group, &state)
                 due.expired.append(group)
             }
@@ -179,9 +186,12 @@ final class KeptSessions: Sendable {
 
     // MARK: Queues
 
+    /// Whether messages of any topic wait for somebody.
+    var hasQueues: Bool { self.interested.load(ordering: .relaxed) > 0 }
+
     /// Whether messages of a topic wait for somebody.
     func wants(_ topic: TopicKey) -> Bool {
-        guard self.interested.load(ordering: .relaxed) > 0 else { return false }
+        guard self.hasQueues else { return false }
         return self.state.withLock { state in
             var isWanted = false
             state.interests[topic.app]?.visit(topic.name) { _ in isWanted = true }
@@ -250,15 +260,16 @@ final class KeptSessions: Sendable {
     private func insert(_ session: KeptSession, holder: UInt64, _ state: inout State) {
         let key = session.key
         if let old = state.entries[key]?.session {
-            if old.subscriptions.map(\.filter) != session.subscriptions.map(\.filter)
-                || old.subscriptions.map(\.options) != session.subscriptions.map(\.options)
-            {
-                self.forget(old, &state)
-                self.note(session, &state)
+            let wasQueued = Set(old.subscriptions.lazy.filter(\.isQueued).map(Interest.init))
+            let isQueued = Set(session.subscriptions.lazy.filter(\.isQueued).map(Interest.init))
+            // Those that stay are not touched: what is published now must find them.
+            if wasQueued != isQueued {
+                for interest in isQueued.subtracting(wasQueued) { self.note(interest, key, &state) }
+                for interest in wasQueued.subtracting(isQueued) { self.forget(interest, key, &state) }
             }
         } else {
             state.counts[key.app, default: 0] += 1
-            self.note(session, &state)
+            for subscription in session.subscriptions where subscription.isQueued { self.note(Interest(subscription), key, &state) }
         }
         state.entries[key] = Entry(session: session, holder: holder)
     }
@@ -267,53 +278,64 @@ final class KeptSessions: Sendable {
         guard let entry = state.entries.removeValue(forKey: key) else { return }
         state.counts[key.app, default: 1] -= 1
         if state.counts[key.app] == 0 { state.counts[key.app] = nil }
-        self.forget(entry.session, &state)
+        for subscription in entry.session.subscriptions where subscription.isQueued { self.forget(Interest(subscription), key, &state) }
         state.isMoved = true
     }
 
-    private func note(_ session: KeptSession, _ state: inout State) {
-        for subscription in session.subscriptions where subscription.isQueued {
-            if let share = subscription.options.share {
-                state.members[ShareName.key(share, subscription.filter, session.key.app), default: []].insert(session.key)
-                continue
-            }
-            let isNew = state.interests[session.key.app, default: FilterTrie()].update(subscription.filter) { keys in
-                guard var own = keys else {
-                    keys = [session.key]
-                    return true
-                }
-                // Given up first, so that the set is not copied.
-                keys = nil
-                own.insert(session.key)
-                keys = own
-                return false
-            }
-            if isNew { self.interested.wrappingAdd(1, ordering: .relaxed) }
+    /// A subscription for which messages wait.
+    private struct Interest: Hashable {
+        var filter: TopicFilter
+        var share: String?
+
+        init(_ subscription: KeptSession.Subscription) {
+            self.filter = subscription.filter
+            self.share = subscription.options.share
+        }
+
+        static func == (left: Interest, right: Interest) -> Bool {
+            left.filter == right.filter && isSameName(left.share, right.share)
         }
     }
 
-    private func forget(_ session: KeptSession, _ state: inout State) {
-        for subscription in session.subscriptions where subscription.isQueued {
-            if let share = subscription.options.share {
-                let group = ShareName.key(share, subscription.filter, session.key.app)
-                state.members[group]?.remove(session.key)
-                guard state.members[group]?.isEmpty == true else { continue }
-                state.members[group] = nil
-                state.emptied.append(group)
-                state.nextDue = 0
-                continue
-            }
-            let isLast = state.interests[session.key.app]?.update(subscription.filter) { keys in
-                guard var own = keys else { return false }
-                keys = nil
-                own.remove(session.key)
-                if own.isEmpty { return true }
-                keys = own
-                return false
-            }
-            if isLast == true { self.interested.wrappingSubtract(1, ordering: .relaxed) }
-            if state.interests[session.key.app]?.isEmpty == true { state.interests[session.key.app] = nil }
+    private func note(_ interest: Interest, _ key: DeviceKey, _ state: inout State) {
+        if let share = interest.share {
+            state.members[ShareName.key(share, interest.filter, key.app), default: []].insert(key)
+            return
         }
+        let isNew = state.interests[key.app, default: FilterTrie()].update(interest.filter) { keys in
+            guard var own = keys else {
+                keys = [key]
+                return true
+            }
+            // Given up first, so that the set is not copied.
+            keys = nil
+            own.insert(key)
+            keys = own
+            return false
+        }
+        if isNew { self.interested.wrappingAdd(1, ordering: .relaxed) }
+    }
+
+    private func forget(_ interest: Interest, _ key: DeviceKey, _ state: inout State) {
+        if let share = interest.share {
+            let group = ShareName.key(share, interest.filter, key.app)
+            state.members[group]?.remove(key)
+            guard state.members[group]?.isEmpty == true else { return }
+            state.members[group] = nil
+            state.emptied.append(group)
+            state.nextDue = 0
+            return
+        }
+        let isLast = state.interests[key.app]?.update(interest.filter) { keys in
+            guard var own = keys else { return false }
+            keys = nil
+            own.remove(key)
+            if own.isEmpty { return true }
+            keys = own
+            return false
+        }
+        if isLast == true { self.interested.wrappingSubtract(1, ordering: .relaxed) }
+        if state.interests[key.app]?.isEmpty == true { state.interests[key.app] = nil }
     }
 }
 

@@ -23,8 +23,8 @@ final class SessionBook {
     /// ``MessageMarks/origin(of:)`` of what its client publishes.
     let origin: UInt32
     let windowMessages: Int
-    /// Whether it was kept when it began.
-    let hasQueues: Bool
+    /// Whether it has a record: it is kept after its connection, or goes on with what was kept.
+    private(set) var isKept: Bool
     var expirySeconds: Int
     var will: Will?
     var inbox: KeptSession.Inbox?
@@ -46,30 +46,36 @@ final class SessionBook {
     var areSettingsNew = false
     /// In the shard's list of those whose state is to be stored.
     var isDirty = false
+    /// It is among the node's kept sessions, and what was there before; until it has begun.
+    var entered: KeptSessions.Begun?
     /// It stands, and is not over.
     var isBegun = false
+    /// Groups that it had no room for.
+    var declined: [ObjectIdentifier: ShareGroup] = [:]
 
-    init(_ key: DeviceKey, user: String?, terms: SessionTerms, holder: UInt64) {
+    /// - Parameter windowMost: messages that may be under way at most.
+    init(_ key: DeviceKey, user: String?, terms: SessionTerms, holder: UInt64, windowMost: Int) {
         self.key = key
         self.user = user
         self.holder = holder
         self.origin = MessageMarks.origin(of: key.name)
-        self.windowMessages = max(1, terms.windowMessages)
+        self.windowMessages = min(max(1, terms.windowMessages), windowMost, Flights.most)
         self.expirySeconds = terms.expirySeconds
-        self.hasQueues = terms.expirySeconds > 0
+        self.isKept = terms.expirySeconds > 0
         self.will = terms.will
     }
 
-    var isKept: Bool { self.expirySeconds > 0 }
+    /// It goes on with what was kept, though perhaps only for this connection.
+    func goesOn() { self.isKept = true }
 
     /// The subscription that stands for a filter of the client's: a queue's if messages wait for it.
     func actual(_ filter: TopicFilter, _ options: SubscribeOptions) -> TopicFilter {
-        self.hasQueues && options.qos > 0 && QueueTopic.hasQueue(filter) ? QueueTopic.filter(of: filter) : filter
+        self.isKept && options.qos > 0 && QueueTopic.hasQueue(filter) ? QueueTopic.filter(of: filter) : filter
     }
 
     /// Whether what is published while the connection is slow is held in memory for a subscription, as nothing else may hold it.
     func isRinged(_ filter: TopicFilter, _ options: SubscribeOptions) -> Bool {
-        options.share == nil && options.qos > 0 && !(self.hasQueues && QueueTopic.hasQueue(filter))
+        options.share == nil && options.qos > 0 && !(self.isKept && QueueTopic.hasQueue(filter))
     }
 
     func index(of filter: TopicFilter, share: String?) -> Int? {

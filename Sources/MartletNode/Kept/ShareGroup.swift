@@ -24,7 +24,8 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
         let id: UInt64
         let session: LiveSession
         var options: SubscribeOptions
-        var isFull = false
+        /// Messages that it may be handed now and has to ack, as far as the group knows.
+        var room: Int
     }
 
     private struct Flight {
@@ -48,6 +49,10 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
     private var waiting: [UInt64] = []
     private var outbox: [(member: Member, message: StoredMessage, part: Part?)] = []
     private var isSaveScheduled = false
+    /// What is held in memory for the reader.
+    private var isRinged = false
+    /// The newest message of the queue that was read: a reader that begins anew may begin before it.
+    private var lastRead: UInt64 = 0
 
     /// Messages that may be under way to all members together.
     private static let flightsMost = 1_024
@@ -67,6 +72,7 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
     func join(_ member: Member, isKept: Bool) {
         if let index = self.members.firstIndex(where: { $0.id == member.id }) {
             self.members[index].options = member.options
+            self.members[index].room = max(member.room, self.members[index].room)
         } else {
             self.members.append(member)
         }
@@ -106,6 +112,7 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
             wish.start = .after(min(record.subscriptions.first?.position ?? 0, self.node.store.end))
         } else {
             self.node.hub.expectAcks(self.filter, app: self.key.app, 1)
+            self.isRinged = true
         }
         hello.topics = [wish]
         let reader = LiveSession(hello, shard: self.shard, client: self, isInternal: true)
@@ -115,17 +122,24 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
 
     private func endReader() {
         guard let reader = self.reader else { return }
-        self.reader = nil
-        if !self.isKept || reader.topics?.subscriptions.slot(of: self.filter) != nil {
-            self.node.hub.expectAcks(self.filter, app: self.key.app, -1)
-        }
+        self.readerEnded()
         reader.clientClosed()
+    }
+
+    private func readerEnded() {
+        self.reader = nil
+        if self.isRinged { self.node.hub.expectAcks(self.filter, app: self.key.app, -1) }
+        self.isRinged = false
     }
 
     // MARK: Handing out
 
     func send(_ delivery: borrowing TopicDelivery) {
         guard !delivery.isRetained else { return }
+        if self.isKept, delivery.message.marks.qos > 0, !delivery.message.liveOnly {
+            guard delivery.message.offset > self.lastRead else { return }
+            self.lastRead = delivery.message.offset
+        }
         self.lastTicket += 1
         self.flights[self.lastTicket] = Flight(message: delivery.message, member: nil, isDurable: self.isKept)
         self.dispatch(self.lastTicket)
@@ -135,13 +149,16 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
         guard let flight = self.flights[ticket] else { return }
         for step in 0..<self.members.count {
             let index = (self.nextMember + step) % self.members.count
-            guard !self.members[index].isFull else { continue }
-            self.nextMember = index + 1
             let member = self.members[index]
-            if min(member.options.qos, flight.message.marks.qos) == 0 {
+            let isAcked = min(member.options.qos, flight.message.marks.qos) > 0
+            guard !isAcked || member.room > 0 else { continue }
+            self.nextMember = index + 1
+            if !isAcked {
                 self.flights[ticket] = nil
                 self.outbox.append((member, flight.message, nil))
+                self.scheduleSave()
             } else {
+                self.members[index].room -= 1
                 self.flights[ticket]?.member = member.id
                 self.outbox.append((member, flight.message, Part(group: self, ticket: ticket, member: member.id)))
             }
@@ -170,7 +187,7 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
             guard !own.isEmpty else { continue }
             let bound = UncheckedParts(parts: own)
             shard.loop.execute {
-                for one in bound.parts { one.member.session.takeShared(one.message, one.member.options, one.part) }
+                for one in bound.parts { one.member.session.takeShared(one.message, self.filter, one.member.options, one.part) }
                 shard.endTurn()
             }
         }
@@ -183,7 +200,7 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
     func landed(_ ticket: UInt64, _ member: UInt64) {
         guard self.flights[ticket]?.member == member else { return }
         self.flights[ticket] = nil
-        if let index = self.members.firstIndex(where: { $0.id == member }) { self.members[index].isFull = false }
+        if let index = self.members.firstIndex(where: { $0.id == member }) { self.members[index].room += 1 }
         self.scheduleSave()
         self.dispatchWaiting()
     }
@@ -191,9 +208,16 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
     func returned(_ ticket: UInt64, _ member: UInt64) {
         guard self.flights[ticket]?.member == member else { return }
         self.flights[ticket]?.member = nil
-        if let index = self.members.firstIndex(where: { $0.id == member }) { self.members[index].isFull = true }
+        if let index = self.members.firstIndex(where: { $0.id == member }) { self.members[index].room = 0 }
         self.waiting.append(ticket)
         self.waiting.sort()
+        self.dispatchWaiting()
+    }
+
+    /// A member that had no room has some.
+    func hasRoom(_ member: UInt64, _ room: Int) {
+        guard let index = self.members.firstIndex(where: { $0.id == member }) else { return }
+        self.members[index].room = max(room, self.members[index].room)
         self.dispatchWaiting()
     }
 
@@ -220,7 +244,7 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
     // MARK: The reader's client
 
     func opened(_ welcome: Welcome) {}
-    func refused(_ error: WireError) { self.reader = nil }
+    func refused(_ error: WireError) { self.readerEnded() }
     func send(_ delivery: borrowing Delivery) {}
     func gap(_ gap: GapNotice) {}
     func gap(_ gap: TopicGap, cursor: Cursor) {}
@@ -237,7 +261,7 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
 
     func close(_ code: CloseCode, retryAfterMs: Int64?) {
         // The store could not be read: again in a moment.
-        self.reader = nil
+        self.readerEnded()
         guard !self.node.isDraining else { return }
         self.shard.loop.scheduleTask(in: .seconds(1)) {
             if self.reader == nil, !self.members.isEmpty { self.startReader() }

@@ -25,6 +25,8 @@ final class ShareGroups: Sendable {
         }
     }
 
+    func hasMembers(_ key: DeviceKey) -> Bool { self.groups.withLock { $0[key] != nil } }
+
     func leave(_ key: DeviceKey, _ member: UInt64) {
         self.groups.withLock { groups in
             guard var entry = groups[key], entry.members.remove(member) != nil else { return }
@@ -50,7 +52,7 @@ extension LiveSession {
                 self.node.store.save([SessionSave(key: key, change: .set(settings: record.settings, state: record.state))]) { _ in }
             }
         }
-        let member = ShareGroup.Member(id: book.holder, session: self, options: options)
+        let member = ShareGroup.Member(id: book.holder, session: self, options: options, room: max(0, book.windowMessages - book.flights.count))
         self.node.groups.join(key, filter, member, isKept: isKept, shards: self.node.shards)
     }
 
@@ -61,6 +63,7 @@ extension LiveSession {
             book.shared[number] = nil
             _ = book.flights.land(number, in: .sent)
         }
+        book.declined = book.declined.filter { $0.value.key != key }
         self.setAckRoom(book)
         self.node.groups.leave(key, book.holder)
     }
@@ -72,12 +75,14 @@ extension LiveSession {
     /// A group hands it a message.
     ///
     /// - Parameter part: nil if it is not acked.
-    func takeShared(_ message: StoredMessage, _ options: SubscribeOptions, _ part: ShareGroup.Part?) {
-        guard let book = self.book, self.client != nil, self.isLive else {
+    func takeShared(_ message: StoredMessage, _ filter: TopicFilter, _ options: SubscribeOptions, _ part: ShareGroup.Part?) {
+        // One that has left is told nothing more, and the group knows.
+        guard let book = self.book, self.isLive, book.index(of: filter, share: options.share) != nil else {
             part?.returned()
             return
         }
         guard part == nil || book.flights.count < book.windowMessages && !book.isCatchingUp else {
+            if let part { book.declined[ObjectIdentifier(part.group)] = part.group }
             part?.returned()
             return
         }
@@ -89,5 +94,15 @@ extension LiveSession {
         guard let part else { return }
         book.shared[book.flights.last] = part
         self.setAckRoom(book)
+    }
+
+    /// Groups whose messages it had no room for hear that it has some.
+    func tellGroupsOfRoom(_ book: SessionBook) {
+        let room = book.windowMessages - book.flights.count
+        guard !book.declined.isEmpty, room > 0 else { return }
+        let declined = book.declined.values
+        book.declined = [:]
+        let member = book.holder
+        for group in declined { group.shard.loop.execute { group.hasRoom(member, room) } }
     }
 }
