@@ -26,7 +26,8 @@ extension LiveSession {
 
     private func resume(_ kept: KeptSession, _ book: SessionBook) {
         book.flights = kept.flights
-        book.received = Set(kept.received)
+        // Of what was still under way when it was asked for, some may have failed.
+        book.received = Set(self.node.kept[book.key]?.received ?? kept.received)
         book.again = kept.flights.all[...]
         book.inbox = kept.inbox
         for subscription in kept.subscriptions {
@@ -275,7 +276,10 @@ extension LiveSession {
 
     /// The connection is gone: the session is kept, or over.
     func end(_ book: SessionBook) {
-        defer { book.held = [] }
+        defer {
+            book.held = []
+            book.publishing = [:]
+        }
         if let entered = book.entered { self.node.leave(book, entered) }
         book.entered = nil
         guard book.isBegun else { return }

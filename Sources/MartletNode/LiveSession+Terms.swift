@@ -129,13 +129,24 @@ extension LiveSession {
     func publish(
         _ request: AppendRequest, number: UInt16, done: @escaping @Sendable (AppendOutcome) -> Void
     ) throws(WireError) {
+        if let book = self.book, book.publishing[number] != nil {
+            // As the first, whose outcome is not known yet.
+            book.publishing[number]?.append(done)
+            return
+        }
         guard let request = try self.ready(request, number: number) else {
             return done(.stored(MessageID(high: 0, low: 0), repeated: true))
         }
+        self.book?.publishing[number] = []
         let loop = self.shard.loop
+        let forget = self.forgetting(number)
         self.publishReady([request]) { outcomes in
             let outcome = outcomes.first ?? .failed(StoreError(.stopped))
-            if case .failed = outcome { loop.execute { self.forget(number: number) } }
+            if case .failed = outcome { forget() }
+            loop.execute {
+                if case .failed = outcome { self.book?.received.remove(number) }
+                for done in self.book?.publishing.removeValue(forKey: number) ?? [] { done(outcome) }
+            }
             done(outcome)
         }
     }
@@ -155,11 +166,20 @@ extension LiveSession {
         return request
     }
 
+    /// Lets a number come again to whatever connection the client has by then.
+    private func forgetting(_ number: UInt16) -> @Sendable () -> Void {
+        guard let key = self.book?.key else { return {} }
+        return { [node] in node.kept.forget(number: number, of: key) }
+    }
+
     func publishReady(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) {
         self.node.publish(requests, done: done)
     }
 
-    func forget(number: UInt16) { self.book?.received.remove(number) }
+    func forget(number: UInt16) {
+        self.book?.received.remove(number)
+        self.forgetting(number)()
+    }
 
     func release(number: UInt16, done: @escaping @Sendable (Bool?) -> Void) {
         guard let book = self.book, book.received.remove(number) != nil else { return done(false) }

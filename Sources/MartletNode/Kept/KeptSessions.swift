@@ -95,6 +95,14 @@ final class KeptSessions: Sendable {
         }
     }
 
+    /// A message that its client published under a number was not stored.
+    func forget(number: UInt16, of key: DeviceKey) {
+        self.state.withLock { state in
+            guard state.entries[key]?.session.received.contains(number) == true else { return }
+            state.entries[key]?.session.received.removeAll { $0 == number }
+        }
+    }
+
     /// The connection is gone.
     ///
     /// - Returns: false if another connection has it by now.

@@ -43,6 +43,8 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
     private var reader: LiveSession?
     /// Whether its position is kept while nobody is there.
     private var isKept = false
+    /// It is to be kept once its reader has read what only that one can.
+    private var isToBeKept = false
     private var flights: [UInt64: Flight] = [:]
     private var lastTicket: UInt64 = 0
     /// Tickets of messages that wait for a member with room, oldest first.
@@ -76,12 +78,18 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
         } else {
             self.members.append(member)
         }
-        if isKept, !self.isKept {
-            self.isKept = true
-            self.endReader()
-        }
+        if isKept, !self.isKept { self.isToBeKept = true }
+        self.keepIfRead()
         if self.reader == nil { self.startReader() }
         self.dispatchWaiting()
+    }
+
+    /// From now on it reads the queue, from where its record began: some comes twice.
+    private func keepIfRead() {
+        guard self.isToBeKept, self.reader?.topics?.subscriptions.isBehind != true else { return }
+        self.isToBeKept = false
+        self.isKept = true
+        self.endReader()
     }
 
     /// - Parameter unacked: what it has not acked.
@@ -172,7 +180,11 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
         self.waiting = []
         for ticket in waiting { self.dispatch(ticket) }
         self.sendOut()
-        if self.hasRoom { self.reader?.socketTook() }
+        guard self.hasRoom else { return }
+        self.reader?.socketTook()
+        guard self.isToBeKept else { return }
+        self.keepIfRead()
+        if self.reader == nil { self.startReader() }
     }
 
     private var hasRoom: Bool { self.waiting.isEmpty && self.flights.count < Self.flightsMost }

@@ -7,7 +7,7 @@ import Testing
 /// Random histories of clients that come and go, a store that takes its time, and crashes: nothing that was acknowledged is lost, and what
 /// is to come exactly once does.
 @Suite struct KeptHistoryTests {
-    @Test(arguments: [UInt64](0..<150))
+    @Test(arguments: [UInt64](0..<300))
     func promisesHold(seed: UInt64) throws {
         let history = try KeptHistory(seed: seed, flaw: nil)
         try history.run()

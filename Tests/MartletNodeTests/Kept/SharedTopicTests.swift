@@ -151,6 +151,28 @@ import Testing
         #expect(self.fixture.waiting("jobs") == 0)
     }
 
+    /// What only the memory log has is read before the group goes on with its queue.
+    @Test func aGroupThatIsBehindLosesNothingWhenItIsKept() throws {
+        let slow = self.fixture.device("slow")
+        try self.join(slow, window: 2)
+        // More than a connection's window takes.
+        let text = String(repeating: "x", count: 1_000)
+        for number in 0..<200 { self.fixture.publish("jobs", "\(text)\(number)") }
+        let kept = self.fixture.device("kept")
+        try self.join(kept, expiry: 3_600, window: 2, shard: 1)
+        self.publish("jobs", 200..<220)
+        self.fixture.run()
+        let numbers = (slow.delivered + kept.delivered).map { $0.drop { $0 == "x" } }
+        #expect(Set(numbers.map { String($0) }) == Set(self.texts(0..<220)))
+        #expect(!kept.delivered.isEmpty)
+        kept.breaks()
+        slow.breaks()
+        self.publish("jobs", 220..<230)
+        self.fixture.connect(kept)
+        self.fixture.run()
+        #expect(Set(kept.delivered).isSuperset(of: self.texts(220..<230)))
+    }
+
     @Test func aMemberWithoutAcksGetsItsPart() throws {
         let quiet = self.fixture.device("quiet")
         let acking = self.fixture.device("acking")

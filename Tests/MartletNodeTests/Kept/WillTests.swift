@@ -177,6 +177,48 @@ import Testing
         #expect(device.delivered == ["a", "b"])
     }
 
+    /// What comes again is answered as what came first is.
+    @Test(arguments: [false, true])
+    func aPublishThatComesAgainIsNotAckedBeforeTheFirstIsStored(fails: Bool) throws {
+        let fixture = KeptFixture(steps: true)
+        let device = fixture.device("a")
+        fixture.connect(device)
+        fixture.run()
+        fixture.store.cannotWrite = fails
+        let first = try fixture.publish(device, "news", "x", number: 1)
+        let again = try fixture.publish(device, "news", "x", number: 1)
+        #expect(again.value.isEmpty)
+        fixture.run()
+        #expect(first.value.isStored == !fails)
+        #expect(again.value.isStored == !fails)
+    }
+
+    /// The client is back before it is known that what it published was not stored.
+    @Test func aNumberWhosePublishFailedIsFreeForWhoIsBack() throws {
+        let fixture = KeptFixture(steps: true)
+        let device = fixture.device("a")
+        fixture.connect(device)
+        fixture.run()
+        let reader = fixture.device("reader")
+        fixture.connect(reader)
+        fixture.run()
+        try fixture.subscribe(reader, "news", qos: 2)
+        fixture.run()
+        let first = try fixture.publish(device, "news", "x", number: 1)
+        device.breaks()
+        fixture.connect(device, shard: 1)
+        fixture.store.cannotWrite = true
+        fixture.store.commit(1)
+        fixture.store.cannotWrite = false
+        fixture.run()
+        #expect(!first.value.isStored)
+        #expect(device.connection?.standing?.isResumed == true)
+        let again = try fixture.publish(device, "news", "x", number: 1)
+        fixture.run()
+        #expect(again.value.isStored)
+        #expect(reader.delivered == ["x"])
+    }
+
     @Test func aReceiptIsNotAnsweredBeforeItIsStored() throws {
         let device = self.fixture.device("a")
         let connection = self.fixture.connect(device)
