@@ -52,6 +52,8 @@ extension LiveSession {
             ticket.number = book.flights.start(
                 grant.qos == 2 ? .sentOnce : .sent, log ?? .memory, offset: delivery.message.offset, isApart: isApart || log == nil)
             self.noteState(book)
+        } else if log == .durable {
+            self.noteState(book)
         }
         if book.held.isEmpty, !(grant.qos == 2 && book.isKept) {
             client.send(delivery, ticket)

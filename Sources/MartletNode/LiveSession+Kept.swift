@@ -43,7 +43,7 @@ extension LiveSession {
                 continue
             }
             self.ring(subscription.filter, options, 1)
-            var wish = SubscribeWish(filter: book.actual(subscription.filter, options))
+            var wish = SubscribeWish(filter: book.actual(subscription))
             wish.options = options
             if QueueTopic.isQueue(wish.filter.text) { wish.start = .after(min(subscription.position, self.node.store.end)) }
             _ = self.startTopics([wish], cursor: nil)
@@ -189,7 +189,7 @@ extension LiveSession {
         kept.subscriptions = book.subscriptions
         if let topics = self.topics {
             for index in kept.subscriptions.indices where kept.subscriptions[index].isQueued {
-                let actual = book.actual(kept.subscriptions[index].filter, kept.subscriptions[index].options)
+                let actual = book.actual(kept.subscriptions[index])
                 guard let slot = topics.subscriptions.slot(of: actual) else { continue }
                 kept.subscriptions[index].position = topics.subscriptions.durablePosition(slot)
             }
@@ -296,6 +296,7 @@ extension LiveSession {
             return
         }
         record.endedAt = self.node.clock.wall()
+        for index in record.subscriptions.indices { record.subscriptions[index].staysQueued = false }
         if let will = book.will, will.delaySeconds == 0 {
             self.node.publish(will: will.request)
             record.will = nil

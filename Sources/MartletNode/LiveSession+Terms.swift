@@ -46,11 +46,14 @@ extension LiveSession {
             book.subscriptions.append(.init(filter: wish.filter, options: wish.options))
             return true
         }
-        let before = book.actual(wish.filter, book.subscriptions[index].options)
+        let before = book.actual(book.subscriptions[index])
+        // No message is lost by a change (MQTT-3.8.4-4).
+        book.subscriptions[index].staysQueued =
+            wish.options.qos == 0 && QueueTopic.isQueue(before.text) && self.topics?.subscriptions.isBehind == true
         self.ring(wish.filter, book.subscriptions[index].options, -1)
         book.subscriptions[index].options = wish.options
         // Messages wait for it from now on, or no more.
-        if wish.options.share == nil, before != book.actual(wish.filter, wish.options) { self.drop(before) }
+        if wish.options.share == nil, before != book.actual(book.subscriptions[index]) { self.drop(before) }
         return false
     }
 
@@ -60,7 +63,7 @@ extension LiveSession {
     private func start(_ wish: SubscribeWish, _ book: SessionBook) -> [FreshTopics] {
         self.ring(wish.filter, wish.options, 1)
         var actual = wish
-        actual.filter = book.actual(wish.filter, wish.options)
+        if let index = book.index(of: wish.filter, share: nil) { actual.filter = book.actual(book.subscriptions[index]) }
         if let slot = self.topics?.subscriptions.slot(of: actual.filter) {
             self.topics?.subscriptions.change(slot, to: wish.options)
         } else {
@@ -85,7 +88,7 @@ extension LiveSession {
             found.append(true)
             let old = book.subscriptions.remove(at: index)
             self.ring(filter, old.options, -1)
-            if share != nil { self.leaveGroup(filter, old.options, book) } else { self.drop(book.actual(filter, old.options)) }
+            if share != nil { self.leaveGroup(filter, old.options, book) } else { self.drop(book.actual(old)) }
             if share == nil { book.retainedWaiting.removeAll { isSameName($0.filter.text, filter.text) } }
         }
         if book.isKept, found.contains(true) {

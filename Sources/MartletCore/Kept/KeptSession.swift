@@ -19,6 +19,9 @@ package struct KeptSession: Sendable {
         /// was away, without meaning.
         package var position: UInt64
 
+        /// While its client is there: it reads its queue though it has QoS 0 by now, because something of before is there. Not stored.
+        package var staysQueued = false
+
         package init(filter: TopicFilter, options: SubscribeOptions, position: UInt64 = 0) {
             self.filter = filter
             self.options = options
@@ -26,7 +29,7 @@ package struct KeptSession: Sendable {
         }
 
         /// Whether messages wait for it.
-        package var isQueued: Bool { self.options.qos > 0 && QueueTopic.hasQueue(self.filter) }
+        package var isQueued: Bool { (self.options.qos > 0 || self.staysQueued) && QueueTopic.hasQueue(self.filter) }
     }
 
     package var key: DeviceKey

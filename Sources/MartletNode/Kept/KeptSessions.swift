@@ -109,7 +109,7 @@ final class KeptSessions: Sendable {
     func ended(_ session: KeptSession, holder: UInt64) -> Bool {
         self.state.withLock { state in
             guard state.entries[session.key]?.holder == holder else { return false }
-            state.entries[session.key] = Entry(session: session)
+            self.insert(session, holder: 0, &state)
             state.isMoved = true
             state.nextDue = min(state.nextDue, session.expiresAt ?? .max, session.willAt ?? .max)
             return true

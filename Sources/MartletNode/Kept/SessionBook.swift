@@ -71,8 +71,8 @@ final class SessionBook {
     func goesOn() { self.isKept = true }
 
     /// The subscription that stands for a filter of the client's: a queue's if messages wait for it.
-    func actual(_ filter: TopicFilter, _ options: SubscribeOptions) -> TopicFilter {
-        self.isKept && options.qos > 0 && QueueTopic.hasQueue(filter) ? QueueTopic.filter(of: filter) : filter
+    func actual(_ subscription: KeptSession.Subscription) -> TopicFilter {
+        self.isKept && subscription.isQueued ? QueueTopic.filter(of: subscription.filter) : subscription.filter
     }
 
     /// Whether what is published while the connection is slow is held in memory for a subscription, as nothing else may hold it.

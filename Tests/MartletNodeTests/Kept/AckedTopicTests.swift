@@ -168,6 +168,36 @@ import Testing
         #expect(device.delivered.count == 5)
     }
 
+    /// [MQTT-3.8.4-4]
+    @Test(arguments: [0, 3_600])
+    func aChangeLosesNothing(expiry: Int) throws {
+        let device = self.fixture.device("a")
+        self.fixture.connect(device, expiry: expiry, window: 2)
+        let other = self.fixture.device("b")
+        self.fixture.connect(other)
+        try self.fixture.subscribe(other, "news", qos: 1)
+        try self.fixture.subscribe(device, "news", qos: 1)
+        self.publish("news", 0..<10)
+        for qos in [UInt8(0), 2, 0] {
+            #expect(try self.fixture.subscribe(device, "news", qos: qos))
+            self.publish("news", 0..<1, qos: 0)
+        }
+        self.fixture.run()
+        self.publish("news", 10..<12)
+        self.fixture.run()
+        #expect(device.delivered.filter { $0 != "0" } == self.texts(1..<12))
+        #expect(device.delivered.count == 15)
+        self.fixture.advance(2_000)
+        #expect(self.fixture.waiting("news") == 0)
+        device.breaks()
+        self.publish("news", 12..<14)
+        self.fixture.connect(device, expiry: expiry)
+        self.fixture.run()
+        #expect(device.delivered.count == 15)
+        self.fixture.advance(2_000)
+        #expect(self.fixture.waiting("news") == 0)
+    }
+
     @Test func asManySubscriptionsAsAllowedMayBeAskedForAgain() throws {
         let fixture = KeptFixture { $0.topicsPerSession = 3 }
         let device = fixture.device("a")
