@@ -94,7 +94,7 @@ def test_an_unknown_or_repeated_parameter_is_refused(hub, method, path, operatio
     query = {name: value for name, value in NEEDED.items() if name in names}
     url = hub.url + path.replace("{id}", hub.publish("openapi")).replace("{topic}", "openapi")
     websocket = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
-    headers = websocket if path == "/v1/ws" else {}
+    headers = {"/v1/ws": websocket, "/mqtt": websocket | {"Sec-WebSocket-Protocol": "mqtt"}}.get(path, {})
     body = {"json": {"to": {"user": "openapi"}}} if method == "post" else {}
 
     answer = hub.http.request(method, url, params=query | {"devise": "x"}, headers=headers, **body)

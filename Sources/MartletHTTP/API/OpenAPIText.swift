@@ -412,6 +412,43 @@ paths:
         '500': {$ref: '#/components/responses/InternalError'}
         '503': {$ref: '#/components/responses/Unavailable'}
 
+  /mqtt:
+    get:
+      operationId: openMQTT
+      tags: [sessions]
+      summary: MQTT in a WebSocket
+      description: |
+        A WebSocket whose binary messages carry MQTT, cut and joined anywhere (MQTT 5.0 section 6). The request is that of `/v1/ws`, with
+        `Sec-WebSocket-Protocol: mqtt`; without it the answer is `400`, and `404` where no MQTT is spoken. A token of the request is handed on.
+      security: [{}, {token: []}, {tokenCookie: []}, {tokenQuery: []}]
+      parameters:
+        - $ref: '#/components/parameters/CacheBuster'
+      responses:
+        '101':
+          description: A WebSocket from here on.
+        '400': {$ref: '#/components/responses/BadRequest'}
+        '401': {$ref: '#/components/responses/Unauthorized'}
+        '403': {$ref: '#/components/responses/Forbidden'}
+        '404': {$ref: '#/components/responses/NotFound'}
+        '408': {$ref: '#/components/responses/RequestTimeout'}
+        '426':
+          description: Not a request for a WebSocket of version 13.
+          headers:
+            Upgrade:
+              required: true
+              schema: {type: string, const: websocket}
+            Sec-WebSocket-Version:
+              required: true
+              schema: {type: string, const: '13'}
+          content:
+            application/json:
+              schema: {$ref: '#/components/schemas/Error'}
+              example: {error: {code: upgrade_required, message: 'This path speaks WebSocket: send "Connection: Upgrade" and "Upgrade: websocket".'}}
+        '429': {$ref: '#/components/responses/TooMany'}
+        '431': {$ref: '#/components/responses/HeaderTooLarge'}
+        '500': {$ref: '#/components/responses/InternalError'}
+        '503': {$ref: '#/components/responses/Unavailable'}
+
   /v1/poll:
     get:
       operationId: poll

@@ -264,9 +264,7 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         case ("/v1/ws", .GET):
             let carried = WebSocketCarrier.wanted(request, self.services)
             if carried != nil { WebSocketCarrier.open(request, as: carried, front: self) } else { WebSocketConnection.open(request, front: self) }
-        case ("/mqtt", .GET) where !self.services.byteStreams.isEmpty:
-            WebSocketCarrier.open(request, as: WebSocketCarrier.wanted(request, self.services), front: self)
-        case ("/mqtt", _) where !self.services.byteStreams.isEmpty: self.methodNotAllowed("GET")
+        case ("/mqtt", .GET): WebSocketCarrier.open(request, as: WebSocketCarrier.wanted(request, self.services), front: self)
         case ("/dev/echo", .GET) where self.services.isDev:
             self.stream { () throws(WireError) in try WebSocketConnection.echo(request, front: self) }
         case ("/v1/poll", .GET): PollClient.start(request, front: self)
@@ -277,7 +275,7 @@ final class FrontHandler: ChannelDuplexHandler, RemovableChannelHandler, Connect
         case (_, .POST) where SessionTokenAPI.session(request.path) != nil: SessionTokenAPI.renew(request, front: self)
         case ("/v1/messages", _), ("/v1/ack", _), ("/v1/exchange", _): self.methodNotAllowed("POST")
         case _ where SessionTokenAPI.session(request.path) != nil: self.methodNotAllowed("POST")
-        case ("/v1/sse", _), ("/v1/stream", _), ("/v1/ws", _), ("/v1/poll", _), ("/ramen/receive", _), ("/ramen/ack", _):
+        case ("/v1/sse", _), ("/v1/stream", _), ("/v1/ws", _), ("/mqtt", _), ("/v1/poll", _), ("/ramen/receive", _), ("/ramen/ack", _):
             self.methodNotAllowed("GET")
         default:
             guard let bridge = self.services.bridges?.bridge(at: request.path) else { return self.control.answer(request, front: self) }

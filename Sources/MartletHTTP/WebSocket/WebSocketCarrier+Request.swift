@@ -22,12 +22,15 @@ extension WebSocketCarrier {
         front.stream { () throws(WireError) in
             let services = front.services
             let answer = try WebSocketAnswer(request, front, carrying: name)
+            try request.query.allow(["token"])
+            guard !services.byteStreams.isEmpty else {
+                throw WireError(.notFound, "This server speaks no other protocol in a WebSocket: use /v1/ws.")
+            }
             guard let name, let service = services.byteStreams[name] else {
                 let names = services.byteStreams.keys.sorted().joined(separator: ", ")
                 throw WireError(
                     .badRequest, "A WebSocket of this path carries another protocol, and must say which: send Sec-WebSocket-Protocol: \(names).")
             }
-            try request.query.allow(["token"])
             let access = ClientAccess(request, services)
             try access.refuseForeign()
             return WebSocketCarrier(

@@ -133,6 +133,12 @@ struct CarrierRequestTests {
         #expect(posted.status == "405" && posted.field("allow") == "GET")
     }
 
+    @Test("finds nothing where nothing is carried")
+    func none() throws {
+        #expect(try self.ask("/mqtt", ["sec-websocket-protocol: mqtt"], services: []).status == "404")
+        #expect(try self.ask("/mqtt?devise=x", ["sec-websocket-protocol: mqtt"], services: []).status == "400")
+    }
+
     @Test("leaves /v1/ws as it is for who names nothing that is there", arguments: [[], ["mqtt"]])
     func others(_ services: [String]) throws {
         let asked = try self.ask("/v1/ws", ["sec-websocket-protocol: chat"], services: services)
