@@ -72,7 +72,13 @@ extension LiveSession {
     // MARK: Acks
 
     func acked(number: UInt16) -> Bool {
-        guard let book = self.book, let flight = book.flights.land(number, in: .sent, .released) else { return false }
+        guard let book = self.book, let flight = book.flights.land(number, in: .sent) else { return false }
+        self.landed(flight, book)
+        return true
+    }
+
+    func completed(number: UInt16) -> Bool {
+        guard let book = self.book, let flight = book.flights.land(number, in: .released) else { return false }
         self.landed(flight, book)
         return true
     }
@@ -102,7 +108,9 @@ extension LiveSession {
         self.noteState(book)
         if !book.retainedNumbers.isEmpty { book.retainedNumbers[flight.number] = nil }
         if !book.shared.isEmpty, let part = book.shared.removeValue(forKey: flight.number) { part.landed() }
-        guard !book.isCatchingUp else { return }
+        if book.inboxWaits { self.startWaitingInbox(book) }
+        // A smaller window than before may not have taken all of what is sent again.
+        guard !book.isCatchingUp else { return self.sendAgain(book) }
         self.setAckRoom(book)
         self.tellGroupsOfRoom(book)
         if !book.retainedWaiting.isEmpty { self.sendWaitingRetained(book) }

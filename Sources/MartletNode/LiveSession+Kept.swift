@@ -63,8 +63,10 @@ extension LiveSession {
     }
 
     /// Sends again what was under way when the connection before this one ended, oldest first.
-    private func sendAgain(_ book: SessionBook) {
+    func sendAgain(_ book: SessionBook) {
+        guard !book.isReadingAgain else { return }
         while let flight = book.again.first, let client = self.client {
+            guard book.flights.count - book.again.count < book.windowMessages else { return }
             // Acked meanwhile: the client knew it.
             guard book.flights.all.contains(where: { $0.number == flight.number }) else {
                 book.again.removeFirst()
@@ -78,6 +80,7 @@ extension LiveSession {
             }
             let request = TopicReadRequest(
                 app: self.app, filter: QueueTopic.all, start: .after(flight.offset - 1), messages: 1, bytes: 1, now: self.node.clock.now())
+            book.isReadingAgain = true
             self.node.store.readTopic(request) { result in
                 self.shard.loop.execute { self.sendAgain(flight, result) }
             }
@@ -96,7 +99,9 @@ extension LiveSession {
     }
 
     private func sendAgain(_ flight: Flights.Flight, _ result: Result<TopicSlice, StoreError>) {
-        guard let book = self.book, let client = self.client, book.again.first == flight else { return }
+        guard let book = self.book, let client = self.client else { return }
+        book.isReadingAgain = false
+        guard book.again.first == flight else { return self.sendAgain(book) }
         guard case .success(let slice) = result else { return self.close(.storeUnavailable, retryAfterMs: self.pause) }
         book.again.removeFirst()
         if let entry = slice.entries.first, entry.message.offset == flight.offset, !entry.message.isExpired(at: self.node.clock.now()),
@@ -132,8 +137,16 @@ extension LiveSession {
 
     func startInbox(_ book: SessionBook, done: @escaping (WireError?) -> Void) {
         guard let wish = book.inbox, self.inbox == nil else { return done(nil) }
+        book.keepsRoomForInbox = wish.acks
+        self.setAckRoom(book)
+        guard book.flights.count <= book.windowMessages else {
+            // Its share of the window is taken by what is under way.
+            book.inboxWaits = true
+            return done(nil)
+        }
         var hello = Hello(app: self.app, user: book.user, device: book.key.name, ackMode: wish.acks ? .explicit : .none, limits: self.node.limits)
-        hello.windowMessages = min(max(1, wish.windowMessages), self.node.limits.windowMessagesMax)
+        // Of this connection, whatever an earlier one had.
+        hello.windowMessages = wish.acks ? book.inboxWindow : min(max(1, wish.windowMessages), self.node.limits.windowMessagesMax)
         let reader = InboxReader(Session(hello, tag: self.tag, epoch: self.node.store.epoch))
         self.inbox = reader
         self.shard.addInboxes(of: self)
@@ -146,6 +159,12 @@ extension LiveSession {
                 self.shard.endTurn()
             }
         }
+    }
+
+    func startWaitingInbox(_ book: SessionBook) {
+        guard book.flights.count <= book.windowMessages else { return }
+        book.inboxWaits = false
+        self.startInbox(book) { _ in }
     }
 
     private func openedInbox(_ reader: InboxReader, _ result: Result<DeviceRecord, StoreError>) -> WireError? {
@@ -165,6 +184,8 @@ extension LiveSession {
     }
 
     func endInbox() {
+        self.book?.keepsRoomForInbox = false
+        self.book?.inboxWaits = false
         guard let inbox = self.inbox else { return }
         if let update = self.takeUpdate(at: self.node.clock.wall()) { self.node.record([update]) }
         self.shard.removeInboxes(of: self)

@@ -26,16 +26,33 @@ extension LiveSession {
             guard wish.options.retainHandling == .always || wish.options.retainHandling == .ifNew && isNew else { continue }
             fresh += began
         }
-        if book.isKept {
-            book.areSettingsNew = true
-            self.whenSaved(book) { done(nil) }
-        } else {
-            done(nil)
-            self.touch()
+        let groups = wishes.compactMap { wish in wish.options.share.map { ShareName.key($0, wish.filter, self.app) } }
+        self.whenJoined(groups) {
+            if book.isKept {
+                book.areSettingsNew = true
+                self.whenSaved(book) { done(nil) }
+            } else {
+                done(nil)
+                self.touch()
+            }
         }
         self.sendRetained(fresh)
         self.pumpTopics()
         self.shard.endTurn()
+    }
+
+    /// Does something once groups hand out to the session what is published.
+    private func whenJoined(_ groups: [DeviceKey], _ body: @escaping () -> Void) {
+        guard let group = groups.last else { return body() }
+        let loop = self.shard.loop
+        let bound = NIOLoopBound(body, eventLoop: loop)
+        self.node.groups.fence(group) {
+            loop.execute {
+                guard self.client != nil else { return }
+                self.whenJoined(Array(groups.dropLast()), bound.value)
+                self.shard.endTurn()
+            }
+        }
     }
 
     /// Enters what a client asks for.

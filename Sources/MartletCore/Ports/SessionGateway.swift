@@ -171,10 +171,15 @@ package protocol SessionHandle: AnyObject {
     /// - Returns: whether it was open.
     func closeInbox() -> Bool
 
-    /// The client has a message of a topic; with QoS 2 it has forgotten its number.
+    /// The client has a message of a topic that was sent with QoS 1.
     ///
-    /// - Returns: false if no message is under way under this number.
+    /// - Returns: false if no such message is under way under this number.
     func acked(number: UInt16) -> Bool
+
+    /// The client has forgotten the number of a message that was sent with QoS 2.
+    ///
+    /// - Returns: false if it was not told to.
+    func completed(number: UInt16) -> Bool
 
     /// The client has received a message with QoS 2, or refuses it. When it may be told to forget the number, that is
     /// ``LiveClient/release(_:)``.

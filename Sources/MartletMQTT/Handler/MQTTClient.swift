@@ -24,7 +24,11 @@ final class MQTTClient: LiveClient {
     func send(_ delivery: borrowing TopicDelivery, _ ticket: DeliveryTicket) {
         let connection = self.connection
         guard connection.phase == .open else { return }
-        let isSent = MQTTFrames.append(delivery, ticket, connection.encoder, now: connection.services.now, to: &connection.output)
+        let isSent =
+            connection.aliasesOut == nil
+            ? MQTTFrames.append(delivery, ticket, connection.encoder, now: connection.services.now, to: &connection.output)
+            : MQTTFrames.own(
+                delivery, ticket, connection.encoder, now: connection.services.now, aliases: &connection.aliasesOut, to: &connection.output)
         if !isSent { self.skip(ticket.number) }
     }
 
@@ -104,9 +108,11 @@ final class MQTTClient: LiveClient {
 
     func close(_ code: CloseCode, retryAfterMs: Int64?) {
         let connection = self.connection
-        guard connection.phase != .opening else {
-            let refusal: MQTTReasonCode = code == .takenOver ? .sessionTakenOver : .serverUnavailable
-            return connection.refuse(refusal == .sessionTakenOver ? .unspecifiedError : refusal, code.reason)
+        if connection.phase == .opening {
+            // No CONNACK says that another came: this one was the session's for no time at all.
+            guard code == .takenOver else { return connection.refuse(.serverUnavailable, code.reason) }
+            connection.send(.connack(.init(.success)))
+            connection.phase = .open
         }
         let reference = code == .serviceRestart ? connection.services.options.serverReference : nil
         connection.disconnect(reference == nil ? code.mqtt : .useAnotherServer, code.reason, serverReference: reference)

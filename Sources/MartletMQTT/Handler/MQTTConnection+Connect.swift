@@ -24,6 +24,7 @@ extension MQTTConnection {
         try self.takeName(connect)
         self.askedKeepAlive = connect.keepAlive
         self.askedExpiry = connect.properties.sessionExpiryInterval ?? (connect.version == .v5 || connect.cleanStart ? 0 : .max)
+        self.askedAliases = connect.properties.topicAliasMaximum ?? 0
         self.window = min(Int(connect.properties.receiveMaximum ?? .max), self.services.limits.windowMessagesMax)
         self.phase = .opening
         self.pauseReading(always: true)
@@ -142,7 +143,7 @@ extension MQTTConnection {
         hello.heartbeatMs = keepAlive > 0 ? Int64(keepAlive) * 750 : 600_000
         hello.terms = SessionTerms(
             isClean: connect.cleanStart, expirySeconds: min(Int(self.askedExpiry), self.services.options.sessionExpiryMax),
-            will: try connect.will.map { (will) throws(MQTTError) in try self.will(will, caller) }, windowMessages: self.topicWindow)
+            will: try connect.will.map { (will) throws(MQTTError) in try self.will(will, caller) }, windowMessages: self.window)
         if let channel = self.context?.channel {
             StreamSocket.prepare(channel, heartbeatMs: hello.heartbeatMs, self.services.limits, isDirect: false)
         }
@@ -160,12 +161,6 @@ extension MQTTConnection {
         return Will(request: request, delaySeconds: Int(will.properties.willDelayInterval ?? 0))
     }
 
-    /// Messages that may be under way for topics; the rest of the window is the inbox's.
-    var topicWindow: Int { max(1, self.window - self.inboxWindow) }
-
-    /// 0: with a window of one, an inbox has none.
-    var inboxWindow: Int { self.window < 2 ? 0 : max(1, min(64, self.window / 4)) }
-
     /// In seconds; 0 for none.
     private var grantedKeepAlive: UInt16 {
         // In 3.1.1 a client cannot be told that its own does not count.
@@ -179,6 +174,7 @@ extension MQTTConnection {
         guard self.phase == .opening else { return }
         self.services.metrics.connected(.success)
         self.isInboxAcked = welcome.standing?.acksInbox ?? false
+        self.aliasesOut = OutAliases(most: self.askedAliases)
         var connack = MQTTPacket.Connack(.success, sessionPresent: welcome.standing?.isResumed == true)
         if self.encoder.version == .v5 {
             let expiry = UInt32(clamping: welcome.standing?.expirySeconds ?? 0)

@@ -8,11 +8,6 @@ extension MQTTConnection {
     func publish(_ publish: MQTTPacket.Publish) throws(MQTTError) {
         guard let handle = self.handle else { return }
         let topic = try self.topic(of: publish)
-        if publish.qos > .atMostOnce {
-            guard self.openNumbers < Int(MQTTServices.receiveMaximum) || self.encoder.version < .v5 else {
-                throw MQTTError(.receiveMaximumExceeded, "more publishes are open than the receive maximum allows")
-            }
-        }
         guard !self.services.desk.isDraining else { throw MQTTError(.serverShuttingDown, "the server is shutting down") }
         do throws(MQTTError) {
             let request = try PublishMapping(app: self.app, limits: self.services.limits).request(
@@ -35,6 +30,10 @@ extension MQTTConnection {
             // It was published before.
             self.answer(publish, .success)
             return
+        }
+        if publish.qos > .atMostOnce, self.openNumbers >= Int(MQTTServices.receiveMaximum), self.encoder.version == .v5 {
+            if let number = publish.packetID { handle.forget(number: number) }
+            throw MQTTError(.receiveMaximumExceeded, "more publishes are open than the receive maximum allows")
         }
         var place: Int?
         if let number = publish.packetID, publish.qos > .atMostOnce {
@@ -64,8 +63,8 @@ extension MQTTConnection {
             self.answer(publish, self.encoder.version == .v5 ? .notAuthorized : .success, error.reason)
         case .quotaExceeded where publish.qos == .atMostOnce: break
         case .topicNameInvalid, .quotaExceeded, .payloadFormatInvalid:
-            guard publish.qos > .atMostOnce, self.encoder.version == .v5 else { throw error }
-            self.answer(publish, error.code, error.reason)
+            guard publish.qos > .atMostOnce else { throw error }
+            self.answer(publish, self.encoder.version == .v5 ? error.code : .success, error.reason)
         default: throw error
         }
     }
@@ -74,7 +73,7 @@ extension MQTTConnection {
     private func answer(_ publish: MQTTPacket.Publish, _ code: MQTTReasonCode, _ reason: String? = nil) {
         guard publish.qos > .atMostOnce, let number = publish.packetID else { return }
         let place = self.answers.add(number, publish.qos)
-        self.openNumbers += 1
+        if code.isFailure { self.openNumbers += 1 }
         self.answers.settle(place, code, reason)
         self.sendAnswers()
     }
@@ -130,7 +129,8 @@ extension MQTTConnection {
         switch ack.kind {
         case .puback where ack.packetID > Flights.lastOfAll:
             try? handle.ack(.each([self.seq(of: ack.packetID)]))
-        case .puback, .pubcomp: _ = handle.acked(number: ack.packetID)
+        case .puback: _ = handle.acked(number: ack.packetID)
+        case .pubcomp: _ = handle.completed(number: ack.packetID)
         case .pubrec:
             if !handle.received(number: ack.packetID, isRefused: ack.reason.isFailure), !ack.reason.isFailure {
                 self.send(.ack(.init(.pubrel, packetID: ack.packetID, .packetIdentifierNotFound)))

@@ -40,7 +40,9 @@ extension MQTTConnection {
     private func start(_ subscription: MQTTPacket.Subscription, _ identifier: UInt32, done: @escaping (MQTTReasonCode) -> Void) {
         guard let handle = self.handle else { return done(.unspecifiedError) }
         let qos = subscription.qos
-        guard subscription.filter.isValid else { return done(.topicFilterInvalid) }
+        // In 3.1.1 too: the filter would match what nobody can publish to.
+        let isBroken = subscription.filter.group == nil && subscription.filter.text.utf8.starts(with: "$share/".utf8)
+        guard subscription.filter.isValid, !isBroken else { return done(.topicFilterInvalid) }
         if isSameName(subscription.filter.filter, Self.inboxTopic) {
             return self.startInbox(subscription, handle, done: done)
         }
@@ -67,9 +69,10 @@ extension MQTTConnection {
     private func startInbox(_ subscription: MQTTPacket.Subscription, _ handle: any SessionHandle, done: @escaping (MQTTReasonCode) -> Void) {
         guard subscription.filter.group == nil else { return done(.topicFilterInvalid) }
         guard self.mayHaveInbox else { return done(.notAuthorized) }
-        let acks = subscription.qos > .atMostOnce && self.inboxWindow > 0
+        // A window of one is the topics'.
+        let acks = subscription.qos > .atMostOnce && self.window > 1
         self.isInboxAcked = acks
-        handle.openInbox(windowMessages: max(1, self.inboxWindow), acks: acks) { error in
+        handle.openInbox(windowMessages: self.services.limits.windowMessages, acks: acks) { error in
             done(error.map { Self.reason($0) } ?? (acks ? .grantedQoS1 : .grantedQoS0))
         }
     }

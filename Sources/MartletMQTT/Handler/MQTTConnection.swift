@@ -43,6 +43,9 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
     var assignedID: String?
     var askedKeepAlive: UInt16 = 0
     var askedExpiry: UInt32 = 0
+    var askedAliases: UInt16 = 0
+    /// nil for a client that takes none.
+    var aliasesOut: OutAliases?
     /// Messages that may be under way to the client.
     var window = 0
     /// Whether messages of the inbox are acked.
@@ -191,7 +194,8 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
         guard self.phase != .closing else { return }
         self.services.metrics.connected(code)
         var connack = MQTTPacket.Connack(code)
-        connack.properties.reasonString = reason
+        // Of a version that is not known nobody knows whether it has properties.
+        if code != .unsupportedProtocolVersion { connack.properties.reasonString = reason }
         self.output.append(128) { self.encoder.encode(.connack(connack), into: &$0) }
         self.phase = .closing
         self.finishOutput()

@@ -66,9 +66,9 @@ enum MQTTFrames {
 
     /// What is nobody else's: with subscription identifiers, or retained at QoS 0.
     @inline(never)
-    private static func own(
+    static func own(
         _ delivery: borrowing TopicDelivery, _ ticket: DeliveryTicket, _ encoder: MQTTEncoder, now: @Sendable () -> Int64,
-        to output: inout StreamOutput
+        aliases: inout OutAliases?, to output: inout StreamOutput
     ) -> Bool {
         var publish = MessageMapping.publish(delivery.message, encoder.version, now: now())
         publish.retain = ticket.isRetained
@@ -79,7 +79,51 @@ enum MQTTFrames {
         }
         if ticket.identifier != 0 { publish.properties.subscriptionIdentifiers = [ticket.identifier] + ticket.moreIdentifiers }
         guard let size = publish.encodedBytes(encoder.version), size <= encoder.packetBytes else { return false }
+        aliases?.shorten(&publish, most: encoder.packetBytes)
         output.append(size) { encoder.encode(.publish(publish), into: &$0) }
         return true
+    }
+
+    private static func own(
+        _ delivery: borrowing TopicDelivery, _ ticket: DeliveryTicket, _ encoder: MQTTEncoder, now: @Sendable () -> Int64,
+        to output: inout StreamOutput
+    ) -> Bool {
+        var none: OutAliases?
+        return self.own(delivery, ticket, encoder, now: now, aliases: &none, to: &output)
+    }
+}
+
+/// The topics that a client knows by a number on this connection (MQTT 5.0 §3.3.2.3.4): the first ones that it is sent.
+struct OutAliases {
+    private let most: UInt16
+    private var known: [String: UInt16] = [:]
+
+    /// Aliases of one connection, whatever its client takes.
+    private static let limit: UInt16 = 64
+
+    /// - Parameter most: what the client takes.
+    /// - Returns: nil if that is none.
+    init?(most: UInt16) {
+        guard most > 0 else { return nil }
+        self.most = min(most, Self.limit)
+    }
+
+    /// Leaves out a topic that the client knows, or tells it a number for it.
+    ///
+    /// - Parameter most: bytes of a packet.
+    mutating func shorten(_ publish: inout MQTTPacket.Publish, most: Int) {
+        if let alias = self.known[publish.topic] {
+            publish.topic = ""
+            publish.properties.topicAlias = alias
+            return
+        }
+        guard self.known.count < Int(self.most) else { return }
+        let alias = UInt16(self.known.count + 1)
+        publish.properties.topicAlias = alias
+        guard let size = publish.encodedBytes(.v5), size <= most else {
+            publish.properties.topicAlias = nil
+            return
+        }
+        self.known[publish.topic] = alias
     }
 }

@@ -47,8 +47,8 @@ package final class MQTTServices: Sendable {
         self.logger = logger
     }
 
-    /// Bytes of a packet: a message and what stands around it.
-    var packetBytes: Int { self.limits.messageBytes + 8_192 }
+    /// Bytes of a packet: what is announced as Maximum Packet Size.
+    var packetBytes: Int { self.limits.messageBytes }
 
     /// Messages of QoS 1 and 2 that a client may send before the first is answered: what is announced as Receive Maximum.
     static let receiveMaximum: UInt16 = 1_024

@@ -13,7 +13,7 @@ struct PublishMapping {
     /// - Parameters:
     ///   - topic: resolved, not checked.
     ///   - properties: of the PUBLISH or the will.
-    /// - Throws: 0x90 for a topic that cannot be published to, 0x95 for a payload that is too large.
+    /// - Throws: 0x90 for a topic that cannot be published to.
     func request(
         topic: String, payload: ByteBuffer, qos: MQTTQoS, retain: Bool, properties: MQTTProperties
     ) throws(MQTTError) -> AppendRequest {
@@ -21,9 +21,6 @@ struct PublishMapping {
             throw MQTTError(.topicNameInvalid, "this topic is not one to publish to")
         }
         if let problem = topicProblem(topic, self.limits, wildcards: false) { throw MQTTError(.topicNameInvalid, "the topic \(problem)") }
-        guard payload.readableBytes <= self.limits.messageBytes else {
-            throw MQTTError(.packetTooLarge, "a payload has at most \(self.limits.messageBytes) bytes")
-        }
         var marks = MessageMarks()
         marks.isMQTT = true
         marks.qos = qos.rawValue

@@ -22,7 +22,12 @@ final class SessionBook {
     let holder: UInt64
     /// ``MessageMarks/origin(of:)`` of what its client publishes.
     let origin: UInt32
-    let windowMessages: Int
+    private let window: Int
+    /// Messages of its inbox that may be under way, while it is open and acked.
+    let inboxWindow: Int
+    var keepsRoomForInbox = false
+    /// The inbox opens when enough of what is under way is acked.
+    var inboxWaits = false
     /// Whether it has a record: it is kept after its connection, or goes on with what was kept.
     private(set) var isKept: Bool
     var expirySeconds: Int
@@ -42,6 +47,7 @@ final class SessionBook {
     var publishing: [UInt16: [@Sendable (AppendOutcome) -> Void]] = [:]
     /// What is to be sent again, before anything new.
     var again: ArraySlice<Flights.Flight> = []
+    var isReadingAgain = false
     var held: [Held] = []
     var isSaving = false
     /// More than the state is to be stored.
@@ -61,11 +67,15 @@ final class SessionBook {
         self.user = user
         self.holder = holder
         self.origin = MessageMarks.origin(of: key.name)
-        self.windowMessages = min(max(1, terms.windowMessages), windowMost, Flights.most)
+        self.window = min(max(1, terms.windowMessages), windowMost, Flights.most)
+        self.inboxWindow = max(1, min(64, self.window / 4))
         self.expirySeconds = terms.expirySeconds
         self.isKept = terms.expirySeconds > 0
         self.will = terms.will
     }
+
+    /// Messages of topics that may be under way.
+    var windowMessages: Int { max(1, self.keepsRoomForInbox ? self.window - self.inboxWindow : self.window) }
 
     /// It goes on with what was kept, though perhaps only for this connection.
     func goesOn() { self.isKept = true }

@@ -25,6 +25,12 @@ final class ShareGroups: Sendable {
         }
     }
 
+    /// - Parameter body: called on the group's loop, after what was asked of it before.
+    func fence(_ key: DeviceKey, _ body: @escaping @Sendable () -> Void) {
+        guard let group = self.groups.withLock({ $0[key]?.group }) else { return body() }
+        group.shard.loop.execute(body)
+    }
+
     func hasMembers(_ key: DeviceKey) -> Bool { self.groups.withLock { $0[key] != nil } }
 
     func leave(_ key: DeviceKey, _ member: UInt64) {

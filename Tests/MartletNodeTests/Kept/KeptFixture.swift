@@ -42,9 +42,12 @@ final class Device {
         self.answers.removeFirst(now.count)
         for answer in now {
             switch answer {
-            case .ack(let number), .done(let number):
+            case .ack(let number):
                 self.connection?.unacked.remove(number)
                 #expect(self.connection?.handle?.acked(number: number) == true)
+            case .done(let number):
+                self.connection?.unacked.remove(number)
+                #expect(self.connection?.handle?.completed(number: number) == true)
             case .received(let number): #expect(self.connection?.handle?.received(number: number, isRefused: false) == true)
             }
         }

@@ -62,7 +62,7 @@ import Testing
         #expect(device.answer(2))
         self.fixture.settle()
         #expect(first.released == [1, 2])
-        #expect(first.handle?.acked(number: 1) == true)
+        #expect(first.handle?.completed(number: 1) == true)
         #expect(first.handle?.acked(number: 4) == true)
         self.fixture.advance(500)
         self.publish("news", 3..<6)
