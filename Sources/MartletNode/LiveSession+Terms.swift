@@ -217,8 +217,10 @@ extension LiveSession {
             book.areSettingsNew = true
             self.noteState(book)
         }
-        guard self.inbox == nil else { return done(nil) }
-        self.startInbox(book, done: done)
+        self.startInbox(book) { error in
+            guard error == nil, book.isKept else { return done(error) }
+            self.whenSaved(book) { done(nil) }
+        }
     }
 
     func closeInbox() -> Bool {

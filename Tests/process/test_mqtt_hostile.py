@@ -81,7 +81,7 @@ STARTS = {
     "a length of five bytes": b"\x10\xff\xff\xff\xff\x7f", "256 MB are announced": b"\x10\xff\xff\xff\x7f", "HTTP": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + os.urandom(60), "zeros": b"\0" * 100, "ones": b"\xff" * 100, "a PUBLISH": publish(T, b"x"),
     "properties beyond everything": packet(1, text("MQTT") + b"\x05\x02\0\x3c\xff\xff\xff\x7f"), "a string beyond everything": packet(1, b"\xff\xffMQTT"),
-    "a large CONNECT": packet(1, connect("c")[2:] + b"x" * 60_000), "a header of MQTT 3.1": packet(1, text("MQIsdp") + b"\x03\x02\0\x3c" + text("c")),
+    "a large CONNECT": packet(1, connect("c")[2:] + b"x" * 60_000),
 }
 
 
@@ -237,7 +237,8 @@ def test_retained_values_of_many_topics(target):
                 wire.expect(Type.PUBACK)
     held = target.rss_kb() - before
     print(f"200 MB of retained values offered, {held / 1024:.1f} MiB held")
-    assert held < 150_000 and others.p99 < 1_000
+    # limits.topicMemoryBytes, and what stands around it.
+    assert held < 300_000 and others.p99 < 1_000
 
 
 def test_who_does_not_read(target):

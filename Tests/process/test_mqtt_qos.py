@@ -298,5 +298,6 @@ def test_an_exchange_that_is_begun_does_not_expire(broker, topic):
         else:
             assert (got.type, got.id) == (Type.PUBREL, id)
             wire.send(ack(Type.PUBCOMP, id, 0x92))
-            other.publish(topic, "next", 2)
+            with Wire.connected(broker) as other:
+                other.publish(topic, "next", 2)
             assert wire.message().text == "next"

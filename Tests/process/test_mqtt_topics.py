@@ -34,6 +34,8 @@ def test_what_mqtt_publishes_is_json_for_others(broker, transport):
             wire.publish(f"{name}/{number}", payload, number % 3, content_type=content_type)
             message = client.next()
             got = {key: value for key, value in message.items() if key not in ("_raw", "_position", "at", "id", "topic")}
+            if content_type:
+                assert got.pop("contentType") == content_type
             assert message["topic"] == f"{name}/{number}"
             assert got == members, payload[:40]
 
@@ -71,12 +73,14 @@ def test_what_http_publishes_is_bytes_on_mqtt(broker, topic, content_type, body,
 
 
 def test_properties_that_martlet_adds(broker, topic):
-    """The same id and time on both sides; no type where none was said."""
+    """The same id and time on both sides, of what was not published by MQTT; no type where none was said."""
     with RawSSE(broker, None, None, topics=topic) as client, Wire.connected(broker) as wire:
         wire.subscribe((topic, 1))
-        wire.publish(topic, "m", 1)
+        assert put(broker, topic, b"m", "text/plain").status_code == 202
         got, seen = dict(wire.message().user), client.next()
         assert (got["id"], int(got["at"])) == (seen["id"], seen["at"]) and "type" not in got and "type" not in seen
+        wire.publish(topic, "m", 1)
+        assert not wire.message().user
 
 
 def test_what_other_clients_publish(broker, topic):

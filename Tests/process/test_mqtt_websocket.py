@@ -100,7 +100,7 @@ def test_other_sub_protocols(broker):
     link = WebSocketLink(broker.port, protocol=None)
     assert link.status >= 400
     link.close()
-    link = WebSocketLink(broker.port, "/v1/ws", protocol=None)
+    link = WebSocketLink(broker.port, "/v1/ws?user=a", protocol=None)
     assert link.status == 101 and b"welcome" in link.recv(0)
     link.close()
 

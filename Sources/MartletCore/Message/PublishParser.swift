@@ -99,6 +99,7 @@ package struct PublishParser: Sendable {
             // What is published to a topic stays as long as the topic keeps it.
             ttl: draft.ttl ?? (topic == nil ? self.limits.ttlDefaultSeconds : self.limits.ttlMaxSeconds),
             collapseKey: draft.collapseKey, topic: topic, members: draft.members(capacity: bytes + 32))
+        request.marks.hasExpiry = topic != nil && draft.ttl != nil
         if let key = draft.idempotencyKey ?? header {
             request.idempotency = .init(key: key, digest: self.digest(Self.digestInput(request)))
         }

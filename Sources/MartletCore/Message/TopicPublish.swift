@@ -56,6 +56,7 @@ extension PublishParser {
                 throw self.badTTL("TTL")
             }
             request.ttl = ttl
+            request.marks.hasExpiry = true
         }
         guard !publish.retain || request.ttl > 0 else { throw PublishDraft.retainedForNoTime }
         if let key = publish.idempotencyKey { try self.check(key, "Idempotency-Key") }

@@ -8,7 +8,7 @@ extension MQTTDecoder {
         let name = try reader.string()
         let level = try reader.byte()
         guard let version = MQTTVersion(rawValue: level), version.protocolName == name else {
-            if self.version == nil { self.version = level > MQTTVersion.v5.rawValue ? .v5 : .v311 }
+            if self.version == nil { self.version = level >= MQTTVersion.v5.rawValue ? .v5 : .v311 }
             throw MQTTError(.unsupportedProtocolVersion, "the protocol is not MQTT 3.1, 3.1.1 or 5")
         }
         if self.version == nil { self.version = version }

@@ -52,7 +52,7 @@ final class MQTTClient: LiveClient {
         if connection.isInboxAcked {
             publish.qos = .atLeastOnce
             publish.packetID = connection.number(of: delivery.seq)
-            publish.isDuplicate = delivery.redelivered
+            publish.isDuplicate = delivery.redelivered && connection.isResumed
         }
         if delivery.redelivered, connection.encoder.version == .v5 {
             publish.properties.userProperties += [MQTTUserProperty("redelivered", "true")]

@@ -173,6 +173,7 @@ extension MQTTConnection {
     func welcome(_ welcome: Welcome) {
         guard self.phase == .opening else { return }
         self.services.metrics.connected(.success)
+        self.isResumed = welcome.standing?.isResumed == true
         self.isInboxAcked = welcome.standing?.acksInbox ?? false
         self.aliasesOut = OutAliases(most: self.askedAliases)
         var connack = MQTTPacket.Connack(.success, sessionPresent: welcome.standing?.isResumed == true)

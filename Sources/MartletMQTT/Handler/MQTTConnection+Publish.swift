@@ -128,7 +128,8 @@ extension MQTTConnection {
         guard let handle = self.handle else { return }
         switch ack.kind {
         case .puback where ack.packetID > Flights.lastOfAll:
-            try? handle.ack(.each([self.seq(of: ack.packetID)]))
+            // What is refused is not delivered: it comes again with the next connection.
+            if !ack.reason.isFailure { try? handle.ack(.each([self.seq(of: ack.packetID)])) }
         case .puback: _ = handle.acked(number: ack.packetID)
         case .pubcomp: _ = handle.completed(number: ack.packetID)
         case .pubrec:

@@ -42,7 +42,8 @@ extension MQTTConnection {
         let qos = subscription.qos
         // In 3.1.1 too: the filter would match what nobody can publish to.
         let isBroken = subscription.filter.group == nil && subscription.filter.text.utf8.starts(with: "$share/".utf8)
-        guard subscription.filter.isValid, !isBroken else { return done(.topicFilterInvalid) }
+        let isNamed = subscription.filter.group.map { nameProblem($0, limit: self.services.limits.nameBytes) == nil } ?? true
+        guard subscription.filter.isValid, !isBroken, isNamed else { return done(.topicFilterInvalid) }
         if isSameName(subscription.filter.filter, Self.inboxTopic) {
             return self.startInbox(subscription, handle, done: done)
         }

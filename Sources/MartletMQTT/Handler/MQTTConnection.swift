@@ -50,6 +50,8 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
     var window = 0
     /// Whether messages of the inbox are acked.
     var isInboxAcked = false
+    /// Whether the session is older than the connection.
+    var isResumed = false
     /// Whether it is told what it misses.
     var wantsGaps = false
     /// Number of the last inbox message.

@@ -89,14 +89,17 @@ struct PublishMapping {
         return true
     }
 
-    /// Whether it goes as it is. A string never does: it could not be told from text.
+    /// Whether it goes as it is. A string does only if it is said to be JSON: otherwise it could not be told from text.
     private func isJSON(_ payload: UnsafeRawBufferPointer, _ contentType: String?) -> Bool {
         guard let first = payload.first else { return false }
-        let isAnyJSON = contentType == "application/json" && first != UInt8(ascii: "\"")
+        let isAnyJSON = contentType == Self.json
         guard isAnyJSON || first == UInt8(ascii: "{") || first == UInt8(ascii: "[") else { return false }
         guard let value = try? JSON.value(in: payload, maxDepth: self.limits.jsonDepth) else { return false }
         return value.raw.count == payload.count
     }
+
+    /// The content type of JSON (RFC 8259 §11).
+    static let json = "application/json"
 
     private static func append(_ name: StaticString, _ value: String, to output: inout [UInt8]) {
         output.append(contentsOf: ",\"\(name)\":".utf8)
