@@ -39,6 +39,15 @@ extension ConfigCatalog {
             .topicLimits, "limits.presenceListed", \.limits.presenceListed, .count, 0...10_000,
             "Members named in one event of who came and went."),
         .number(
+            .topicLimits, "limits.keptSessions", \.limits.keptSessions, .count, 0...10_000_000,
+            "Sessions of MQTT clients that one app may have kept over a lost connection, those of connected clients included."),
+        .number(
+            .topicLimits, "limits.queueMessages", \.limits.queueMessages, .count, 1...10_000_000,
+            "Messages of one topic that wait on disk for such sessions; the oldest go first."),
+        .number(
+            .topicLimits, "limits.queueBytes", \.limits.queueBytes, .bytes, 1_024...68_719_476_736,
+            "Bytes of one topic that wait for them; at least `limits.messageBytes`."),
+        .number(
             .topicLimits, "limits.namespaces", \.limits.namespaces, .count, 0...100_000, "Namespaces that one app may set through the API."),
     ]
 

@@ -80,6 +80,7 @@ enum ConfigChecks {
             ("limits.messageBytes", limits.messageBytes > limits.batchBytes, "limits.batchBytes"),
             ("limits.messageBytes", limits.messageBytes > limits.inboxBytes, "limits.inboxBytes"),
             ("limits.messageBytes", limits.messageBytes > limits.topicMemoryBytes, "limits.topicMemoryBytes"),
+            ("limits.messageBytes", limits.messageBytes > limits.queueBytes, "limits.queueBytes"),
             ("limits.ttlDefaultSeconds", limits.ttlDefaultSeconds > limits.ttlMaxSeconds, "limits.ttlMaxSeconds"),
             ("limits.windowMessages", limits.windowMessages > limits.windowMessagesMax, "limits.windowMessagesMax"),
             ("limits.heartbeatMinMs", limits.heartbeatMinMs > limits.heartbeatMaxMs, "limits.heartbeatMaxMs"),
