@@ -14,6 +14,21 @@ struct NoServer: SessionGateway, MessageDesk, TopicDesk, NamespaceDesk, Gatekeep
         func subscribe(_ wishes: [SubscribeWish]) {}
         func unsubscribe(_ filters: [TopicFilter]) {}
         func publish(_ request: AppendRequest, done: @escaping @Sendable (AppendOutcome) -> Void) {}
+
+        func subscribe(_ wishes: [SubscribeWish], done: @escaping (WireError?) -> Void) { done(NoServer.none) }
+        func unsubscribe(_ all: [(filter: TopicFilter, share: String?)], done: @escaping ([Bool]) -> Void) { done(all.map { _ in false }) }
+        func openInbox(windowMessages: Int, acks: Bool, done: @escaping (WireError?) -> Void) { done(NoServer.none) }
+        func closeInbox() -> Bool { false }
+        func acked(number: UInt16) -> Bool { false }
+        func completed(number: UInt16) -> Bool { false }
+        func received(number: UInt16, isRefused: Bool) -> Bool { false }
+        func publish(_ request: AppendRequest, number: UInt16, done: @escaping @Sendable (AppendOutcome) -> Void) {}
+        func ready(_ request: AppendRequest, number: UInt16?) -> AppendRequest? { nil }
+        func publishReady(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) { done([]) }
+        func forget(number: UInt16) {}
+        func release(number: UInt16, done: @escaping @Sendable (Bool?) -> Void) { done(nil) }
+        func leaves(withWill: Bool, expirySeconds: Int?) {}
+
         func socketTook() {}
         func heard() {}
         func clientClosed() {}
@@ -23,6 +38,8 @@ struct NoServer: SessionGateway, MessageDesk, TopicDesk, NamespaceDesk, Gatekeep
         client.refused(Self.none)
         return NoSession()
     }
+
+    func mayPublish(_ topic: String, app: AppID, rights: TopicRights) -> Bool { false }
 
     func ack(_ cursor: Cursor, app: AppID, user: String?, device: String, done: @escaping @Sendable (WireError?) -> Void) { done(Self.none) }
 
