@@ -37,7 +37,7 @@ enum Rules {
             ]),
             "MartletMQTT": adapter.union(nio).union(["MartletNet"]),
             "MartletServer": adapter.union(nio).union(libc).union([
-                "Configuration", "CoreMetrics", "Crypto", "MartletAccess", "MartletBridge", "MartletHTTP", "MartletNet",
+                "Configuration", "CoreMetrics", "Crypto", "MartletAccess", "MartletBridge", "MartletHTTP", "MartletMQTT", "MartletNet",
                 "MartletNode", "MartletPrometheus", "MartletStoreSQLite", "NIOPosix", "NIOSSL", "ServiceLifecycle", "UnixSignals", "Yams",
             ]),
             "martlet": nio.union(libc).union([
