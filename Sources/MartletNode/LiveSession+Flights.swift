@@ -104,7 +104,7 @@ extension LiveSession {
     }
 
     private func landed(_ flight: Flights.Flight, _ book: SessionBook) {
-        self.node.metrics.acked()
+        self.node.noteAck()
         self.noteState(book)
         if !book.retainedNumbers.isEmpty { book.retainedNumbers[flight.number] = nil }
         if !book.shared.isEmpty, let part = book.shared.removeValue(forKey: flight.number) { part.landed() }

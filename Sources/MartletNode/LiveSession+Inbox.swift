@@ -132,11 +132,10 @@ extension LiveSession {
         .badRequest, "This session has no inbox, and messages of topics are not acked: present the cursor when you come back.")
 
     private func noteAck(_ inbox: InboxReader) {
-        let metrics = self.node.metrics
-        metrics.acked()
+        self.node.noteAck()
         if let sample = inbox.sample, inbox.session.acked[sample.lane] >= sample.offset {
             inbox.sample = nil
-            metrics.acked(after: .now() - sample.committed)
+            self.node.metrics.acked(after: .now() - sample.committed)
         }
         self.noteUpdate()
     }

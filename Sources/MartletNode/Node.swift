@@ -1,4 +1,5 @@
 package import Logging
+import Metrics
 package import MartletCore
 package import MartletWire
 package import NIOCore
@@ -14,6 +15,8 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     package let clock: NodeClock
     let logger: Logger
     let metrics: NodeMetrics
+    /// Of the metrics: taken for each ack, where copying all of them would cost more than what is counted.
+    let acks: Counter
     let registry = Registry()
     let watches = Watches()
     let hub: TopicHub
@@ -41,12 +44,15 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         self.logger = logger
         self.limiter = SessionLimiter(limits, appSessions: appSessions)
         self.metrics = metrics
+        self.acks = metrics.acks
         self.namespaces = namespaces
         self.kept = KeptSessions(limits)
         self.hub = TopicHub(loops: loops.count, limits: limits, random: clock.random())
         self.shards = loops.prefix(64).enumerated().map { Shard(index: $0.offset, loop: $0.element, node: self) }
         store.observe { [unowned self] in self.committed($0) }
     }
+
+    func noteAck() { self.acks.increment() }
 
     /// Live sessions.
     package var sessions: Int { self.sessionCount.load(ordering: .relaxed) }
@@ -262,7 +268,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
                         throw WireError(.invalidCursor, "The cursor's \(gap.scope) part is not this device's (\(gap.reason.rawValue)).")
                     }
                     if let update = session.takeUpdate(at: at) { self.record([update]) }
-                    self.metrics.acked()
+                    self.acks.increment()
                     done(nil)
                 } catch {
                     done(error)

@@ -17,7 +17,7 @@ package struct NodeMetrics: Sendable {
     private let topicBytes: Meter
     private let keptSessions: Meter
     private let evictions: [Counter]
-    private let acks: Counter
+    let acks: Counter
     private let publishToDeliver: Timer
     private let publishToAck: Timer
     private let loopLag: Timer
@@ -121,8 +121,6 @@ package struct NodeMetrics: Sendable {
     }
 
     func kept(_ count: Int) { self.keptSessions.set(count) }
-
-    func acked() { self.acks.increment() }
 
     func acked(after time: TimeAmount) { self.publishToAck.recordNanoseconds(time.nanoseconds) }
 

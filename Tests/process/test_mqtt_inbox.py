@@ -81,7 +81,11 @@ def test_the_inbox_survives_kill_9(own_broker, user, device):
     own_broker.restart()
     with Wire.connected(own_broker, device, user=user, clean=False, session_expiry=600) as wire:
         assert wire.connack.present
-        assert wire.messages(3) == ["2", "3", "4"]
+        # An ack of the last second may not have been recorded.
+        got = wire.messages(1)
+        while got[-1] != "4":
+            got += wire.messages(1)
+        assert got[-3:] == ["2", "3", "4"]
         wire.silent()
 
 
@@ -103,15 +107,14 @@ def test_other_ways_share_the_inbox(broker, user, device):
 
 
 def test_the_window_is_the_clients(broker, user, device):
-    """A quarter of it is the inbox's."""
+    """A quarter of it is the inbox's, and of that three quarters medium ones', at least one."""
     with inbox(broker, user, device, receive_maximum=8) as wire:
         for number in range(5):
             broker.publish(user, number)
-        got = [wire.expect(Type.PUBLISH) for _ in range(2)]
+        first = wire.expect(Type.PUBLISH)
         wire.silent()
-        for one in got:
-            wire.send(ack(Type.PUBACK, one.id))
-        assert wire.messages(3) == ["2", "3", "4"]
+        wire.send(ack(Type.PUBACK, first.id))
+        assert wire.messages(4) == ["1", "2", "3", "4"]
 
 
 def test_to_one_device_and_to_all(broker, user, device):

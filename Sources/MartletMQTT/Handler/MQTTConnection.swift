@@ -27,7 +27,8 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
     let credential: String?
     var context: ChannelHandlerContext?
     var handle: (any SessionHandle)?
-    var output = StreamOutput()
+    // Unchecked: only the loop uses it, and no call runs within a change of it.
+    @exclusivity(unchecked) var output = StreamOutput()
     private var decoder: MQTTStreamDecoder
     var encoder = MQTTEncoder(version: .v311)
     var phase = Phase.new
