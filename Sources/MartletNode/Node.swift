@@ -1,7 +1,7 @@
 package import Logging
-import Metrics
 package import MartletCore
 package import MartletWire
+import Metrics
 package import NIOCore
 import Synchronization
 

@@ -71,8 +71,9 @@ import Testing
         #expect(connection.released == [1])
         // It is not left unsent.
         #expect(!connection.isUnflushed)
-        #expect(connection.handle?.acked(number: 1) == true)
         #expect(connection.handle?.acked(number: 1) == false)
+        #expect(connection.handle?.completed(number: 1) == true)
+        #expect(connection.handle?.completed(number: 1) == false)
         self.fixture.publish("news", "b")
         // A refusal ends it, too.
         #expect(connection.handle?.received(number: 2, isRefused: true) == true)
@@ -259,7 +260,7 @@ import Testing
     @Test(arguments: [true, false])
     func theInboxComesWhenItIsOpened(acks: Bool) throws {
         let device = self.fixture.device("a")
-        let connection = self.fixture.connect(device, expiry: 3_600)
+        let connection = self.fixture.connect(device, expiry: 3_600, window: 64)
         self.fixture.publish(toUser: "alice")
         #expect(connection.inbox.isEmpty)
         var opened = 0
@@ -283,7 +284,7 @@ import Testing
         #expect(connection.inbox.map(\.redelivered) == (acks ? [false, false, true, false] : [false, false, false]))
         device.breaks()
         self.fixture.publish(toUser: "alice")
-        let next = self.fixture.connect(device)
+        let next = self.fixture.connect(device, window: 64)
         #expect(next.inbox.count == (acks ? 3 : 1))
         self.fixture.publish(toUser: "alice")
         #expect(next.inbox.count == (acks ? 4 : 2))
