@@ -35,12 +35,12 @@ struct MQTTSetup: Sendable {
     /// Starts to listen where MQTT is to be spoken.
     ///
     /// - Parameters:
-    ///   - service: what speaks it; nil: nobody, and nothing is listened to.
+    ///   - service: what speaks it.
     ///   - group: holds the loops.
     ///   - loops: in the order of the node's shards.
     /// - Throws: ``StartError``, a sentence for the operator.
     static func start(
-        _ configuration: ServerConfiguration, service: (any NetAdapter)?, edge: NetEdge, group: any EventLoopGroup, loops: [any EventLoop],
+        _ configuration: ServerConfiguration, service: any NetAdapter, edge: NetEdge, group: any EventLoopGroup, loops: [any EventLoop],
         instruments: Instruments, logger: Logger
     ) async throws -> MQTTSetup {
         let options = configuration.mqtt
@@ -50,11 +50,6 @@ struct MQTTSetup: Sendable {
         var ports: [Port] = []
         for (option, address, tls) in wanted {
             guard let address else { continue }
-            guard let service else {
-                logger.warning(
-                    "MQTT is not part of this version: nothing is listened to", metadata: ["option": "\(option)", "address": "\(address)"])
-                continue
-            }
             guard option == "mqtt.listen" || tls != nil else {
                 throw StartError("Cannot listen on \(address) (\(option)) with TLS without a certificate: set tls.certificate and tls.key.")
             }
