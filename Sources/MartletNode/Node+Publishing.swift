@@ -79,7 +79,11 @@ extension Node {
                 switch part.then {
                 case .nothing: outcomes[part.index] = outcome
                 case .queue:
-                    if case .failed = outcome { outcomes[part.index] = outcome }
+                    if case .failed = outcome {
+                        outcomes[part.index] = outcome
+                    } else if case .stored(let copy, repeated: false) = outcome, case .stored(let id, repeated: false) = outcomes[part.index] {
+                        self.copies.add(copy, of: id)
+                    }
                 case .handOn(let request, let key, let options):
                     outcomes[part.index] = outcome
                     if case .stored(let id, repeated: false) = outcome { self.handOn(request, key, options, id) }

@@ -23,6 +23,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     let board = PresenceBoard()
     let kept: KeptSessions
     let groups = ShareGroups()
+    let copies = QueueCopies()
     let namespaces: any TopicNamespaces
     let sessionCount = Atomic<Int>(0)
     let limiter: SessionLimiter
@@ -299,6 +300,8 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
         let known = self.hub.recall(id, app: app, now: self.clock.now())
         // It may wait in a queue, too.
         if let known, !self.kept.hasQueues { return done(.success(known)) }
+        // Before the message itself: when that is answered, both are taken back.
+        if let copy = self.copies.copy(of: id) { self.store.recall(copy, app: app) { _ in } }
         self.store.recall(id, app: app) { result in
             let result = known.map { known in result.map { _ in known } } ?? result
             // The recall was announced to the loops before this; when each has passed here, none sends it any more.

@@ -284,7 +284,7 @@ import Testing
 
     // MARK: What becomes of messages
 
-    @Test(arguments: ["news", "kept/a"])
+    @Test(arguments: ["news", "kept/a", "stored/a"])
     func whatWasTakenBackOrHasExpiredDoesNotCome(topic: String) throws {
         let device = try self.device(topic, qos: 2, window: 2)
         let ids = ["sent", "sent too", "waits", "stays"].map { text -> MessageID? in
