@@ -48,7 +48,7 @@ class MQTTBench(Bench):
         folder.mkdir(parents=True)
         if server == "martlet":
             command = [self.options.martlet, "serve", "--dev", "--listen", f"127.0.0.1:{self.free_port()}", "--mqtt-listen", f"127.0.0.1:{port}",
-                       "--durability", "full", "--data", f"{folder}/data", "--drain-seconds", "1", "--limits-queue-messages", "100000000", "--limits-queue-bytes", "17179869184"]
+                       "--durability", "full", "--data", f"{folder}/data", "--drain-seconds", "1", "--limits-queue-messages", "10000000", "--limits-queue-bytes", "17179869184"]
         else:
             (folder / "mosquitto.conf").write_text(MOSQUITTO.format(port=port, folder=folder, more=more))
             command = [self.options.mosquitto, "-c", f"{folder}/mosquitto.conf"]
