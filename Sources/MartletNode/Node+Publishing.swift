@@ -1,5 +1,6 @@
 import MartletCore
 import MartletWire
+import NIOCore
 
 /// Publishing: which log a message of a topic goes to, and in what order it is stored and handed on.
 extension Node {
@@ -73,24 +74,34 @@ extension Node {
         }
         guard !stored.isEmpty else { return done(known.compactMap { $0 }) }
         let plan = stored.map { (index: $0.index, then: $0.then) }
+        let home = stored.contains { if case .handOn = $0.then { true } else { false } } ? self.shards.first?.loop : nil
         self.store.append(stored.map(\.request)) { result in
-            var outcomes = known
-            for (part, outcome) in zip(plan, result) {
-                switch part.then {
-                case .nothing: outcomes[part.index] = outcome
-                case .queue:
-                    if case .failed = outcome {
-                        outcomes[part.index] = outcome
-                    } else if case .stored(let copy, repeated: false) = outcome, case .stored(let id, repeated: false) = outcomes[part.index] {
-                        self.copies.add(copy, of: id)
-                    }
-                case .handOn(let request, let key, let options):
-                    outcomes[part.index] = outcome
-                    if case .stored(let id, repeated: false) = outcome { self.handOn(request, key, options, id) }
-                }
-            }
-            done(outcomes.map { $0 ?? .failed(StoreError(.stopped)) })
+            // Handing on takes time that the store's writer should not spend. One loop, so that it keeps the order of the commits.
+            guard let home, !home.inEventLoop else { return self.finish(plan, result, known, done) }
+            home.execute { self.finish(plan, result, known, done) }
         }
+    }
+
+    private func finish(
+        _ plan: [(index: Int, then: Then)], _ result: [AppendOutcome], _ known: [AppendOutcome?],
+        _ done: @escaping @Sendable ([AppendOutcome]) -> Void
+    ) {
+        var outcomes = known
+        for (part, outcome) in zip(plan, result) {
+            switch part.then {
+            case .nothing: outcomes[part.index] = outcome
+            case .queue:
+                if case .failed = outcome {
+                    outcomes[part.index] = outcome
+                } else if case .stored(let copy, repeated: false) = outcome, case .stored(let id, repeated: false) = outcomes[part.index] {
+                    self.copies.add(copy, of: id)
+                }
+            case .handOn(let request, let key, let options):
+                outcomes[part.index] = outcome
+                if case .stored(let id, repeated: false) = outcome { self.handOn(request, key, options, id) }
+            }
+        }
+        done(outcomes.map { $0 ?? .failed(StoreError(.stopped)) })
     }
 
     /// A message that waits for who is away goes to who is there, too.
@@ -106,12 +117,15 @@ extension Node {
     /// Hands on messages of topics that the store has committed.
     func published(_ commits: [Commit]) {
         var mail: [(topic: TopicKey, mail: TopicMail)] = []
+        // The newest of each queue.
+        var queued: [TopicKey: UInt64] = [:]
         for case .published(let message, let topic) in commits {
             mail.append((topic, .message(message, topic: topic, log: .durable)))
             if QueueTopic.isQueue(topic.name) {
-                self.kept.queued(TopicKey(app: topic.app, name: QueueTopic.original(of: topic.name)), offset: message.offset)
+                queued[topic] = message.offset
             }
         }
+        for (topic, offset) in queued { self.kept.queued(TopicKey(app: topic.app, name: QueueTopic.original(of: topic.name)), offset: offset) }
         if !mail.isEmpty { self.wake(self.hub.send(mail)) }
         let recalled = commits.compactMap { commit -> UInt64? in
             guard case .recalled(let offset, let targets) = commit, targets.isEmpty else { return nil }

@@ -8,7 +8,20 @@ enum MQTTFrames {
     /// A frame as ``SharedFrames`` keeps it.
     private final class Acked {
         let frame: MQTTPublishFrame
+        /// The packet of QoS 1 with the identifier that was asked for last.
+        private var numbered: (number: UInt16, frame: SharedFrame)?
+
         init(_ frame: MQTTPublishFrame) { self.frame = frame }
+
+        /// Subscribers who have had the same messages have come to the same identifier: they share the packet.
+        func shared(_ number: UInt16) -> SharedFrame {
+            if let numbered, numbered.number == number { return numbered.frame }
+            var bytes = ByteBufferAllocator().buffer(capacity: self.frame.size)
+            self.frame.write(packetID: number, into: &bytes)
+            let frame = SharedFrame(bytes)
+            self.numbered = (number, frame)
+            return frame
+        }
     }
 
     /// Appends a packet, unless the receiver takes no such long ones.
@@ -32,6 +45,10 @@ enum MQTTFrames {
         guard let acked = delivery.frames[form] as? Acked ?? self.makeAcked(delivery, form, encoder.version, now()) else { return false }
         guard acked.frame.size <= encoder.packetBytes else { return false }
         guard ticket.qos > 0 else { return self.own(delivery, ticket, encoder, now: now, to: &output) }
+        if ticket.qos == 1, !ticket.isRepeated, !ticket.isRetained {
+            output.append(acked.shared(ticket.number))
+            return true
+        }
         output.append(acked.frame.size) { buffer in
             let start = buffer.writerIndex
             acked.frame.write(packetID: ticket.number, isDuplicate: ticket.isRepeated, into: &buffer)
