@@ -23,15 +23,18 @@ TO_JSON = [
     (b"\xff\0\x80", None, BINARY), (b"\xed\xa0\x80", None, {"dataBase64": "7aCA", "contentType": "application/octet-stream"}),
     (b"12", "application/json", {"data": 12}), (b"null", "application/json", {"data": None}), (b'"text"', "application/json", {"data": "text"}),
     (b'{"a":{"a":1}}', "application/json", {"data": {"a": {"a": 1}}}), (b"[[[[1]]]]", None, {"data": [[[[1]]]]}), (b"[" * 3_000, None, {"data": "[" * 3_000}),
+    (b'{"a":1}\n', "application/json", {"data": '{"a":1}\n'}), (b"", "application/json", {"data": ""}), (b" [1]", "application/json", {"data": " [1]"}),
 ]
 
 
 @pytest.mark.parametrize("transport", [RawSSE, WebSocket, NDJSON])
 def test_what_mqtt_publishes_is_json_for_others(broker, transport):
     name = unique("to")
-    with transport(broker, None, None, topics=f"{name}/#") as client, Wire.connected(broker) as wire:
+    with transport(broker, None, None, topics=f"{name}/#") as client, Wire.connected(broker) as wire, Wire.connected(broker) as back:
+        back.subscribe((f"{name}/#", 0))
         for number, (payload, content_type, members) in enumerate(TO_JSON):
             wire.publish(f"{name}/{number}", payload, number % 3, content_type=content_type)
+            assert back.message().payload == payload
             message = client.next()
             got = {key: value for key, value in message.items() if key not in ("_raw", "_position", "at", "id", "topic")}
             if content_type:

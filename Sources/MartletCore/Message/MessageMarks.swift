@@ -6,7 +6,7 @@ package struct MessageMarks: Hashable, Sendable {
     /// - Parameter rawValue: as it was stored.
     package init(rawValue: UInt64 = 0) { self.rawValue = rawValue }
 
-    // Bits 0 and 1: 2 less the QoS. 2: retain. 3: by MQTT. 4: has an expiry. 5: content type assumed. 8 to 39: origin.
+    // Bits 0 and 1: 2 less the QoS. 2: retain. 3: by MQTT. 4: has an expiry. 5: content type assumed. 6: said to be JSON, and is. 8 to 39: origin.
 
     /// The QoS of the publish, 0 to 2: nobody gets the message with a higher one. Default 2.
     package var qos: UInt8 {
@@ -36,6 +36,12 @@ package struct MessageMarks: Hashable, Sendable {
     package var isTypeAssumed: Bool {
         get { self.has(5) }
         set { self.set(5, newValue) }
+    }
+
+    /// Whether its publisher said that it is JSON, and it is: then it goes out as it came in, strings with their quotes.
+    package var isJSON: Bool {
+        get { self.has(6) }
+        set { self.set(6, newValue) }
     }
 
     /// Who published it, as ``origin(of:)`` says; 0 for nobody who subscribes.

@@ -26,13 +26,11 @@ enum MessageMapping {
     ) -> MQTTPacket.Publish {
         var publish = MQTTPacket.Publish(topic: "", payload: ByteBuffer())
         var said = Said()
-        // What was published as JSON is sent as JSON, strings included.
-        let isSaidJSON = members.contains { $0.key.equals("contentType") && $0.value.equals("application/json") }
         for (key, value) in members {
             if key.equals("topic") {
                 publish.topic = value.string ?? ""
             } else if key.equals("data") {
-                publish.payload = isSaidJSON ? ByteBuffer(bytes: value.raw) : self.payload(value)
+                publish.payload = message.marks.isJSON ? ByteBuffer(bytes: value.raw) : self.payload(value)
                 said.isJSON = value.kind != .string
             } else if key.equals("dataBase64") {
                 publish.payload = self.base64(value)

@@ -43,7 +43,7 @@ struct PublishMapping {
         output.append(contentsOf: #""topic":"#.utf8)
         JSON.append(topic, to: &output)
         let contentType = properties.isEmpty ? nil : properties.contentType
-        let isText = payload.withUnsafeReadableBytes { self.append($0, contentType, to: &output) }
+        let isText = payload.withUnsafeReadableBytes { self.append($0, contentType, to: &output, &marks) }
         if let contentType {
             Self.append("contentType", contentType, to: &output)
         } else if !isText {
@@ -73,7 +73,9 @@ struct PublishMapping {
     }
 
     /// - Returns: whether it is text or JSON.
-    private func append(_ payload: UnsafeRawBufferPointer, _ contentType: String?, to output: inout [UInt8]) -> Bool {
+    private func append(
+        _ payload: UnsafeRawBufferPointer, _ contentType: String?, to output: inout [UInt8], _ marks: inout MessageMarks
+    ) -> Bool {
         guard UTF8Check.isValid(payload) else {
             output.append(contentsOf: #","dataBase64":""#.utf8)
             Base64.append(payload, to: &output)
@@ -82,6 +84,7 @@ struct PublishMapping {
         }
         output.append(contentsOf: #","data":"#.utf8)
         if self.isJSON(payload, contentType) {
+            marks.isJSON = true
             output.append(contentsOf: payload)
         } else {
             JSON.append(utf8: payload, to: &output)
