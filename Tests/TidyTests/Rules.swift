@@ -36,6 +36,9 @@ enum Rules {
                 "NIOHTTPTypes", "NIOHTTPTypesHTTP1", "NIOTLS",
             ]),
             "MartletMQTT": adapter.union(nio).union(["MartletNet"]),
+            // Foundation and its smaller half: what protoc-gen-swift writes.
+            "MartletProto": ["Foundation", "FoundationEssentials", "SwiftProtobuf"],
+            "MartletClientGRPC": nio.union(["GRPCCore", "GRPCNIOTransportHTTP2", "GRPCProtobuf", "MartletProto", "SwiftProtobuf"]),
             "MartletServer": adapter.union(nio).union(libc).union([
                 "Configuration", "CoreMetrics", "Crypto", "MartletAccess", "MartletBridge", "MartletHTTP", "MartletMQTT", "MartletNet",
                 "MartletNode", "MartletPrometheus", "MartletStoreSQLite", "NIOPosix", "NIOSSL", "ServiceLifecycle", "UnixSignals", "Yams",
