@@ -61,7 +61,8 @@ package struct Server: Service {
         // From the first moment: by default the signal ends the process.
         let hangups = await UnixSignalsSequence(trapping: .sighup)
         let instruments = Instruments(isTLS: self.configuration.tls != nil)
-        let store = try StoreSetup.open(self.configuration, logger: self.logger, metrics: instruments.store)
+        let random = RandomPool()
+        let store = try StoreSetup.open(self.configuration, random: random.next, logger: self.logger, metrics: instruments.store)
         if store.log.wasUnclean {
             self.logger.notice("the last run did not stop cleanly", metadata: ["messages": "\(store.log.gauges.messages)"])
         }
@@ -88,9 +89,7 @@ package struct Server: Service {
         }
         instruments.watch(store.log, connections: edge.gate)
         let loops = Array(group.makeIterator()).map { $0 as any EventLoop }
-        let clock = NodeClock(
-            now: { store.clock.now() }, wall: { ServerClock.wallMs() },
-            random: { UInt64.random(in: .min ... .max) })
+        let clock = NodeClock(now: { store.clock.now() }, wall: { ServerClock.wallMs() }, random: random.next)
         let node = Node(
             store: store.log, loops: loops, limits: self.configuration.limits, clock: clock, logger: self.logger,
             namespaces: access.namespaces, metrics: instruments.node, appSessions: { [quotas = access.quotas] in quotas[$0]?.connections ?? 0 })

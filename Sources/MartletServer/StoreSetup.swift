@@ -11,12 +11,14 @@ struct StoreSetup: Sendable {
     /// Opens the store and goes on from its clock.
     ///
     /// - Throws: one sentence for the operator.
-    static func open(_ configuration: ServerConfiguration, logger: Logger, metrics: StoreMetrics = StoreMetrics()) throws -> StoreSetup {
+    static func open(
+        _ configuration: ServerConfiguration, random: @escaping @Sendable () -> UInt64, logger: Logger, metrics: StoreMetrics
+    ) throws -> StoreSetup {
         let late = LateClock()
         var settings = SQLiteStoreConfiguration(folder: configuration.dataFolder, durability: configuration.durability)
         settings.limits = configuration.limits
         let environment = SQLiteStoreEnvironment(
-            now: { late.clock.now() }, wall: { ServerClock.wallMs() },
+            now: { late.clock.now() }, wall: { ServerClock.wallMs() }, random: random,
             clockSample: { late.clock.sample() })
         let log = try SQLiteStore(settings, environment: environment, logger: logger, metrics: metrics)
         let clock = ServerClock(resuming: log.loadClock())

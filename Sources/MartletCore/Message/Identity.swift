@@ -52,8 +52,28 @@ package struct DeviceKey: Hashable, Sendable {
 /// Whether two names are the same byte for byte, as in a store. Strings of Swift are equal already when Unicode calls them equivalent
 /// (`é` as one scalar or as two), which would give the messages of one user to another.
 package func isSameName(_ left: String?, _ right: String?) -> Bool {
-    guard let left, let right else { return left == nil && right == nil }
-    return left.utf8.count == right.utf8.count && left == right && left.utf8.elementsEqual(right.utf8)
+    guard var left, var right else { return left == nil && right == nil }
+    guard left.utf8.count == right.utf8.count else { return false }
+    return left.withUTF8 { left in
+        right.withUTF8 { right in isSame(UnsafeRawBufferPointer(left), UnsafeRawBufferPointer(right)) }
+    }
+}
+
+/// Eight bytes at a time: names are compared for each message, where the collections' own comparison shows.
+private func isSame(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
+    guard left.count == right.count else { return false }
+    var index = 0
+    while index + 8 <= left.count {
+        guard
+            left.loadUnaligned(fromByteOffset: index, as: UInt64.self) == right.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+        else { return false }
+        index += 8
+    }
+    while index < left.count {
+        guard left[index] == right[index] else { return false }
+        index += 1
+    }
+    return true
 }
 
 /// How urgent a message is; each has a lane of its own in every inbox. The raw value is stored.

@@ -48,7 +48,7 @@ struct Opening {
         try db.execute(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
                 + "PRAGMA temp_store = MEMORY;"
-                + "PRAGMA cache_size = -65536; PRAGMA journal_size_limit = \(configuration.logBytes)")
+                + "PRAGMA cache_size = -16384; PRAGMA journal_size_limit = \(configuration.logBytes)")
         let version = try db.integer("PRAGMA user_version") ?? 0
         let pages = try db.integer("PRAGMA page_count") ?? 0
         if version > 0, pages * 4_096 <= Self.checkedBytes {
