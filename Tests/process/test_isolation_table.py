@@ -69,6 +69,8 @@ def world(tmp_path_factory):
     tokens["revoked, no iat"] = token("mallory", iat=None)
     tokens["an API key"] = keys["good"]
 
+    # Keys take effect within a second.
+    wait_until(lambda: server.request("GET", "/v1/messages/00000000-0000-7000-8000-000000000000", keys["revoked"]).status_code == 401 and server.request("GET", "/v1/messages/00000000-0000-7000-8000-000000000000", keys["good"]).status_code == 404)
     answer = server.request("POST", "/v1/users/mallory/disconnect", keys["good"], json={"revokeBefore": "now"})
     assert answer.json() == {"sessions": 0}
     answer = server.request("POST", "/v1/messages", keys["good"], json={"to": {"user": "alice"}, "data": 1})
