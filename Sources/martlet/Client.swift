@@ -66,8 +66,9 @@ struct Client: Sendable {
 
     /// Sends a request; the answer's body has not been read.
     ///
+    /// - Parameter accepting: a further status that is no error.
     /// - Throws: ``ClientError`` for everything but 2xx, `CancellationError`.
-    func execute(_ request: HTTPClientRequest) async throws -> HTTPClientResponse {
+    func execute(_ request: HTTPClientRequest, accepting: UInt? = nil) async throws -> HTTPClientResponse {
         var request = request
         if let credential = try self.credential() { request.headers.add(name: "Authorization", value: "Bearer \(credential)") }
         let response: HTTPClientResponse
@@ -77,7 +78,7 @@ struct Client: Sendable {
             try Task.checkCancellation()
             throw self.unreachable(error)
         }
-        guard (200..<300).contains(response.status.code) else { throw await self.refusal(response) }
+        guard (200..<300).contains(response.status.code) || response.status.code == accepting else { throw await self.refusal(response) }
         return response
     }
 

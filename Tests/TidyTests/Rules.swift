@@ -45,7 +45,7 @@ enum Rules {
             ]),
             "martlet": nio.union(libc).union([
                 "ArgumentParser", "AsyncHTTPClient", "Dispatch", "Foundation", "Logging", "MartletServer", "MartletWire",
-                "NIOHTTP1", "NIOPosix", "ServiceLifecycle", "Synchronization", "UnixSignals",
+                "NIOHPACK", "NIOHTTP1", "NIOHTTP2", "NIOPosix", "ServiceLifecycle", "Synchronization", "UnixSignals",
             ]),
             "MartletTestSupport": adapter.union(nio).union(["MartletNode", "Testing"]),
         ]

@@ -30,7 +30,7 @@ struct Bench: AsyncParsableCommand {
 
             Exits with 1 if anything was lost, came twice, or was refused.
             """,
-        subcommands: [Quick.self, FanOut.self, Unicast.self, Idle.self, Storm.self, Backlog.self, Stalled.self, MQTTBench.self],
+        subcommands: [Quick.self, FanOut.self, Unicast.self, Idle.self, Storm.self, Backlog.self, Stalled.self, Delivered.self, MQTTBench.self],
         defaultSubcommand: Quick.self
     )
 

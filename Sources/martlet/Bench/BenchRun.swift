@@ -12,7 +12,7 @@ struct BenchRun {
     ) async throws {
         func target() throws -> BenchTarget {
             try BenchTarget(
-                url: options.server.url, transport: options.transport, subscribePath: paths?.subscribePath, publishPath: paths?.publishPath,
+                url: options.server.url, grpc: options.grpc, transport: options.transport, subscribePath: paths?.subscribePath, publishPath: paths?.publishPath,
                 subscriberToken: try options.token.credential(), publisherKey: try options.key.credential())
         }
         func address() throws -> SocketAddress { try target().address }
@@ -31,8 +31,12 @@ struct BenchRun {
 
     func fleet(_ behaviour: MemberBehaviour = .init()) async throws -> Fleet {
         let target = self.target
-        return try await Fleet(on: self.machine.subscriberLoops, address: target.address, behaviour: behaviour) { loop, member, started in
-            LoadConnection(loop: loop, target: target, member: member, started: started)
+        let streams = target.transport == .grpc ? self.options.streams : nil
+        return try await Fleet(
+            on: self.machine.subscriberLoops, address: target.subscriberAddress, behaviour: behaviour, streams: streams
+        ) { loop, member, started in
+            guard streams == nil else { return GRPCStream(loop: loop, target: target, member: member, started: started) }
+            return LoadConnection(loop: loop, target: target, member: member, started: started)
         }
     }
 

@@ -3,13 +3,24 @@ import NIOCore
 /// Where the load goes, and how it asks there.
 struct BenchTarget: PublishWay {
     enum Transport: String, CaseIterable, Sendable {
-        case sse, ws
+        case sse, ws, grpc
 
         /// For people.
-        var name: String { self == .sse ? "SSE" : "WebSocket" }
+        var name: String {
+            switch self {
+            case .sse: "SSE"
+            case .ws: "WebSocket"
+            case .grpc: "gRPC"
+            }
+        }
+
+        /// Where to connect; for gRPC only what stands after the `?` says something.
+        var path: String { self == .sse ? "/v1/sse" : "/v1/ws" }
     }
 
     let address: SocketAddress
+    /// Where subscribers connect.
+    let subscriberAddress: SocketAddress
     /// For the `Host` field.
     let host: String
     /// The path to subscribe at; `{topic}` stands for the topic's name.
@@ -24,7 +35,7 @@ struct BenchTarget: PublishWay {
 
     /// - Throws: a sentence if the address cannot be used.
     init(
-        url: Endpoint, transport: Transport, subscribePath: String?, publishPath: String?, subscriberToken: String?, publisherKey: String?
+        url: Endpoint, grpc: BrokerAddress, transport: Transport, subscribePath: String?, publishPath: String?, subscriberToken: String?, publisherKey: String?
     ) throws(ClientError) {
         let text = url.description
         guard text.lowercased().hasPrefix("http://") else {
@@ -40,8 +51,9 @@ struct BenchTarget: PublishWay {
         } catch {
             throw ClientError(message: "\(name) is no address that is known here", isTemporary: false)
         }
+        self.subscriberAddress = transport == .grpc ? try grpc.resolve() : self.address
         self.transport = transport
-        self.subscribePath = self.prefix + (subscribePath ?? (transport == .sse ? "/v1/sse?topics={topic}" : "/v1/ws?topics={topic}"))
+        self.subscribePath = self.prefix + (subscribePath ?? transport.path + "?topics={topic}")
         self.publishPath = self.prefix + (publishPath ?? "/v1/topics/{topic}")
         self.subscriberToken = subscriberToken
         self.publisherKey = publisherKey
@@ -70,7 +82,7 @@ struct BenchTarget: PublishWay {
         if let token = self.subscriberToken { text += "Authorization: Bearer \(token)\r\n" }
         switch self.transport {
         case .sse: text += "Accept: text/event-stream\r\n\r\n"
-        case .ws:
+        case .ws, .grpc:
             text += "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             text += "Sec-WebSocket-Key: bWFydGxldCBiZW5jaCBrZQ==\r\n\r\n"
         }

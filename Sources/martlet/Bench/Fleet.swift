@@ -6,12 +6,16 @@ struct Fleet: Sendable {
     private let loops: [NIOLoopBound<LoadLoop>]
     private let eventLoops: [any EventLoop]
 
-    init(on eventLoops: [any EventLoop], address: SocketAddress, behaviour: MemberBehaviour = .init(), open: @escaping LoadLoop.Opener) async throws {
+    /// - Parameter streams: how many members share a connection of HTTP/2; nil where each has a connection of its own.
+    init(
+        on eventLoops: [any EventLoop], address: SocketAddress, behaviour: MemberBehaviour = .init(), streams: Int? = nil,
+        open: @escaping LoadLoop.Opener
+    ) async throws {
         var loops: [NIOLoopBound<LoadLoop>] = []
         for loop in eventLoops {
             loops.append(
                 try await loop.submit {
-                    NIOLoopBound(LoadLoop(loop: loop, address: address, behaviour: behaviour, open: open), eventLoop: loop)
+                    NIOLoopBound(LoadLoop(loop: loop, address: address, behaviour: behaviour, streams: streams, open: open), eventLoop: loop)
                 }.get())
         }
         self.loops = loops

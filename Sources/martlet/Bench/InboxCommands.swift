@@ -134,3 +134,40 @@ struct Stalled: AsyncParsableCommand {
         }
     }
 }
+
+/// `martlet bench delivered`.
+struct Delivered: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "From publishing a message until its publisher can see that it was delivered.",
+        discussion: """
+            Each device acks what it gets; its publisher publishes one message, holds `GET /v1/messages/ID?wait=25` until it says \
+            delivered, and then publishes the next. WebSocket and gRPC ack on the way back of their connection, SSE by `POST /v1/ack`; with \
+            --ack-every it acks now and then, as clients of RAMEN over SSE do every 30 seconds.
+
+              martlet bench delivered --transport grpc
+              martlet bench delivered --transport sse --ack-every 30 --devices 200 --seconds 90
+
+            Needs a server in dev mode: devices are named in the URL.
+            """)
+
+    @OptionGroup var options: LoadOptions
+    @OptionGroup var times: RateOptions
+
+    @Option(help: "Devices, each of a user of its own.")
+    var devices = 4
+
+    @Option(help: ArgumentHelp("Time between the acks of an SSE client; 0: each message is acked at once.", valueName: "seconds"))
+    var ackEvery = 0.0
+
+    func validate() throws {
+        try BenchLimits.check(self.devices, 1)
+        guard (0...60).contains(self.ackEvery) else { throw ValidationError("--ack-every must be from 0 to 60.") }
+        guard self.ackEvery == 0 || self.options.transport == .sse else { throw ValidationError("--ack-every is for --transport sse.") }
+    }
+
+    func run() async throws {
+        try await BenchRun.run(self.options, connections: self.devices * 3) { run in
+            [try await DeliveredScenario(devices: self.devices, seconds: self.times.seconds, ackEvery: self.ackEvery).run(run)]
+        }
+    }
+}

@@ -26,9 +26,9 @@ struct BacklogScenario {
         await admin.shutdown()
         let filled = Double(LoadLoop.now() - began) / 1e9
 
-        let isWebSocket = run.target.transport == .ws
-        let base = run.target.prefix + (isWebSocket ? "/v1/ws" : "/v1/sse")
-        let fleet = try await run.fleet(MemberBehaviour(acks: isWebSocket))
+        let isAcked = run.target.transport != .sse
+        let base = run.target.prefix + run.target.transport.path
+        let fleet = try await run.fleet(MemberBehaviour(acks: isAcked))
         let before = run.process.use()
         var peak = before?.rssKB ?? 0
         let started = LoadLoop.now()
@@ -48,7 +48,7 @@ struct BacklogScenario {
         var report = BenchReport(
             "backlog",
             title:
-                "backlog: \(NumberText.count(Double(self.messages))) messages of \(run.payload) bytes wait for \(self.devices == 1 ? "a device" : "each of \(self.devices) devices"), read over \(run.target.transport.name)\(isWebSocket ? ", acked" : "")"
+                "backlog: \(NumberText.count(Double(self.messages))) messages of \(run.payload) bytes wait for \(self.devices == 1 ? "a device" : "each of \(self.devices) devices"), read over \(run.target.transport.name)\(isAcked ? ", acked" : "")"
         )
         report.set("transport", run.target.transport.rawValue)
         report.opened(self.devices, opening.seconds, opening.counts)

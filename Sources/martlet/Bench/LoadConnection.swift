@@ -100,7 +100,7 @@ final class LoadConnection: ChannelInboundHandler, MemberConnection {
         guard !bytes.isEmpty else { return }
         switch self.target.transport {
         case .sse: self.readEvents(bytes, now)
-        case .ws: self.readFrames(bytes, now)
+        case .ws, .grpc: self.readFrames(bytes, now)
         }
     }
 
@@ -181,26 +181,8 @@ final class LoadConnection: ChannelInboundHandler, MemberConnection {
 
     /// Counts what whole events, or one frame, hold.
     private func take(_ text: UnsafeRawBufferPointer, _ now: UInt64) {
-        let loop = self.loop
-        let member = self.member
-        Stamp.find(in: text) { stamp in
-            loop.shot.counts.received += 1
-            if loop.shot.counts.first == 0 { loop.shot.counts.first = now }
-            loop.shot.counts.last = now
-            guard stamp.number > 0 else { return }
-            if stamp.stream == 0 ? member.topic.add(stamp.number) : member.inbox.add(stamp.number) {
-                if stamp.stream == 0 { loop.shot.counts.distinct += 1 } else { loop.shot.counts.inboxDistinct += 1 }
-                loop.shot.latency.add(now > stamp.time ? now - stamp.time : 0)
-            } else {
-                loop.shot.counts.duplicates += 1
-            }
-        }
-        if let wanted = member.wanted, member.topic.distinct >= wanted.topic, member.inbox.distinct >= wanted.inbox {
-            member.wanted = nil
-            loop.shot.counts.recovered += 1
-            loop.shot.recovery.add(now &- wanted.since)
-        }
-        if loop.behaviour.keepsCursor { self.keepCursor(text) }
+        self.member.count(text, now, on: self.loop)
+        if self.loop.behaviour.keepsCursor { self.keepCursor(text) }
     }
 
     private func keepCursor(_ text: UnsafeRawBufferPointer) {

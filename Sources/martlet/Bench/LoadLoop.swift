@@ -18,14 +18,17 @@ final class LoadLoop {
     private static let pingPause = TimeAmount.milliseconds(100)
     private var pinging: RepeatedTask?
     private var pingRounds = 0
+    private let shared: GRPCConnections?
 
     /// Makes the handler of a connection that was just made; last comes when that began.
     typealias Opener = @Sendable (LoadLoop, Member, UInt64) -> any MemberConnection
 
-    init(loop: any EventLoop, address: SocketAddress, behaviour: MemberBehaviour, open: @escaping Opener) {
+    /// - Parameter streams: how many members share a connection of HTTP/2; nil: each has one of its own, of any protocol.
+    init(loop: any EventLoop, address: SocketAddress, behaviour: MemberBehaviour, streams: Int?, open: @escaping Opener) {
         self.loop = loop
         self.address = address
         self.behaviour = behaviour
+        self.shared = streams.map { GRPCConnections(loop: loop, address: address, streams: $0) }
         self.open = open
     }
 
@@ -56,15 +59,20 @@ final class LoadLoop {
         }
     }
 
-    private func connect(_ member: Member) {
+    private func dial(_ member: Member) -> EventLoopFuture<any Channel> {
+        if let shared = self.shared { return shared.open(source: member.index) }
         var bootstrap = ClientBootstrap(group: self.loop)
             .connectTimeout(.seconds(30))
             .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 512, initial: 2_048, maximum: 65_536))
         if let source = self.address.source(member.index) { bootstrap = bootstrap.bind(to: source) }
         // Who does not read should have little room that takes it all the same.
         if self.behaviour.stalls { bootstrap = bootstrap.channelOption(.socketOption(.so_rcvbuf), value: 4_096) }
+        return bootstrap.connect(to: self.address)
+    }
+
+    private func connect(_ member: Member) {
         let started = Self.now()
-        bootstrap.connect(to: self.address).assumeIsolated().whenComplete { result in
+        self.dial(member).assumeIsolated().whenComplete { result in
             switch result {
             case .success(let channel):
                 let connection = self.open(self, member, started)
@@ -111,6 +119,7 @@ final class LoadLoop {
     func drop() {
         self.pinging?.cancel()
         for member in self.members { member.connection?.drop() }
+        self.shared?.drop()
     }
 
     /// Lets those that stalled read again.

@@ -36,8 +36,14 @@ struct LoadOptions: ParsableArguments {
     @OptionGroup var key: KeyOptions
     @OptionGroup var token: TokenOptions
 
-    @Option(help: "How subscribers connect: sse or ws.")
+    @Option(help: "How subscribers connect: sse, ws or grpc.")
     var transport = BenchTarget.Transport.sse
+
+    @Option(help: ArgumentHelp("Where the server speaks gRPC, for --transport grpc.", valueName: "host:port"))
+    var grpc = BrokerAddress(host: "127.0.0.1", port: 9_090)
+
+    @Option(help: "Streams on each connection, for --transport grpc.")
+    var streams = 1
 
     @Option(help: "Connections that publish.")
     var publishers = 32
@@ -45,6 +51,7 @@ struct LoadOptions: ParsableArguments {
     @OptionGroup var run: RunOptions
 
     func validate() throws {
+        guard (1...100_000).contains(self.streams) else { throw ValidationError("--streams must be from 1 to 100000.") }
         guard (1...1_000).contains(self.publishers) else { throw ValidationError("--publishers must be from 1 to 1000.") }
     }
 }

@@ -39,6 +39,28 @@ final class Member {
 
     /// Publishers of one run.
     static let maxStreams = 1_000
+
+    /// Counts the messages that a text holds.
+    ///
+    /// - Parameter now: when it came: nanoseconds of the monotonic clock.
+    func count(_ text: UnsafeRawBufferPointer, _ now: UInt64, on loop: LoadLoop) {
+        Stamp.find(in: text) { stamp in
+            loop.shot.counts.received += 1
+            if loop.shot.counts.first == 0 { loop.shot.counts.first = now }
+            loop.shot.counts.last = now
+            guard stamp.number > 0 else { return }
+            if stamp.stream == 0 ? self.topic.add(stamp.number) : self.inbox.add(stamp.number) {
+                if stamp.stream == 0 { loop.shot.counts.distinct += 1 } else { loop.shot.counts.inboxDistinct += 1 }
+                loop.shot.latency.add(now > stamp.time ? now - stamp.time : 0)
+            } else {
+                loop.shot.counts.duplicates += 1
+            }
+        }
+        guard let wanted = self.wanted, self.topic.distinct >= wanted.topic, self.inbox.distinct >= wanted.inbox else { return }
+        self.wanted = nil
+        loop.shot.counts.recovered += 1
+        loop.shot.recovery.add(now &- wanted.since)
+    }
 }
 
 /// The client's end of a member's connection.

@@ -38,7 +38,7 @@ struct StormScenario {
     private func measure(_ run: BenchRun, _ admin: BenchAdmin) async throws -> Found {
         let names = (0..<self.topics).map { "\(Self.namespace)/\(run.mark)/\($0)" }
         let mark = run.mark
-        let base = run.target.prefix + (run.target.transport == .sse ? "/v1/sse" : "/v1/ws")
+        let base = run.target.prefix + run.target.transport.path
         let fleet = try await run.fleet(MemberBehaviour(keepsCursor: true))
         let opening = try await run.connect(fleet, 0..<self.connections) { index in
             "\(base)?user=bench-\(mark)-\(index)&device=bench-\(mark)-\(index)&ack=none&topics=\(names[index % names.count])"

@@ -44,7 +44,7 @@ struct BrokerAddress: ExpressibleByArgument, CustomStringConvertible {
         guard !self.host.isEmpty else { return nil }
     }
 
-    private init(host: String, port: Int) {
+    init(host: String, port: Int) {
         self.host = host
         self.port = port
     }
@@ -55,7 +55,7 @@ struct BrokerAddress: ExpressibleByArgument, CustomStringConvertible {
     var defaultValueDescription: String { self.description }
 
     /// - Throws: ``ClientError`` if nobody has that name.
-    func resolve() throws -> SocketAddress {
+    func resolve() throws(ClientError) -> SocketAddress {
         do {
             return try SocketAddress.makeAddressResolvingHost(self.host, port: self.port)
         } catch {
