@@ -12,8 +12,8 @@ struct BenchRun {
     ) async throws {
         func target() throws -> BenchTarget {
             try BenchTarget(
-                url: options.server.url, grpc: options.grpc, transport: options.transport, subscribePath: paths?.subscribePath, publishPath: paths?.publishPath,
-                subscriberToken: try options.token.credential(), publisherKey: try options.key.credential())
+                url: options.server.url, grpc: options.grpc, transport: options.transport, subscribePath: paths?.subscribePath,
+                publishPath: paths?.publishPath, subscriberToken: try options.token.credential(), publisherKey: try options.key.credential())
         }
         func address() throws -> SocketAddress { try target().address }
         try await LoadMachine.run(

@@ -35,7 +35,8 @@ struct BenchTarget: PublishWay {
 
     /// - Throws: a sentence if the address cannot be used.
     init(
-        url: Endpoint, grpc: BrokerAddress, transport: Transport, subscribePath: String?, publishPath: String?, subscriberToken: String?, publisherKey: String?
+        url: Endpoint, grpc: BrokerAddress, transport: Transport, subscribePath: String?, publishPath: String?, subscriberToken: String?,
+        publisherKey: String?
     ) throws(ClientError) {
         let text = url.description
         guard text.lowercased().hasPrefix("http://") else {
