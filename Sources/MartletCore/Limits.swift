@@ -91,6 +91,10 @@ package struct Limits: Sendable {
     package var presenceListed = 100
     /// Sessions of one app that are kept while their clients are away, live ones included. Default 100,000.
     package var keptSessions = 100_000
+    /// Those of one of its users; 0 is any number. Default 200.
+    package var keptSessionsPerUser = 200
+    /// Bytes of the wills of one app's clients, connected or kept. Default 64 MiB.
+    package var willBytes = 67_108_864
     /// Messages, and bytes of them, of one topic that wait for such sessions; the oldest go first. Defaults 100,000 and 256 MiB.
     package var queueMessages = 100_000
     package var queueBytes = 268_435_456

@@ -297,35 +297,30 @@ extension LiveSession {
 
     /// The connection is gone: the session is kept, or over.
     func end(_ book: SessionBook) {
+        let done = book.whenEnded
         defer {
             book.held = []
             book.publishing = [:]
+            book.whenEnded = {}
         }
-        if let entered = book.entered { self.node.leave(book, entered) }
+        let entered = book.entered
         book.entered = nil
-        guard book.isBegun else { return }
+        guard book.isBegun else { return self.node.leave(book, entered, done: done) }
         book.isBegun = false
         self.leaveGroups(book)
         book.declined = [:]
         for subscription in book.subscriptions { self.ring(subscription.filter, subscription.options, -1) }
+        guard book.expirySeconds > 0 else { return self.node.end(book, will: book.will, done: done) }
         var record = self.record(book)
-        guard book.expirySeconds > 0 else {
-            if self.node.kept.drop(book.key, holder: book.holder) {
-                self.node.store.save([SessionSave(key: book.key, change: .delete)]) { _ in }
-            }
-            if let will = book.will { self.node.publish(will: will.request) }
-            return
-        }
         record.endedAt = self.node.clock.wall()
         for index in record.subscriptions.indices { record.subscriptions[index].staysQueued = false }
-        if let will = book.will, will.delaySeconds == 0 {
-            self.node.publish(will: will.request)
+        let will = book.will.flatMap { $0.delaySeconds == 0 ? $0 : nil }
+        if will != nil {
             record.will = nil
             book.areSettingsNew = true
         }
-        guard self.node.kept.ended(record, holder: book.holder) else { return }
-        self.node.store.save([
-            SessionSave(key: book.key, change: .set(settings: book.areSettingsNew ? record.settings : nil, state: record.state))
-        ]) { _ in }
+        let isOwn = self.node.kept.ended(record, holder: book.holder)
+        let save = SessionSave(key: book.key, change: .set(settings: book.areSettingsNew ? record.settings : nil, state: record.state))
+        self.node.store(isOwn ? save : nil, will: will, done: done)
     }
 }

@@ -237,10 +237,14 @@ extension LiveSession {
 
     // MARK: Leaving
 
-    func leaves(withWill: Bool, expirySeconds: Int?) {
-        guard let book = self.book else { return }
+    func leaves(withWill: Bool, expirySeconds: Int?, done: @escaping () -> Void) {
+        guard let book = self.book, self.client != nil else { return done() }
         if !withWill { book.will = nil }
         book.areSettingsNew = true
         if let expirySeconds { book.expirySeconds = expirySeconds }
+        let loop = self.shard.loop
+        let bound = NIOLoopBound(done, eventLoop: loop)
+        book.whenEnded = { if loop.inEventLoop { bound.value() } else { loop.execute { bound.value() } } }
+        self.clientClosed()
     }
 }

@@ -28,15 +28,19 @@ extension Node {
     private static let tendInterval = TimeAmount.seconds(1)
 
     private func tendKept() {
-        let due = self.kept.takeDue(wall: self.clock.wall()) { self.groups.hasMembers($0) }
-        for will in due.wills { self.publish(will: will) }
-        var saves = due.changed.map { SessionSave(key: $0.key, change: .set(settings: $0.settings, state: nil)) }
-        saves += due.expired.map { SessionSave(key: $0, change: .delete) }
-        if !saves.isEmpty { self.store.save(saves) { _ in } }
-        // Those whose client came back in this moment are as new.
-        let back = due.expired.compactMap { self.kept[$0] }
-        if !back.isEmpty {
-            self.store.save(back.map { SessionSave(key: $0.key, change: .set(settings: $0.settings, state: $0.state)) }) { _ in }
+        self.kept.inOrder {
+            let due = self.kept.takeDue(wall: self.clock.wall()) { self.groups.hasMembers($0) }
+            for (session, will) in due.changed {
+                self.store(SessionSave(key: session.key, change: .set(settings: session.settings, state: nil)), will: will)
+            }
+            for (key, will) in due.expired { self.delete(key, will: will) }
+            for (key, session) in self.kept.takeUndone() {
+                if let session {
+                    self.store(SessionSave(key: key, change: .set(settings: session.settings, state: session.state)), will: nil)
+                } else {
+                    self.delete(key, will: nil)
+                }
+            }
         }
         for (topic, upTo) in self.kept.takeNeedless() {
             self.store.trim(TopicKey(app: topic.app, name: QueueTopic.name(of: topic.name)), upTo: upTo)
@@ -49,12 +53,48 @@ extension Node {
         rights.allows(.publish, TopicFilter(topic: topic), self.options(of: TopicKey(app: app, name: topic)))
     }
 
-    func publish(will: AppendRequest) {
-        self.publish([will]) { outcomes in
-            if case .failed(let error)? = outcomes.first {
-                self.logger.error("a will could not be published", metadata: ["error": "\(error.detail)"])
-            }
+    // MARK: Ending
+
+    /// Stores what becomes of a session whose client is away, and publishes its will, in one commit: the will comes once, whenever the
+    /// process ends.
+    ///
+    /// - Parameters:
+    ///   - save: nil if there is nothing to be stored.
+    ///   - done: called on any thread, when that is stored or has failed; what has failed is tried again before long.
+    func store(_ save: SessionSave?, will: Will?, done: @escaping @Sendable () -> Void = {}) {
+        self.write(save, will) { error in
+            if error != nil, let save { self.kept.failed(save.key) }
+            done()
         }
+    }
+
+    /// As ``store(_:will:done:)``: deletes the record of a session that is over.
+    func delete(_ key: DeviceKey, will: Will?, done: @escaping @Sendable () -> Void = {}) {
+        self.kept.willDelete(key)
+        self.write(SessionSave(key: key, change: .delete), will) { error in
+            self.kept.deleted(key, isDone: error == nil)
+            done()
+        }
+    }
+
+    private func write(_ save: SessionSave?, _ will: Will?, done: @escaping @Sendable (StoreError?) -> Void) {
+        guard var request = will?.request else {
+            guard let save else { return done(nil) }
+            return self.store.save([save], done: done)
+        }
+        request.save = save
+        self.publish([request]) { outcomes in
+            guard case .failed(let error)? = outcomes.first else { return done(nil) }
+            self.logger.error("a will could not be published", metadata: ["error": "\(error.detail)"])
+            done(error)
+        }
+    }
+
+    /// The connection of a session is gone that is not kept from now on.
+    func end(_ book: SessionBook, will: Will?, done: @escaping @Sendable () -> Void) {
+        let wasKept = book.isKept ? self.kept.drop(book.key, holder: book.holder) : self.kept.endLone(book.key)
+        guard wasKept else { return self.store(nil, will: will, done: done) }
+        self.delete(book.key, will: will, done: done)
     }
 
     // MARK: Opening
@@ -77,46 +117,63 @@ extension Node {
     /// Its device is its own by now.
     private func openKept(_ session: LiveSession, _ terms: SessionTerms) {
         guard let book = session.book, session.client != nil else { return }
-        guard var begun = self.kept.begin(book.key, user: book.user, terms: terms, holder: book.holder) else {
-            return session.refuse(
-                WireError(
-                    .tooManySessions, "The app keeps \(self.limits.keptSessions) sessions, as many as it may: let some end.",
-                    limit: self.limits.keptSessions))
+        var refusal: WireError?
+        var isStored = true
+        self.kept.inOrder {
+            do throws(WireError) {
+                let begun = try self.kept.begin(book.key, user: book.user, terms: terms, holder: book.holder, wall: self.clock.wall())
+                isStored = !self.begin(session, book, begun)
+            } catch {
+                refusal = error
+            }
         }
-        for will in begun.wills { self.publish(will: will) }
-        begun.wills = []
+        if let refusal { return session.refuse(refusal) }
+        if isStored { session.begin(nil) }
+    }
+
+    /// Stores that a session begins, or goes on; then it does.
+    ///
+    /// - Returns: false if there is nothing to be stored.
+    private func begin(_ session: LiveSession, _ book: SessionBook, _ begun: KeptSessions.Begun) -> Bool {
         book.entered = begun
         if begun.resumed != nil { book.goesOn() }
-        var saves: [SessionSave] = []
-        if begun.hasDropped { saves.append(SessionSave(key: book.key, change: .delete)) }
-        if book.isKept {
-            var record = begun.resumed ?? KeptSession(key: book.key, user: book.user, expirySeconds: 0)
-            record.expirySeconds = book.expirySeconds
-            record.will = book.will
-            record.endedAt = nil
-            saves.append(SessionSave(key: book.key, change: .set(settings: record.settings, state: record.state)))
-        }
         let resumed = begun.resumed
-        guard !saves.isEmpty else { return session.begin(resumed) }
-        self.store.save(saves) { error in
+        let begin: @Sendable (StoreError?) -> Void = { error in
             session.shard.loop.execute {
                 guard error == nil else { return session.refuse(Self.wireError(StoreError(.unavailable))) }
                 session.begin(resumed)
             }
         }
+        // One that is not kept has a record for its will, which is published when the server is back if it dies.
+        guard book.isKept || book.will != nil else {
+            guard begun.hasDropped else { return false }
+            let key = book.key
+            self.kept.willDelete(key)
+            self.write(SessionSave(key: key, change: .delete), begun.will) { error in
+                self.kept.deleted(key, isDone: error == nil)
+                begin(error)
+            }
+            return true
+        }
+        var record = resumed ?? KeptSession(key: book.key, user: book.user, expirySeconds: 0)
+        record.expirySeconds = book.expirySeconds
+        record.will = book.will
+        record.endedAt = nil
+        // All of it: nothing of what was there stays.
+        self.write(SessionSave(key: book.key, change: .set(settings: record.settings, state: record.state)), begun.will, done: begin)
+        return true
     }
 
-    /// A connection that has the session's entry goes before the session has begun: it is as it was before.
-    func leave(_ book: SessionBook, _ entered: KeptSessions.Begun) {
-        guard book.isKept else { return }
-        guard let session = entered.resumed else {
-            if self.kept.drop(book.key, holder: book.holder) { self.store.save([SessionSave(key: book.key, change: .delete)]) { _ in } }
-            return
-        }
-        var before = session
+    /// A connection goes before its session has begun: what was kept is as it was before.
+    ///
+    /// - Parameter entered: nil if there was no time for anything.
+    func leave(_ book: SessionBook, _ entered: KeptSessions.Begun?, done: @escaping @Sendable () -> Void) {
+        guard let entered else { return done() }
+        guard var before = entered.resumed else { return self.end(book, will: nil, done: done) }
         before.endedAt = before.endedAt ?? self.clock.wall()
-        guard self.kept.ended(before, holder: book.holder) else { return }
-        self.store.save([SessionSave(key: book.key, change: .set(settings: before.settings, state: before.state))]) { _ in }
+        let isOwn = self.kept.ended(before, holder: book.holder)
+        self.store(
+            isOwn ? SessionSave(key: book.key, change: .set(settings: before.settings, state: before.state)) : nil, will: nil, done: done)
     }
 
     // MARK: Queues

@@ -1,4 +1,6 @@
+import contextlib
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -85,6 +87,34 @@ def small_disk(tmp_path):
         pytest.skip(f"no tmpfs may be mounted here: {mounted.stderr.strip()}")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def slow_flushes(tmp_path, monkeypatch):
+    """Preloads delays into the flushes of a server that is started `with slow_flushes.of(server)`; called, it sets them, in milliseconds."""
+    compiler = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
+    if compiler is None:
+        pytest.skip("a C compiler is needed to make flushes slow")
+    library = tmp_path / "slow_sync.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(Path(__file__).with_name("slow_sync.c")), "-ldl"], check=True)
+    file = tmp_path / "delay"
+
+    class Delay:
+        def __call__(self, ms: int) -> None:
+            file.write_text(str(ms))
+
+        @contextlib.contextmanager
+        def of(self, server):
+            self(0)
+            with monkeypatch.context() as patch:
+                patch.setenv("LD_PRELOAD", str(library))
+                patch.setenv("SLOW_SYNC", str(file))
+                server.start()
+            yield
+            self(0)
+            server.stop()
+
+    return Delay()
 
 
 @pytest.fixture

@@ -254,23 +254,10 @@ def test_a_disk_that_turns_read_only(fragile_disk, tmp_path):
 
 
 @pytest.fixture
-def slow_disk(tmp_path, monkeypatch):
-    """Preloads delays into the server's flushes; returns a function that sets them, in milliseconds."""
-    compiler = next((name for name in ("cc", "gcc", "clang") if shutil.which(name)), None)
-    if compiler is None:
-        pytest.skip("a C compiler is needed to make flushes slow")
-    library = tmp_path / "slow_sync.so"
-    source = Path(__file__).with_name("slow_sync.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
-    delay = tmp_path / "delay"
-    delay.write_text("0")
-    monkeypatch.setenv("LD_PRELOAD", str(library))
-    monkeypatch.setenv("SLOW_SYNC", str(delay))
-    server = Server(tmp_path / "data").start()
-    monkeypatch.delenv("LD_PRELOAD")
-    yield server, lambda ms: delay.write_text(str(ms))
-    delay.write_text("0")
-    server.stop()
+def slow_disk(tmp_path, slow_flushes):
+    server, delay = Server(tmp_path / "data"), slow_flushes
+    with delay.of(server):
+        yield server, delay
 
 
 def test_a_slow_disk_slows_publishes_and_nothing_else(slow_disk, capsys):

@@ -214,12 +214,13 @@ package protocol SessionHandle: AnyObject {
     /// - Parameter done: called on any thread: whether it was known, or nil if that could not be stored.
     func release(number: UInt16, done: @escaping @Sendable (Bool?) -> Void)
 
-    /// The client says that it goes. To be called before ``clientClosed()``.
+    /// The client says that it goes, and is gone with this: nothing is called on its ``LiveClient`` any more.
     ///
     /// - Parameters:
     ///   - withWill: whether its will is published all the same.
     ///   - expirySeconds: how long the session is kept from now on; nil as before.
-    func leaves(withWill: Bool, expirySeconds: Int?)
+    ///   - done: called on the session's loop when the store has all that, or cannot have it now. Perhaps before this returns.
+    func leaves(withWill: Bool, expirySeconds: Int?, done: @escaping () -> Void)
 
     /// Everything that was flushed is in the kernel's hands.
     func socketTook()

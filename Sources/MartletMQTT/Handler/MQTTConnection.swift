@@ -32,8 +32,10 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
     private var decoder: MQTTStreamDecoder
     var encoder = MQTTEncoder(version: .v311)
     var phase = Phase.new
-    /// By when the CONNECT must have come.
-    private let deadline: NIODeadline
+    /// By when the CONNECT must have come; after a DISCONNECT, by when the connection is closed, whatever the store does.
+    private var deadline: NIODeadline
+    /// The client has said that it goes, and the store has not all of that yet.
+    private var isLeaving = false
     private var isReadingPaused = false
     /// What a SUBSCRIBE brought waits for the socket: packets that came after it wait, too.
     private var isHeld = false
@@ -74,6 +76,8 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
     private static let unansweredMost = 1_024
     /// Bytes that the socket has not taken: with more, nothing is read from who does not read. Above any window.
     private static let unreadLimit = 262_144
+    /// How long a store that does not answer keeps the connection of a client that has taken leave.
+    private static let leaveTime = TimeAmount.seconds(5)
 
     init(_ connection: NewConnection, services: MQTTServices, mail: OutcomeMail) {
         self.services = services
@@ -97,7 +101,9 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
         case .new where now > self.deadline:
             self.services.metrics.disconnected(.keepAliveTimeout)
             self.context?.close(promise: nil)
+        case .closing where self.isLeaving && now > self.deadline: self.leave()
         case .new, .opening: return
+        case .closing where self.isLeaving: return
         case .open, .closing: break
         }
         self.state.unwatch(self)
@@ -236,10 +242,22 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
         if let expiry, expiry > 0, self.askedExpiry == 0 {
             throw MQTTError(.protocolError, "a session that was to end with its connection cannot be kept after all")
         }
-        self.handle?.leaves(
-            withWill: disconnect.reason != .normalDisconnection, expirySeconds: expiry.map { min(Int($0), self.services.options.sessionExpiryMax) })
+        // Before the session's end, or what is stored with them would be its record again.
         self.publishBatch()
         self.phase = .closing
+        self.isLeaving = true
+        self.deadline = .now() + Self.leaveTime
+        self.state.watch(self)
+        guard let handle = self.handle else { return self.leave() }
+        // Who sees the connection closed knows that the will is gone for good, and the session as it was told to.
+        handle.leaves(
+            withWill: disconnect.reason != .normalDisconnection, expirySeconds: expiry.map { min(Int($0), self.services.options.sessionExpiryMax) }
+        ) { [self] in self.leave() }
+    }
+
+    private func leave() {
+        guard self.isLeaving else { return }
+        self.isLeaving = false
         self.finishOutput()
     }
 

@@ -1,4 +1,5 @@
 import MartletCore
+import MartletWire
 import Synchronization
 
 /// The sessions that outlive their connections, live ones included; what waits in queues, and for whom.
@@ -15,7 +16,13 @@ final class KeptSessions: Sendable {
         var entries: [DeviceKey: Entry] = [:]
         /// By app: who has a subscription for which messages wait, by the client's filter.
         var interests: [AppID: FilterTrie<Set<DeviceKey>>] = [:]
-        var counts: [AppID: Int] = [:]
+        var quotas: KeptQuotas
+        /// Sessions that live, and are not kept but for their will; with what that takes, in bytes.
+        var lone: [DeviceKey: Int] = [:]
+        /// Records that the store may still have though they are over, and how often it was told so: who begins anew waits for that.
+        var leaving: [DeviceKey: Int] = [:]
+        /// Records that the store could not write when it was told.
+        var undone: Set<DeviceKey> = []
         /// Topics of which something waits, with the newest offset of it.
         var waiting: [TopicKey: UInt64] = [:]
         /// Whether somebody has come further since the queues were looked through.
@@ -28,53 +35,81 @@ final class KeptSessions: Sendable {
         var emptied: [DeviceKey] = []
     }
 
-    private let state = Mutex(State())
+    private let state: Mutex<State>
+    /// Held while a session begins or becomes due and the store is told so: what it is told of one session is in this order.
+    private let order = Mutex(())
     /// Filters for which messages wait; read without the lock.
     private let interested = Atomic<Int>(0)
-    private let limit: Int
 
-    init(_ limits: Limits) { self.limit = limits.keptSessions }
+    init(_ limits: Limits) { self.state = Mutex(State(quotas: KeptQuotas(limits))) }
 
     func withLock<Result>(_ body: (inout sending State) -> sending Result) -> sending Result { self.state.withLock(body) }
 
     /// Sessions that are kept, live ones included.
     var count: Int { self.state.withLock { $0.entries.count } }
 
+    /// Whether messages of any topic wait for somebody.
+    var hasQueues: Bool { self.interested.load(ordering: .relaxed) > 0 }
+
     subscript(key: DeviceKey) -> KeptSession? { self.state.withLock { $0.entries[key]?.session } }
 
     // MARK: Coming and going
 
+    /// Runs what takes sessions up, or finds them due, and tells the store: one at a time.
+    func inOrder(_ body: () -> Void) { self.order.withLock { _ in body() } }
+
     /// What was kept for a client that connects.
     struct Begun {
         var resumed: KeptSession?
-        /// Whether there was something that is dropped now.
+        /// Whether the store may have something that is dropped now.
         var hasDropped = false
-        /// Wills of what is dropped.
-        var wills: [AppendRequest] = []
+        /// The will of what is dropped.
+        var will: Will?
     }
 
-    /// - Returns: nil if the app has as many sessions as it may keep.
-    func begin(_ key: DeviceKey, user: String?, terms: SessionTerms, holder: UInt64) -> Begun? {
-        self.state.withLock { state in
+    /// A client connects. To be called ``inOrder(_:)``, as what the store is told of it.
+    ///
+    /// - Parameter wall: Unix time in milliseconds.
+    /// - Throws: `too_many_sessions` if the app, or the user, has as much as it may keep; then all is as it was.
+    func begin(_ key: DeviceKey, user: String?, terms: SessionTerms, holder: UInt64, wall: Int64) throws(WireError) -> Begun {
+        try self.state.withLock { (state) throws(WireError) in
             var begun = Begun()
-            if let entry = state.entries[key] {
-                if !terms.isClean, isSameName(entry.session.user, user) {
-                    begun.resumed = entry.session
-                } else {
-                    begun.hasDropped = true
-                    if let will = entry.session.will { begun.wills.append(will.request) }
-                    self.remove(key, &state)
-                }
+            let entry = state.entries[key]
+            if let entry, !terms.isClean, isSameName(entry.session.user, user), entry.holder != 0 || entry.session.expiresAt ?? .max > wall {
+                begun.resumed = entry.session
+            }
+            try state.quotas.check(
+                key.app, user: user, isKept: terms.expirySeconds > 0 || begun.resumed != nil, will: terms.will, for: entry?.session)
+            begun.hasDropped = state.leaving[key] != nil
+            if begun.resumed == nil, let entry {
+                begun.hasDropped = true
+                begun.will = entry.session.will
+                self.remove(key, &state)
             }
             // One that goes on has its record as long as it lives, even if that is only as long as this connection.
-            guard terms.expirySeconds > 0 || begun.resumed != nil else { return begun }
-            guard begun.resumed != nil || state.counts[key.app, default: 0] < self.limit else { return nil }
+            guard terms.expirySeconds > 0 || begun.resumed != nil else {
+                let weight = KeptQuotas.weight(terms.will)
+                if weight > 0 { state.lone[key] = weight }
+                state.quotas.add(weight, of: key.app)
+                return begun
+            }
             var session = begun.resumed ?? KeptSession(key: key, user: user, expirySeconds: 0)
             session.expirySeconds = terms.expirySeconds
             session.will = terms.will
             session.endedAt = nil
             self.insert(session, holder: holder, &state)
             return begun
+        }
+    }
+
+    /// The connection of a client is gone whose session is not kept.
+    ///
+    /// - Returns: whether its will was.
+    func endLone(_ key: DeviceKey) -> Bool {
+        self.state.withLock { state in
+            guard let weight = state.lone.removeValue(forKey: key) else { return false }
+            state.quotas.add(-weight, of: key.app)
+            return true
         }
     }
 
@@ -146,12 +181,13 @@ final class KeptSessions: Sendable {
 
     /// What is over by now.
     struct Due {
-        var wills: [AppendRequest] = []
         /// Sessions without their will from now on.
-        var changed: [KeptSession] = []
-        var expired: [DeviceKey] = []
+        var changed: [(session: KeptSession, will: Will)] = []
+        var expired: [(key: DeviceKey, will: Will?)] = []
     }
 
+    /// To be called ``inOrder(_:)``, as what the store is told of it.
+    ///
     /// - Parameter isLive: whether a group has members that are there.
     func takeDue(wall: Int64, isLive: (DeviceKey) -> Bool) -> Due {
         self.state.withLock { state in
@@ -160,22 +196,22 @@ final class KeptSessions: Sendable {
             state.nextDue = .max
             for (key, entry) in state.entries where entry.holder == 0 && entry.session.endedAt != nil && !ShareName.isGroup(key.name) {
                 if let at = entry.session.expiresAt, at <= wall {
-                    if let will = entry.session.will { due.wills.append(will.request) }
-                    due.expired.append(key)
+                    due.expired.append((key, entry.session.will))
                     continue
                 }
                 if let at = entry.session.willAt, at <= wall, let will = entry.session.will {
-                    due.wills.append(will.request)
+                    state.quotas.remove(entry.session)
                     state.entries[key]?.session.will = nil
                     var session = entry.session
                     session.will = nil
-                    due.changed.append(session)
+                    state.quotas.add(session)
+                    due.changed.append((session, will))
                 } else {
                     state.nextDue = min(state.nextDue, entry.session.willAt ?? .max)
                 }
                 state.nextDue = min(state.nextDue, entry.session.expiresAt ?? .max)
             }
-            for key in due.expired { self.remove(key, &state) }
+            for (key, _) in due.expired { self.remove(key, &state) }
             let emptied = Set(state.emptied)
             state.emptied = []
             for group in emptied where state.members[group] == nil && state.entries[group] != nil {
@@ -186,86 +222,47 @@ final class KeptSessions: Sendable {
                     continue
                 }
                 self.remove(group, &state)
-                due.expired.append(group)
+                due.expired.append((group, nil))
             }
             return due
         }
     }
 
-    // MARK: Queues
+    // MARK: The store
 
-    /// Whether messages of any topic wait for somebody.
-    var hasQueues: Bool { self.interested.load(ordering: .relaxed) > 0 }
+    /// The store is told to delete a record.
+    func willDelete(_ key: DeviceKey) { self.state.withLock { $0.leaving[key, default: 0] += 1 } }
 
-    /// Whether messages of a topic wait for somebody.
-    func wants(_ topic: TopicKey) -> Bool {
-        guard self.hasQueues else { return false }
-        return self.state.withLock { state in
-            var isWanted = false
-            state.interests[topic.app]?.visit(topic.name) { _ in isWanted = true }
-            return isWanted && QueueTopic.hasQueue(TopicFilter(topic: topic.name))
+    /// - Parameter isDone: whether it could.
+    func deleted(_ key: DeviceKey, isDone: Bool) {
+        self.state.withLock { state in
+            let left = state.leaving[key, default: 1] - 1
+            if !isDone { state.undone.insert(key) }
+            state.leaving[key] = left > 0 || state.undone.contains(key) ? left : nil
         }
     }
 
-    /// A message waits in the queue of a topic.
-    func queued(_ topic: TopicKey, offset: UInt64) {
-        self.state.withLock { state in
-            state.waiting[topic] = max(offset, state.waiting[topic] ?? 0)
-            state.isMoved = true
-        }
-    }
+    /// The store could not write the record of a session whose client is away.
+    func failed(_ key: DeviceKey) { _ = self.state.withLock { $0.undone.insert(key) } }
 
-    /// Queues of which something is needed by nobody any more, and up to where. To be called every second or so.
-    func takeNeedless() -> [(topic: TopicKey, upTo: UInt64)] {
+    /// What the store has failed to write, as it is now: nil for what is over. To be called ``inOrder(_:)``.
+    func takeUndone() -> [(key: DeviceKey, session: KeptSession?)] {
         self.state.withLock { state in
-            guard state.isMoved else { return [] }
-            state.isMoved = false
-            var result: [(topic: TopicKey, upTo: UInt64)] = []
-            for (topic, newest) in state.waiting {
-                var least = UInt64.max
-                state.interests[topic.app]?.visit(topic.name) { keys in
-                    for key in keys { least = min(least, state.entries[key]?.session.needless(of: topic.name) ?? .max) }
-                }
-                guard least > 0 else { continue }
-                result.append((topic, min(least, newest)))
-                if least >= newest { state.waiting[topic] = nil }
+            let undone = state.undone
+            state.undone = []
+            return undone.compactMap { key in
+                if state.leaving[key] == 0 { state.leaving[key] = nil }
+                let entry = state.entries[key]
+                // A live one was stored when it began, and is by its connection.
+                guard state.lone[key] == nil, entry == nil || entry?.holder == 0 else { return nil }
+                return (key, entry?.session)
             }
-            return result
-        }
-    }
-
-    // MARK: Groups
-
-    /// The record of a group, which is made if there is none.
-    ///
-    /// - Parameter position: where a new one begins.
-    /// - Returns: the record, and whether it is new.
-    func group(_ key: DeviceKey, _ filter: TopicFilter, position: UInt64) -> (session: KeptSession, isNew: Bool) {
-        self.state.withLock { state in
-            if let entry = state.entries[key] { return (entry.session, false) }
-            var session = KeptSession(key: key, user: nil, expirySeconds: 0)
-            session.subscriptions = [.init(filter: filter, options: SubscribeOptions(qos: 1), position: position)]
-            self.insert(session, holder: 0, &state)
-            return (session, true)
-        }
-    }
-
-    /// A group has come further.
-    ///
-    /// - Returns: its record; nil if it is over.
-    func move(_ group: DeviceKey, to position: UInt64) -> KeptSession? {
-        self.state.withLock { state in
-            guard var entry = state.entries[group], !entry.session.subscriptions.isEmpty else { return nil }
-            entry.session.subscriptions[0].position = max(position, entry.session.subscriptions[0].position)
-            state.entries[group] = entry
-            state.isMoved = true
-            return entry.session
         }
     }
 
     // MARK: Entries
 
-    private func insert(_ session: KeptSession, holder: UInt64, _ state: inout State) {
+    func insert(_ session: KeptSession, holder: UInt64, _ state: inout State) {
         let key = session.key
         if let old = state.entries[key]?.session {
             let wasQueued = Set(old.subscriptions.lazy.filter(\.isQueued).map(Interest.init))
@@ -276,16 +273,16 @@ final class KeptSessions: Sendable {
                 for interest in wasQueued.subtracting(isQueued) { self.forget(interest, key, &state) }
             }
         } else {
-            state.counts[key.app, default: 0] += 1
             for subscription in session.subscriptions where subscription.isQueued { self.note(Interest(subscription), key, &state) }
         }
+        if let old = state.entries[key]?.session { state.quotas.remove(old) }
+        state.quotas.add(session)
         state.entries[key] = Entry(session: session, holder: holder)
     }
 
-    private func remove(_ key: DeviceKey, _ state: inout State) {
+    func remove(_ key: DeviceKey, _ state: inout State) {
         guard let entry = state.entries.removeValue(forKey: key) else { return }
-        state.counts[key.app, default: 1] -= 1
-        if state.counts[key.app] == 0 { state.counts[key.app] = nil }
+        state.quotas.remove(entry.session)
         for subscription in entry.session.subscriptions where subscription.isQueued { self.forget(Interest(subscription), key, &state) }
         state.isMoved = true
     }
@@ -345,15 +342,4 @@ final class KeptSessions: Sendable {
         if isLast == true { self.interested.wrappingSubtract(1, ordering: .relaxed) }
         if state.interests[key.app]?.isEmpty == true { state.interests[key.app] = nil }
     }
-}
-
-/// Names the record of a group that shares a subscription; no client can have the name.
-enum ShareName {
-    private static let prefix = "\u{1}share/"
-
-    static func key(_ share: String, _ filter: TopicFilter, _ app: AppID) -> DeviceKey {
-        DeviceKey(app: app, name: self.prefix + share + "/" + filter.text)
-    }
-
-    static func isGroup(_ name: String) -> Bool { name.utf8.starts(with: self.prefix.utf8) }
 }

@@ -58,6 +58,8 @@ final class SessionBook {
     var entered: KeptSessions.Begun?
     /// It stands, and is not over.
     var isBegun = false
+    /// Called once the store has the end, or cannot have it now.
+    var whenEnded: @Sendable () -> Void = {}
     /// Groups that it had no room for.
     var declined: [ObjectIdentifier: ShareGroup] = [:]
 

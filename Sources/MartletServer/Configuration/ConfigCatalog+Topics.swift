@@ -42,6 +42,12 @@ extension ConfigCatalog {
             .topicLimits, "limits.keptSessions", \.limits.keptSessions, .count, 0...10_000_000,
             "Sessions of MQTT clients that one app may have kept over a lost connection, those of connected clients included."),
         .number(
+            .topicLimits, "limits.keptSessionsPerUser", \.limits.keptSessionsPerUser, .count, 0...10_000_000,
+            "Those of one user; 0 is any number. Sessions of clients with an API key are nobody's."),
+        .number(
+            .topicLimits, "limits.willBytes", \.limits.willBytes, .bytes, 0...68_719_476_736,
+            "Wills of the MQTT clients of one app, connected or kept, in memory and on disk."),
+        .number(
             .topicLimits, "limits.queueMessages", \.limits.queueMessages, .count, 1...10_000_000,
             "Messages of one topic that wait on disk for such sessions; the oldest go first."),
         .number(

@@ -27,7 +27,7 @@ struct NoServer: SessionGateway, MessageDesk, TopicDesk, NamespaceDesk, Gatekeep
         func publishReady(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) { done([]) }
         func forget(number: UInt16) {}
         func release(number: UInt16, done: @escaping @Sendable (Bool?) -> Void) { done(nil) }
-        func leaves(withWill: Bool, expirySeconds: Int?) {}
+        func leaves(withWill: Bool, expirySeconds: Int?, done: @escaping () -> Void) { done() }
 
         func socketTook() {}
         func heard() {}

@@ -219,11 +219,11 @@ import Testing
         #expect(self.fixture.waiting("news") == 0)
         #expect(self.fixture.connect(device, expiry: 10).standing?.isResumed == false)
         // The client may say otherwise when it goes.
-        device.connection?.handle?.leaves(withWill: false, expirySeconds: 0)
+        device.connection?.handle?.leaves(withWill: false, expirySeconds: 0) {}
         device.breaks()
         #expect(self.fixture.rows.isEmpty)
         self.fixture.connect(device, expiry: 10)
-        device.connection?.handle?.leaves(withWill: false, expirySeconds: 100)
+        device.connection?.handle?.leaves(withWill: false, expirySeconds: 100) {}
         device.breaks()
         self.fixture.crash()
         self.fixture.advance(60_000)

@@ -47,7 +47,7 @@ import Testing
         for withWill in [false, true] {
             for expiry in [0, 3_600] {
                 self.fixture.connect(device, expiry: expiry, will: self.will("\(withWill) \(expiry)"))
-                device.connection?.handle?.leaves(withWill: withWill, expirySeconds: nil)
+                device.connection?.handle?.leaves(withWill: withWill, expirySeconds: nil) {}
                 device.breaks()
             }
         }

@@ -1,0 +1,82 @@
+import MartletCore
+import MartletWire
+
+/// What waits in queues, and for whom.
+extension KeptSessions {
+    /// Whether messages of a topic wait for somebody.
+    func wants(_ topic: TopicKey) -> Bool {
+        guard self.hasQueues else { return false }
+        return self.withLock { state in
+            var isWanted = false
+            state.interests[topic.app]?.visit(topic.name) { _ in isWanted = true }
+            return isWanted && QueueTopic.hasQueue(TopicFilter(topic: topic.name))
+        }
+    }
+
+    /// A message waits in the queue of a topic.
+    func queued(_ topic: TopicKey, offset: UInt64) {
+        self.withLock { state in
+            state.waiting[topic] = max(offset, state.waiting[topic] ?? 0)
+            state.isMoved = true
+        }
+    }
+
+    /// Queues of which something is needed by nobody any more, and up to where. To be called every second or so.
+    func takeNeedless() -> [(topic: TopicKey, upTo: UInt64)] {
+        self.withLock { state in
+            guard state.isMoved else { return [] }
+            state.isMoved = false
+            var result: [(topic: TopicKey, upTo: UInt64)] = []
+            for (topic, newest) in state.waiting {
+                var least = UInt64.max
+                state.interests[topic.app]?.visit(topic.name) { keys in
+                    for key in keys { least = min(least, state.entries[key]?.session.needless(of: topic.name) ?? .max) }
+                }
+                guard least > 0 else { continue }
+                result.append((topic, min(least, newest)))
+                if least >= newest { state.waiting[topic] = nil }
+            }
+            return result
+        }
+    }
+
+    // MARK: Groups
+
+    /// The record of a group, which is made if there is none.
+    ///
+    /// - Parameter position: where a new one begins.
+    /// - Returns: the record, and whether it is new.
+    func group(_ key: DeviceKey, _ filter: TopicFilter, position: UInt64) -> (session: KeptSession, isNew: Bool) {
+        self.withLock { state in
+            if let entry = state.entries[key] { return (entry.session, false) }
+            var session = KeptSession(key: key, user: nil, expirySeconds: 0)
+            session.subscriptions = [.init(filter: filter, options: SubscribeOptions(qos: 1), position: position)]
+            self.insert(session, holder: 0, &state)
+            return (session, true)
+        }
+    }
+
+    /// A group has come further.
+    ///
+    /// - Returns: its record; nil if it is over.
+    func move(_ group: DeviceKey, to position: UInt64) -> KeptSession? {
+        self.withLock { state in
+            guard var entry = state.entries[group], !entry.session.subscriptions.isEmpty else { return nil }
+            entry.session.subscriptions[0].position = max(position, entry.session.subscriptions[0].position)
+            state.entries[group] = entry
+            state.isMoved = true
+            return entry.session
+        }
+    }
+}
+
+/// Names the record of a group that shares a subscription; no client can have the name.
+enum ShareName {
+    private static let prefix = "\u{1}share/"
+
+    static func key(_ share: String, _ filter: TopicFilter, _ app: AppID) -> DeviceKey {
+        DeviceKey(app: app, name: self.prefix + share + "/" + filter.text)
+    }
+
+    static func isGroup(_ name: String) -> Bool { name.utf8.starts(with: self.prefix.utf8) }
+}
