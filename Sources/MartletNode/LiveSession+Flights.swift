@@ -64,9 +64,9 @@ extension LiveSession {
         self.touch()
     }
 
-    /// How many may be started, beside those under way.
+    /// How many may be started, beside those under way: none while there is something that is to be sent again first.
     func setAckRoom(_ book: SessionBook) {
-        self.topics?.subscriptions.ackRoom = max(0, book.windowMessages - book.flights.count)
+        self.topics?.subscriptions.ackRoom = book.isCatchingUp ? 0 : max(0, book.windowMessages - book.flights.count)
     }
 
     // MARK: Acks

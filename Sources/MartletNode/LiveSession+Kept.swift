@@ -34,7 +34,7 @@ extension LiveSession {
             let options = subscription.options
             // What it may, may have changed while it was away.
             guard self.rights.allows(.subscribe, subscription.filter, self.node.access(to: subscription.filter, in: self.app)) else {
-                book.areSettingsNew = true
+                book.settingsChanged()
                 continue
             }
             book.subscriptions.append(subscription)
@@ -48,6 +48,9 @@ extension LiveSession {
             if QueueTopic.isQueue(wish.filter.text) { wish.start = .after(min(subscription.position, self.node.store.end)) }
             _ = self.startTopics([wish], cursor: nil)
         }
+        self.topics?.subscriptions.goOn(
+            kept.subscriptions.map { .init(filter: book.actual($0), from: $0.from, position: $0.position) },
+            ended: kept.ended.map { .init(filter: QueueTopic.filter(of: $0.filter), from: $0.from, position: $0.position) })
         for topic in kept.retainedAgain {
             if let filter = book.subscriptions.first(where: { $0.filter.matches(topic) })?.filter {
                 book.retainedWaiting.append(.init(topic: topic, filter: filter))
@@ -213,6 +216,10 @@ extension LiveSession {
                 let actual = book.actual(kept.subscriptions[index])
                 guard let slot = topics.subscriptions.slot(of: actual) else { continue }
                 kept.subscriptions[index].position = topics.subscriptions.durablePosition(slot)
+                kept.subscriptions[index].from = topics.subscriptions.durableFrom(slot) ?? kept.subscriptions[index].position
+            }
+            for range in topics.subscriptions.durableEnded where QueueTopic.isQueue(range.filter.text) {
+                kept.ended.append(.init(filter: QueueTopic.original(of: range.filter), from: range.from, position: range.position))
             }
         }
         let flights = book.flights.all.compactMap { flight -> Flights.Flight? in
@@ -257,14 +264,16 @@ extension LiveSession {
         let count = book.held.count
         // Another connection has the session, and this one will hear of it: what it holds goes out there.
         guard let save = self.takeSave(book) else { return }
+        let revision = book.settingsRevision
         self.node.store.save([save]) { error in
-            self.shard.loop.execute { self.savedHeld(count, error) }
+            self.shard.loop.execute { self.savedHeld(count, revision, error) }
         }
     }
 
-    private func savedHeld(_ count: Int, _ error: StoreError?) {
+    private func savedHeld(_ count: Int, _ revision: Int, _ error: StoreError?) {
         guard let book = self.book, let client = self.client else { return }
         guard error == nil else { return self.close(.storeUnavailable, retryAfterMs: self.pause) }
+        book.settingsStored(revision)
         let held = book.held.prefix(count)
         book.held.removeFirst(held.count)
         for one in held {
@@ -288,9 +297,7 @@ extension LiveSession {
     func takeSave(_ book: SessionBook) -> SessionSave? {
         book.isDirty = false
         let record = self.record(book)
-        guard self.node.kept.update(record, holder: book.holder, isAsked: false) else { return nil }
-        defer { book.areSettingsNew = false }
-        return SessionSave(key: book.key, change: .set(settings: book.areSettingsNew ? record.settings : nil, state: record.state))
+        return self.node.kept.update(record, holder: book.holder, isAsked: false) ? book.save(record) : nil
     }
 
     // MARK: Ending
@@ -317,10 +324,9 @@ extension LiveSession {
         let will = book.will.flatMap { $0.delaySeconds == 0 ? $0 : nil }
         if will != nil {
             record.will = nil
-            book.areSettingsNew = true
+            book.settingsChanged()
         }
         let isOwn = self.node.kept.ended(record, holder: book.holder)
-        let save = SessionSave(key: book.key, change: .set(settings: book.areSettingsNew ? record.settings : nil, state: record.state))
-        self.node.store(isOwn ? save : nil, will: will, done: done)
+        self.node.store(isOwn ? book.save(record) : nil, will: will, done: done)
     }
 }

@@ -29,7 +29,7 @@ extension LiveSession {
         let groups = wishes.compactMap { wish in wish.options.share.map { ShareName.key($0, wish.filter, self.app) } }
         self.whenJoined(groups) {
             if book.isKept {
-                book.areSettingsNew = true
+                book.settingsChanged()
                 self.whenSaved(book) { done(nil) }
             } else {
                 done(nil)
@@ -110,7 +110,7 @@ extension LiveSession {
         }
         if book.isKept, found.contains(true) {
             self.tellKept(book, isAsked: true)
-            book.areSettingsNew = true
+            book.settingsChanged()
             let result = found
             self.whenSaved(book) { done(result) }
         } else {
@@ -181,7 +181,7 @@ extension LiveSession {
         if book.isKept {
             let record = self.record(book)
             self.node.kept.update(record, holder: book.holder, isAsked: false)
-            request.save = SessionSave(key: book.key, change: .set(settings: nil, state: record.state))
+            request.save = book.save(record)
         }
         return request
     }
@@ -193,6 +193,10 @@ extension LiveSession {
     }
 
     func publishReady(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) {
+        // After its end the record is not this session's to write: they come again with the next connection.
+        guard self.client != nil || !requests.contains(where: { $0.save != nil }) else {
+            return done(requests.map { _ in .failed(StoreError(.stopped)) })
+        }
         self.node.publish(requests, done: done)
     }
 
@@ -214,7 +218,7 @@ extension LiveSession {
         book.inbox = KeptSession.Inbox(windowMessages: windowMessages, acks: acks)
         if book.isKept {
             self.tellKept(book, isAsked: true)
-            book.areSettingsNew = true
+            book.settingsChanged()
             self.noteState(book)
         }
         self.startInbox(book) { error in
@@ -228,7 +232,7 @@ extension LiveSession {
         book.inbox = nil
         if book.isKept {
             self.tellKept(book, isAsked: true)
-            book.areSettingsNew = true
+            book.settingsChanged()
             self.noteState(book)
         }
         self.endInbox()
@@ -240,7 +244,7 @@ extension LiveSession {
     func leaves(withWill: Bool, expirySeconds: Int?, done: @escaping () -> Void) {
         guard let book = self.book, self.client != nil else { return done() }
         if !withWill { book.will = nil }
-        book.areSettingsNew = true
+        book.settingsChanged()
         if let expirySeconds { book.expirySeconds = expirySeconds }
         let loop = self.shard.loop
         let bound = NIOLoopBound(done, eventLoop: loop)

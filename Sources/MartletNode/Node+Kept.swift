@@ -31,7 +31,7 @@ extension Node {
         self.kept.inOrder {
             let due = self.kept.takeDue(wall: self.clock.wall()) { self.groups.hasMembers($0) }
             for (session, will) in due.changed {
-                self.store(SessionSave(key: session.key, change: .set(settings: session.settings, state: nil)), will: will)
+                self.store(SessionSave(key: session.key, change: .set(settings: session.settings, state: session.state)), will: will)
             }
             for (key, will) in due.expired { self.delete(key, will: will) }
             for (key, session) in self.kept.takeUndone() {

@@ -185,10 +185,21 @@ final class Shard: @unchecked Sendable {
         self.isSaveScheduled = false
         let changed = self.changed
         self.changed = []
+        // Those that store more than their state, and as of when.
+        var settled: [(session: LiveSession, revision: Int)] = []
         let saves = changed.compactMap { session in
-            session.book.flatMap { $0.isDirty && $0.isBegun ? session.takeSave($0) : nil }
+            session.book.flatMap { book in
+                guard book.isDirty, book.isBegun else { return SessionSave?.none }
+                if book.areSettingsNew { settled.append((session, book.settingsRevision)) }
+                return session.takeSave(book)
+            }
         }
-        if !saves.isEmpty { self.node.store.save(saves) { _ in } }
+        guard !saves.isEmpty else { return }
+        let all = settled
+        self.node.store.save(saves) { error in
+            guard error == nil, !all.isEmpty else { return }
+            self.loop.execute { for one in all { one.session.book?.settingsStored(one.revision) } }
+        }
     }
 
     func takeUpdates() {

@@ -49,6 +49,18 @@ extension KeptSession {
         for topic in self.retainedAgain { output.append(topic) }
         output.append(UInt64(self.received.count))
         for number in self.received { output.append(UInt64(number)) }
+        let ranges = self.subscriptions.enumerated().filter { $0.element.from < $0.element.position }
+        output.append(UInt64(ranges.count))
+        for (index, subscription) in ranges {
+            output.append(UInt64(index))
+            output.append(subscription.position - subscription.from)
+        }
+        output.append(UInt64(self.ended.count))
+        for range in self.ended {
+            output.append(range.filter.text)
+            output.append(range.from)
+            output.append(range.position)
+        }
         return output.bytes
     }
 
@@ -102,7 +114,9 @@ extension KeptSession {
         self.endedAt = endedAt == 0 ? nil : Int64(endedAt - 1)
         for index in 0..<positions {
             guard let position = input.number() else { return false }
-            if index < UInt64(self.subscriptions.count) { self.subscriptions[Int(index)].position = position }
+            guard index < UInt64(self.subscriptions.count) else { continue }
+            self.subscriptions[Int(index)].position = position
+            self.subscriptions[Int(index)].from = position
         }
         guard let last = input.number(), let count = input.number() else { return false }
         var flights: [Flights.Flight] = []
@@ -126,6 +140,26 @@ extension KeptSession {
         for _ in 0..<received {
             guard let number = input.number(), let number = UInt16(exactly: number) else { return false }
             self.received.append(number)
+        }
+        return self.readRanges(&input)
+    }
+
+    private mutating func readRanges(_ input: inout RecordReader) -> Bool {
+        // Those of before have none.
+        guard !input.isEmpty else { return true }
+        guard let ranges = input.number() else { return false }
+        for _ in 0..<ranges {
+            guard let index = input.number(), let length = input.number(), index < UInt64(self.subscriptions.count),
+                length <= self.subscriptions[Int(index)].position
+            else { return false }
+            self.subscriptions[Int(index)].from = self.subscriptions[Int(index)].position - length
+        }
+        guard let ended = input.number() else { return false }
+        for _ in 0..<ended {
+            guard let text = input.text(), let from = input.number(), let position = input.number(),
+                let filter = try? TopicFilter(parsing: text, limits: Self.anyTopic)
+            else { return false }
+            self.ended.append(.init(filter: filter, from: from, position: position))
         }
         return true
     }
@@ -172,6 +206,8 @@ private struct RecordReader {
     private var rest: ArraySlice<UInt8>
 
     init(_ bytes: [UInt8]) { self.rest = bytes[...] }
+
+    var isEmpty: Bool { self.rest.isEmpty }
 
     mutating func byte() -> UInt8? { self.rest.popFirst() }
 

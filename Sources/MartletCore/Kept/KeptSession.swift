@@ -18,6 +18,8 @@ package struct KeptSession: Sendable {
         /// Up to where it was sent everything that waits in the queues; of one with QoS 0, which gets nothing that was published while it
         /// was away, without meaning.
         package var position: UInt64
+        /// After where it was sent all that, so that others that match the same need not: at most ``position``.
+        package var from: UInt64
 
         /// While its client is there: it reads its queue though it has QoS 0 by now, because something of before is there. Not stored.
         package var staysQueued = false
@@ -26,6 +28,7 @@ package struct KeptSession: Sendable {
             self.filter = filter
             self.options = options
             self.position = position
+            self.from = position
         }
 
         /// Whether messages wait for it.
@@ -44,6 +47,8 @@ package struct KeptSession: Sendable {
     /// When its connection ended: Unix time in milliseconds; nil while it lives.
     package var endedAt: Int64?
     package var flights = Flights()
+    /// What subscriptions were sent that have ended, as far as others that match the same have not come to it.
+    package var ended: [TopicSubscriptions.Range] = []
     /// Topics whose retained values are to be sent again.
     package var retainedAgain: [String] = []
     /// Numbers of the client's own publishes that it has not released.

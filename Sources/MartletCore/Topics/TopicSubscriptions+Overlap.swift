@@ -108,6 +108,55 @@ extension TopicSubscriptions {
         return gap
     }
 
+    // MARK: Sessions that are kept
+
+    /// What a filter matches after one offset of the durable log, up to another, was sent.
+    package struct Range: Equatable, Sendable {
+        package var filter: TopicFilter
+        package var from: UInt64
+        package var position: UInt64
+
+        package init(filter: TopicFilter, from: UInt64, position: UInt64) {
+            self.filter = filter
+            self.from = from
+            self.position = position
+        }
+    }
+
+    /// After where a subscription was sent everything of the durable log up to its ``durablePosition(_:)``; nil if that matters to no other.
+    package func durableFrom(_ slot: Slot) -> UInt64? {
+        guard self.slots.indices.contains(slot), !self.slots[slot].neighbours.isEmpty else { return nil }
+        return self.slots[slot].feeds[Int(TopicLogKind.durable.rawValue)].from
+    }
+
+    /// What subscriptions were sent of the durable log that have ended, as far as one of the others may still read it.
+    package var durableEnded: [Range] {
+        self.ended.compactMap { one in
+            guard one.log == Int(TopicLogKind.durable.rawValue) else { return nil }
+            let isNeeded = self.slots.indices.contains { slot in
+                self.slots[slot].isUsed && self.durablePosition(slot) < one.feed.position && self.slots[slot].filter.overlaps(one.filter)
+            }
+            return isNeeded ? Range(filter: one.filter, from: one.feed.from, position: one.feed.position) : nil
+        }
+    }
+
+    /// A session goes on: what its subscriptions were sent before counts as sent by this one.
+    ///
+    /// - Parameters:
+    ///   - ranges: of those that stand again.
+    ///   - ended: as ``durableEnded`` was.
+    package mutating func goOn(_ ranges: [Range], ended: [Range]) {
+        let log = Int(TopicLogKind.durable.rawValue)
+        for range in ranges {
+            guard let slot = self.slot(of: range.filter), self.slots[slot].feeds[log].position <= range.position else { continue }
+            self.slots[slot].feeds[log].from = min(range.from, self.slots[slot].feeds[log].from)
+        }
+        for range in ended.suffix(Self.endedLimit) {
+            self.ended.append(
+                Ended(filter: range.filter, log: log, feed: Feed(position: range.position, from: range.from), generation: self.generations))
+        }
+    }
+
     // MARK: The cursor
 
     /// Says in a place which of the filters in it were sent what others are still to read, and adds those that are not listed for

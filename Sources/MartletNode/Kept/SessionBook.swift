@@ -50,8 +50,10 @@ final class SessionBook {
     var isReadingAgain = false
     var held: [Held] = []
     var isSaving = false
-    /// More than the state is to be stored.
-    var areSettingsNew = false
+    /// Grows with each change of the settings; and what of it the store has confirmed. Until it has all of them, each state goes with
+    /// them: positions are by the order of the subscriptions.
+    private(set) var settingsRevision = 0
+    private var storedRevision = 0
     /// In the shard's list of those whose state is to be stored.
     var isDirty = false
     /// It is among the node's kept sessions, and what was there before; until it has begun.
@@ -94,6 +96,19 @@ final class SessionBook {
 
     func index(of filter: TopicFilter, share: String?) -> Int? {
         self.subscriptions.firstIndex { $0.filter == filter && isSameName($0.options.share, share) }
+    }
+
+    /// Whether more than the state is to be stored.
+    var areSettingsNew: Bool { self.settingsRevision > self.storedRevision }
+
+    func settingsChanged() { self.settingsRevision += 1 }
+
+    /// The store has the settings as of a revision.
+    func settingsStored(_ revision: Int) { self.storedRevision = max(revision, self.storedRevision) }
+
+    /// The change of its record to a state.
+    func save(_ record: KeptSession) -> SessionSave {
+        SessionSave(key: self.key, change: .set(settings: self.areSettingsNew ? record.settings : nil, state: record.state))
     }
 
     /// Whether something is read for its client that comes before anything new.

@@ -32,6 +32,9 @@ struct KeptSessionTests {
             let filter = (try? TopicFilter(parsing: self.chance(40) ? name + "/+/#" : name, limits: Limits())) ?? TopicFilter(topic: name)
             session.subscriptions.append(
                 .init(filter: filter, options: options, position: UInt64.random(in: 0...(.max), using: &self.random)))
+            let position = session.subscriptions[session.subscriptions.count - 1].position
+            if self.chance(50) { session.subscriptions[session.subscriptions.count - 1].from = UInt64.random(in: 0...position, using: &self.random) }
+            if self.chance(30) { session.ended.append(.init(filter: filter, from: position / 2, position: position)) }
         }
         if self.chance(60) {
             var request = AppendRequest(
@@ -69,6 +72,7 @@ struct KeptSessionTests {
             #expect(read.flights == session.flights)
             #expect(read.retainedAgain == session.retainedAgain)
             #expect(read.received == session.received)
+            #expect(read.ended == session.ended)
             #expect(read.will?.delaySeconds == session.will?.delaySeconds)
             let (will, before) = (read.will?.request, session.will?.request)
             #expect(will?.app == before?.app && will?.ttl == before?.ttl && will?.members == before?.members)
