@@ -11,6 +11,8 @@ import threading
 
 import pytest
 
+from access import Guarded, token
+from mqtt_tools import free_ports
 from server import Server, binary, clean_environment, wait_until
 
 CONNECT, PUBLISH, PUBACK, PINGREQ = 1, 3, 4, 12
@@ -256,6 +258,34 @@ def test_refusals_are_told():
         assert "did not grant a subscription with QoS 1" in bench(broker.broker, "fan-out", "--qos", "1").stderr
     assert "--qos must be 0 or 1" in bench("127.0.0.1:9", "fan-out", "--qos", "2").stderr
     assert bench("127.0.0.1", "fan-out").returncode == 64
+
+
+@pytest.mark.parametrize("scenario", ["fan-out", "unicast", "idle", "publish"])
+def test_a_broker_that_says_nothing(scenario):
+    """It takes connections, and answers none."""
+    with socket.create_server(("127.0.0.1", 0), backlog=2_000) as silent:
+        result = bench("127.0.0.1:%d" % silent.getsockname()[1], scenario, "--connect-timeout", "1", timeout=30)
+    assert result.returncode == 1, result
+    assert "did not let a connection in within 1 s" in result.stderr
+
+
+def test_credentials(tmp_path):
+    """A token for those who subscribe and a key for those who publish, or one for all; without, they are refused."""
+    (port,) = free_ports(1)
+    address = f"127.0.0.1:{port}"
+    server = Guarded(tmp_path / "data", "--mqtt-listen", address).start()
+    try:
+        fan_out = ("fan-out", "--subscribers", "3", "--rate", "20", "--seconds", "1")
+        assert "bad user name or password" in bench(address, *fan_out).stderr
+        key = server.key("--scope", "publish,read")
+        (tmp_path / "token").write_text(token("alice", topics={"#": ["subscribe"]}))
+        for shown in (["--token-file", str(tmp_path / "token"), "--key", key], ["--password", key], ["--user", "x", "--key", key]):
+            found, result = report(address, *fan_out, *shown)
+            assert result.returncode == 0 and found["faults"] == [], result.stderr
+        found, result = report(address, "publish", "--publishers", "2", "--persistent-subscribers", "1", "--seconds", "1", "--key", key)
+        assert result.returncode == 0, result.stderr
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize("scenario", ["fan-out", "unicast", "idle", "publish"])

@@ -69,6 +69,7 @@ struct MQTTOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The broker.", valueName: "host:port"))
     var broker = BrokerAddress.local
 
+    @OptionGroup var login: MQTTLoginOptions
     @OptionGroup var run: RunOptions
 }
 

@@ -13,11 +13,14 @@ enum MQTTPacket {
     static let disconnect: [UInt8] = [0xe0, 0]
 
     /// - Parameter keepAlive: seconds.
-    static func connect(client: String, isClean: Bool, keepAlive: Int) -> [UInt8] {
+    static func connect(client: String, isClean: Bool, keepAlive: Int, login: MQTTLogin) -> [UInt8] {
         var body: [UInt8] = []
         self.append("MQTT", to: &body)
-        body += [4, isClean ? 2 : 0, UInt8(truncatingIfNeeded: keepAlive >> 8), UInt8(truncatingIfNeeded: keepAlive)]
+        let flags: UInt8 = (isClean ? 2 : 0) | (login.user == nil ? 0 : 0x80) | (login.password == nil ? 0 : 0x40)
+        body += [4, flags, UInt8(truncatingIfNeeded: keepAlive >> 8), UInt8(truncatingIfNeeded: keepAlive)]
         self.append(client, to: &body)
+        if let user = login.user { self.append(user, to: &body) }
+        if let password = login.password { self.append(password, to: &body) }
         return self.packet(0x10, body)
     }
 

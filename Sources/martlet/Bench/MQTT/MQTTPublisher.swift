@@ -7,6 +7,7 @@ struct MQTTPublishing: PublishWay {
     let client: String
     let qos: UInt8
     let window: Int
+    let login: MQTTLogin
 
     func head(topic: String) -> [UInt8] { MQTTPacket.text(topic) }
 
@@ -46,7 +47,12 @@ final class MQTTPublisher: ChannelInboundHandler, PacedConnection {
         self.context = context
         guard context.channel.isActive else { return self.end() }
         let client = self.way.client + String(UInt32.random(in: 0...(.max)), radix: 36)
-        self.write(MQTTPacket.connect(client: client, isClean: true, keepAlive: Self.keepAlive), promise: nil)
+        self.way.login.watch(context) {
+            guard !self.isReady, !self.isOver else { return }
+            self.problem = self.problem ?? self.way.login.late
+            self.context?.close(promise: nil)
+        }
+        self.write(MQTTPacket.connect(client: client, isClean: true, keepAlive: Self.keepAlive, login: self.way.login), promise: nil)
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }

@@ -30,6 +30,7 @@ struct MQTTPumpPlan: Sendable {
     /// Messages that each may have unanswered.
     let window: Int
     let bytes: Int
+    let login: MQTTLogin
 }
 
 /// The publishers of one event loop; used on it only.
@@ -73,7 +74,9 @@ final class MQTTPump: ChannelInboundHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        self.write(MQTTPacket.connect(client: "\(self.plan.client)\(self.index)", isClean: true, keepAlive: Self.keepAlive))
+        self.plan.login.watch(context) { if !self.isOpen { self.end(self.plan.login.late) } }
+        self.write(
+            MQTTPacket.connect(client: "\(self.plan.client)\(self.index)", isClean: true, keepAlive: Self.keepAlive, login: self.plan.login))
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }

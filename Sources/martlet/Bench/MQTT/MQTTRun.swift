@@ -5,13 +5,18 @@ struct MQTTRun {
     let address: SocketAddress
     let broker: BrokerAddress
     let qos: UInt8
+    let subscribing: MQTTLogin
+    let publishing: MQTTLogin
     let machine: LoadMachine
 
     /// Runs a scenario, prints what it found, and ends the program with 1 if that is not good.
     static func run(_ options: MQTTOptions, qos: UInt8, connections: Int, _ scenario: (MQTTRun) async throws -> BenchReport) async throws {
         let broker = options.broker
+        let (subscribing, publishing) = (try options.login.subscribing(), try options.login.publishing())
         try await LoadMachine.run(options.run, connections: connections, address: broker.resolve, unreachable: Self.unreachable(broker)) { machine in
-            [try await scenario(MQTTRun(address: try broker.resolve(), broker: broker, qos: qos, machine: machine))]
+            let run = MQTTRun(
+                address: try broker.resolve(), broker: broker, qos: qos, subscribing: subscribing, publishing: publishing, machine: machine)
+            return [try await scenario(run)]
         }
     }
 
@@ -25,7 +30,7 @@ struct MQTTRun {
 
     /// - Parameter isClean: whether the broker forgets the sessions when their connections end.
     func fleet(isClean: Bool = true) async throws -> Fleet {
-        let session = MQTTSession(client: "\(self.client)s", qos: self.qos, isClean: isClean)
+        let session = MQTTSession(client: "\(self.client)s", qos: self.qos, login: self.subscribing, isClean: isClean)
         return try await Fleet(on: self.machine.subscriberLoops, address: self.address) { loop, member, started in
             MQTTSubscriber(loop: loop, member: member, session: session, started: started)
         }
@@ -34,13 +39,13 @@ struct MQTTRun {
     /// Publishes at a steady rate.
     func publisher(_ connections: Int) async throws -> LoadPublisher {
         // Enough for the longest way there and back at the rates of one connection.
-        let way = MQTTPublishing(address: self.address, client: "\(self.client)p", qos: self.qos, window: 256)
+        let way = MQTTPublishing(address: self.address, client: "\(self.client)p", qos: self.qos, window: 256, login: self.publishing)
         return try await LoadPublisher(on: self.machine.publisherLoop, way: way, connections: connections)
     }
 
     /// Publishes as fast as it is answered.
     func pumps(_ count: Int, topics: [String], window: Int) async throws -> MQTTPumps {
-        let plan = MQTTPumpPlan(client: "\(self.client)q", topics: topics, window: window, bytes: self.payload)
+        let plan = MQTTPumpPlan(client: "\(self.client)q", topics: topics, window: window, bytes: self.payload, login: self.publishing)
         return try await MQTTPumps(on: self.machine.subscriberLoops, address: self.address, count: count, plan: plan)
     }
 

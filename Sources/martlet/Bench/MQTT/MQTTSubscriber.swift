@@ -5,6 +5,7 @@ struct MQTTSession: Sendable {
     /// What clients are called, with their number after it.
     var client: String
     var qos: UInt8
+    var login: MQTTLogin
     /// Whether the broker forgets the session when the connection ends.
     var isClean = true
     /// Seconds; how often a ``Fleet`` pings is said apart.
@@ -45,9 +46,11 @@ final class MQTTSubscriber: ChannelInboundHandler, MemberConnection {
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         guard context.channel.isActive else { return self.end("the connection was reset") }
+        self.session.login.watch(context) { if !self.isOpen { self.refuse(self.session.login.late) } }
         self.send(
-            MQTTPacket.connect(client: "\(self.session.client)\(self.member.index)", isClean: self.session.isClean, keepAlive: self.session.keepAlive)
-        )
+            MQTTPacket.connect(
+                client: "\(self.session.client)\(self.member.index)", isClean: self.session.isClean, keepAlive: self.session.keepAlive,
+                login: self.session.login))
     }
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
