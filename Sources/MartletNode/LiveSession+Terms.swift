@@ -64,9 +64,8 @@ extension LiveSession {
             return true
         }
         let before = book.actual(book.subscriptions[index])
-        // No message is lost by a change (MQTT-3.8.4-4).
-        book.subscriptions[index].staysQueued =
-            wish.options.qos == 0 && QueueTopic.isQueue(before.text) && self.topics?.subscriptions.isBehind == true
+        // No message is lost by a change, whether it waits to be read or is on its way here (MQTT-3.8.4-4).
+        book.subscriptions[index].staysQueued = wish.options.qos == 0 && QueueTopic.isQueue(before.text)
         self.ring(wish.filter, book.subscriptions[index].options, -1)
         book.subscriptions[index].options = wish.options
         // Messages wait for it from now on, or no more.

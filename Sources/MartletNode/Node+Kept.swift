@@ -180,7 +180,7 @@ extension Node {
 
     /// What goes into the queue of a topic, if somebody waits for it.
     func queued(_ request: AppendRequest, _ topic: TopicKey) -> AppendRequest? {
-        guard self.kept.wants(topic) else { return nil }
+        guard self.kept.wants(topic) || self.inStore.has(topic) else { return nil }
         var queued = request
         queued.topic = TopicAppend(
             name: QueueTopic.name(of: topic.name),

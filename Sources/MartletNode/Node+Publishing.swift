@@ -37,6 +37,13 @@ extension Node {
                     messages: options.historyMessages, seconds: options.historySeconds, bytes: options.historyBytes)
                 stored.append((request, index, .nothing))
             } else if let queued, Self.waits(request) {
+                // It may have been published before, when nobody waited.
+                if let known = self.hub.known(request, now: now) {
+                    outcomes[index] = known
+                    if let save = request.save { saves.append(save) }
+                    continue
+                }
+                self.inStore.add(key)
                 stored.append((queued, index, .handOn(request, key, options)))
                 continue
             } else {
@@ -99,6 +106,7 @@ extension Node {
             case .handOn(let request, let key, let options):
                 outcomes[part.index] = outcome
                 if case .stored(let id, repeated: false) = outcome { self.handOn(request, key, options, id) }
+                self.inStore.remove(key)
             }
         }
         done(outcomes.map { $0 ?? .failed(StoreError(.stopped)) })
@@ -106,9 +114,7 @@ extension Node {
 
     /// A message that waits for who is away goes to who is there, too.
     private func handOn(_ request: AppendRequest, _ key: TopicKey, _ options: TopicOptions, _ id: MessageID) {
-        var request = request
-        // The store has looked at it.
-        request.idempotency = nil
+        // Its idempotency key is known from now on where the store is not asked, too.
         let published = self.hub.publish(
             request, to: key, options: options, id: id, now: self.clock.now(), at: self.clock.wall(), random: 0)
         self.wake(published.wake)

@@ -24,6 +24,7 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     let kept: KeptSessions
     let groups = ShareGroups()
     let copies = QueueCopies()
+    let inStore = TopicsInStore()
     let namespaces: any TopicNamespaces
     let sessionCount = Atomic<Int>(0)
     let limiter: SessionLimiter

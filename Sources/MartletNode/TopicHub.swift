@@ -147,6 +147,18 @@ final class TopicHub: Sendable {
         }
     }
 
+    /// What became of a request whose idempotency key was used before; nil if it was not, as far as is known here.
+    func known(_ request: AppendRequest, now: Int64) -> AppendOutcome? {
+        guard let idempotency = request.idempotency else { return nil }
+        return self.state.withLock { state in
+            switch state.table.known(idempotency, in: request.app, now: now) {
+            case .repeated(let id): .stored(id, repeated: true)
+            case .conflict: .conflict
+            case .stored, nil: nil
+            }
+        }
+    }
+
     /// Hands on what the store has committed, or who came and went.
     ///
     /// - Returns: the loops to wake, one bit each.

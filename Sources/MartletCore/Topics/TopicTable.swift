@@ -66,11 +66,8 @@ package struct TopicTable {
         _ request: AppendRequest, to key: TopicKey, options: TopicOptions, id: MessageID, now: Int64, at: Int64
     ) -> TopicAppended {
         if let idempotency = request.idempotency {
-            switch self.keys.find(idempotency, in: key.app, now: now) {
-            case .same(let id): return .repeated(id)
-            case .other: return .conflict
-            case nil: self.keys.add(idempotency, in: key.app, id: id, now: now, limits: self.limits)
-            }
+            if let known = self.known(idempotency, in: key.app, now: now) { return known }
+            self.keys.add(idempotency, in: key.app, id: id, now: now, limits: self.limits)
         }
         self.end += 1
         let message = StoredMessage(
@@ -94,6 +91,15 @@ package struct TopicTable {
         if self.bytes > self.limits.topicMemoryBytes { self.evict(now: now) }
         self.compactPlaces(of: key.app)
         return .stored(message)
+    }
+
+    /// What an append with an idempotency key would return; nil if the key is not known.
+    package func known(_ idempotency: AppendRequest.Idempotency, in app: AppID, now: Int64) -> TopicAppended? {
+        switch self.keys.find(idempotency, in: app, now: now) {
+        case .same(let id): .repeated(id)
+        case .other: .conflict
+        case nil: nil
+        }
     }
 
     /// Takes a message back: no read returns it any more, and it is retained no longer.
