@@ -86,6 +86,7 @@ extension LiveSession {
         } else {
             _ = self.startTopics([actual], cursor: nil)
             self.setAckRoom(book)
+            self.moveRetained(wish.filter, to: actual.filter)
         }
         // What goes through a queue may come to the memory log later than to the queue's readers: rather twice than never.
         let ends = TopicSubscriptions.Ends(
@@ -106,7 +107,7 @@ extension LiveSession {
             let old = book.subscriptions.remove(at: index)
             self.ring(filter, old.options, -1)
             if share != nil { self.leaveGroup(filter, old.options, book) } else { self.drop(book.actual(old)) }
-            if share == nil { book.retainedWaiting.removeAll { isSameName($0.filter.text, filter.text) } }
+            if share == nil { self.dropRetained(filter) }
         }
         if book.isKept, found.contains(true) {
             self.tellKept(book, isAsked: true)
