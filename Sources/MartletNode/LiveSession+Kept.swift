@@ -302,7 +302,6 @@ extension LiveSession {
         let done = book.whenEnded
         defer {
             book.held = []
-            book.publishing = [:]
             book.whenEnded = {}
         }
         let entered = book.entered

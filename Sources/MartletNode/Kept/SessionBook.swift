@@ -35,8 +35,6 @@ final class SessionBook {
     var shared: [UInt16: ShareGroup.Part] = [:]
     /// Numbers of the client's publishes that it has not released.
     var received: Set<UInt16> = []
-    /// Those of them whose outcome is not known yet, and who else waits for it.
-    var publishing: [UInt16: [@Sendable (AppendOutcome) -> Void]] = [:]
     /// What is to be sent again, before anything new.
     var again: ArraySlice<Flights.Flight> = []
     var isReadingAgain = false
