@@ -41,6 +41,8 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
     var app = AppID.dev
     var user: String?
     var clientID = ""
+    /// The API key that it has shown instead of a token: looked at again with each sweep.
+    var key: KeyGrant?
     /// Whether it has an inbox: an API key has none.
     var mayHaveInbox = false
     var assignedID: String?
@@ -102,6 +104,11 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
         case .closing where self.isLeaving && now > self.deadline: self.leave()
         case .new, .opening: return
         case .closing where self.isLeaving: return
+        case .open where self.key != nil:
+            if let key = self.key, self.services.gatekeeper.hasEnded(key) {
+                self.disconnect(.notAuthorized, "the API key was revoked, or its time is over")
+            }
+            return
         case .open, .closing: break
         }
         self.state.unwatch(self)
