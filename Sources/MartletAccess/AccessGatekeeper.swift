@@ -84,6 +84,11 @@ package final class AccessGatekeeper: Gatekeeper {
         return .success(KeyGrant(app: record.app, keyID: record.id, scopes: record.scopes))
     }
 
+    package func hasEnded(_ grant: KeyGrant) -> Bool {
+        guard let record = self.directory.key(grant.keyID), record.revokedAtMs == nil else { return true }
+        return record.expiresAtMs.map { $0 <= self.wall() } ?? false
+    }
+
     // MARK: Tokens
 
     package func token(_ text: String, done: @escaping @Sendable (Result<TokenGrant, WireError>) -> Void) {

@@ -15,7 +15,11 @@ extension LiveSession {
             if log == .durable { self.noteState(book) }
             return self.pumpAfterMiss(topics)
         }
-        guard topics.subscriptions.announced(slot, offset: offset, topic: topic, log: log, bytes: weight, isAcked: grant.qos > 0) else {
+        let mustWait = !topics.retained.isEmpty && self.waitsForRetained(shared.message, topic, log, weight, topics)
+        guard
+            topics.subscriptions.announced(
+                slot, offset: offset, topic: topic, log: log, bytes: weight, isAcked: grant.qos > 0, mustWait: mustWait)
+        else {
             return self.pumpAfterMiss(topics)
         }
         self.hand(shared, grant, log, book)
@@ -113,49 +117,8 @@ extension LiveSession {
         guard !book.isCatchingUp else { return self.sendAgain(book) }
         self.setAckRoom(book)
         self.tellGroupsOfRoom(book)
-        if !book.retainedWaiting.isEmpty { self.sendWaitingRetained(book) }
-        if let topics = self.topics, topics.subscriptions.isBehind, !topics.subscriptions.isWaitingForSocket { self.pumpTopicsLater() }
-    }
-
-    // MARK: Retained values
-
-    /// A retained value for a subscription that begins.
-    ///
-    /// - Parameter filter: the client's.
-    func sendRetained(_ entry: TopicSlice.Entry, for filter: TopicFilter, _ book: SessionBook) {
-        guard let options = book.subscriptions.first(where: { $0.filter == filter && $0.options.share == nil })?.options else { return }
-        let qos = min(options.qos, entry.message.marks.qos)
-        guard qos == 0 || self.topics.map({ $0.subscriptions.ackRoom > 0 }) == true && !book.isCatchingUp else {
-            book.retainedWaiting.append(.init(topic: entry.topic, filter: filter))
-            return
-        }
-        self.hand(
-            TopicDelivery(message: entry.message, isRetained: true, cursor: nil, isCursorShared: false, frames: SharedFrames()),
-            .init(qos: qos, retainAsPublished: false, identifier: options.identifier), nil, book)
-        guard qos > 0 else { return }
-        book.retainedNumbers[book.flights.last] = entry.topic
-        self.setAckRoom(book)
-    }
-
-    /// Sends retained values for which there was no room before, as they are now.
-    func sendWaitingRetained(_ book: SessionBook) {
-        guard !book.isCatchingUp, let topics = self.topics else { return }
-        let waiting = book.retainedWaiting.prefix(topics.subscriptions.ackRoom)
-        book.retainedWaiting.removeFirst(waiting.count)
-        for wish in waiting {
-            for log in self.node.retainedLogs(of: TopicFilter(topic: wish.topic), in: self.app) {
-                self.node.retained(TopicFilter(topic: wish.topic), in: log, app: self.app, loop: self.shard.loop) { result in
-                    guard let book = self.book else { return }
-                    guard case .success(let entries) = result else {
-                        // Asked for again with the next ack.
-                        book.retainedWaiting.append(wish)
-                        return
-                    }
-                    for entry in entries { self.sendRetained(entry, for: wish.filter, book) }
-                    self.touch()
-                    self.shard.endTurn()
-                }
-            }
-        }
+        guard let topics = self.topics else { return }
+        topics.retained.hasFailed = false
+        if !topics.retained.isEmpty || topics.subscriptions.isBehind && !topics.subscriptions.isWaitingForSocket { self.pumpTopicsLater() }
     }
 }

@@ -51,11 +51,7 @@ extension LiveSession {
         self.topics?.subscriptions.goOn(
             kept.subscriptions.map { .init(filter: book.actual($0), from: $0.from, position: $0.position) },
             ended: kept.ended.map { .init(filter: QueueTopic.filter(of: $0.filter), from: $0.from, position: $0.position) })
-        for topic in kept.retainedAgain {
-            if let filter = book.subscriptions.first(where: { $0.filter.matches(topic) })?.filter {
-                book.retainedWaiting.append(.init(topic: topic, filter: filter))
-            }
-        }
+        self.resumeRetained(kept, book)
         self.setAckRoom(book)
         if kept.inbox != nil { self.startInbox(book) { _ in } }
         if book.areSettingsNew {
@@ -91,7 +87,6 @@ extension LiveSession {
         }
         self.setAckRoom(book)
         self.tellGroupsOfRoom(book)
-        self.sendWaitingRetained(book)
         self.pumpTopics()
     }
 
@@ -231,7 +226,7 @@ extension LiveSession {
             return released
         }
         kept.flights = Flights(all: flights, lastNumber: book.flights.last)
-        kept.retainedAgain = Array(book.retainedNumbers.values) + book.retainedWaiting.map(\.topic)
+        kept.retainedAgain = self.retainedAgain(book)
         kept.received = book.received.sorted()
         return kept
     }
@@ -307,7 +302,6 @@ extension LiveSession {
         let done = book.whenEnded
         defer {
             book.held = []
-            book.publishing = [:]
             book.whenEnded = {}
         }
         let entered = book.entered

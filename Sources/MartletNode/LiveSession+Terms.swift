@@ -85,6 +85,7 @@ extension LiveSession {
         } else {
             _ = self.startTopics([actual], cursor: nil)
             self.setAckRoom(book)
+            self.moveRetained(wish.filter, to: actual.filter)
         }
         // What goes through a queue may come to the memory log later than to the queue's readers: rather twice than never.
         let ends = TopicSubscriptions.Ends(
@@ -105,7 +106,7 @@ extension LiveSession {
             let old = book.subscriptions.remove(at: index)
             self.ring(filter, old.options, -1)
             if share != nil { self.leaveGroup(filter, old.options, book) } else { self.drop(book.actual(old)) }
-            if share == nil { book.retainedWaiting.removeAll { isSameName($0.filter.text, filter.text) } }
+            if share == nil { self.dropRetained(filter) }
         }
         if book.isKept, found.contains(true) {
             self.tellKept(book, isAsked: true)
@@ -144,31 +145,6 @@ extension LiveSession {
     }
 
     // MARK: Publishing exactly once
-
-    func publish(
-        _ request: AppendRequest, number: UInt16, done: @escaping @Sendable (AppendOutcome) -> Void
-    ) throws(WireError) {
-        if let book = self.book, book.publishing[number] != nil {
-            // As the first, whose outcome is not known yet.
-            book.publishing[number]?.append(done)
-            return
-        }
-        guard let request = try self.ready(request, number: number) else {
-            return done(.stored(MessageID(high: 0, low: 0), repeated: true))
-        }
-        self.book?.publishing[number] = []
-        let loop = self.shard.loop
-        let forget = self.forgetting(number)
-        self.publishReady([request]) { outcomes in
-            let outcome = outcomes.first ?? .failed(StoreError(.stopped))
-            if case .failed = outcome { forget() }
-            loop.execute {
-                if case .failed = outcome { self.book?.received.remove(number) }
-                for done in self.book?.publishing.removeValue(forKey: number) ?? [] { done(outcome) }
-            }
-            done(outcome)
-        }
-    }
 
     func ready(_ request: AppendRequest, number: UInt16?) throws(WireError) -> AppendRequest? {
         guard let book = self.book else { return request }

@@ -8,8 +8,9 @@ final class TopicReader {
     @exclusivity(unchecked) var subscriptions: TopicSubscriptions
     /// A read goes on in a turn of its own.
     var isPumpScheduled = false
-    /// Subscriptions whose retained values the store could not read: asked for again with the next heartbeat.
-    var unreadRetained: [LiveSession.FreshTopics] = []
+    @exclusivity(unchecked) var retained = RetainedFeeds()
+    /// Bytes of retained values in an answer that goes as a whole.
+    var answerBytes = 0
 
     init(_ limits: Limits) { self.subscriptions = TopicSubscriptions(windowBytes: limits.windowBytes) }
 }
@@ -135,6 +136,7 @@ extension LiveSession {
         guard let topics = self.topics, let slot = topics.subscriptions.slot(of: filter) else { return }
         self.shard.unsubscribe(self, slot, filter)
         self.node.left(self, filter)
+        self.dropRetained(filter)
         topics.subscriptions.unsubscribe(slot)
         self.node.metrics.subscriptions(-1)
         self.client?.unsubscribed(filter, reason)
@@ -174,7 +176,8 @@ extension LiveSession {
     func announced(_ slot: Int, _ shared: borrowing TopicDelivery, topic: String, log: TopicLogKind?, weight: Int) {
         guard let topics = self.topics, let client = self.client, self.isLive else { return }
         if let book = self.book { return self.announced(slot, shared, topic: topic, log: log, weight: weight, topics, book) }
-        guard topics.subscriptions.announced(slot, offset: shared.message.offset, topic: topic, log: log, bytes: weight) else {
+        let mustWait = !topics.retained.isEmpty && self.waitsForRetained(shared.message, topic, log, weight, topics)
+        guard topics.subscriptions.announced(slot, offset: shared.message.offset, topic: topic, log: log, bytes: weight, mustWait: mustWait) else {
             return self.pumpAfterMiss(topics)
         }
         if log == nil || (self.inbox == nil && topics.subscriptions.hasPlainPlace) {
@@ -218,6 +221,7 @@ extension LiveSession {
     /// Reads on in the logs of topics if there is something to read and room for it.
     func pumpTopics() {
         guard let topics = self.topics, let client = self.client, self.isLive, self.book?.isCatchingUp != true else { return }
+        self.pumpRetained()
         while let next = topics.subscriptions.next(app: self.app, now: self.node.clock.now()) {
             switch next {
             case .gap(let gap):

@@ -181,7 +181,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     /// Tells a transport that waits for it that nothing more can be sent now.
     func settleIfDone() {
         guard self.isOpened, let client = self.client, self.inbox?.session.isCaughtUp ?? true,
-            self.topics?.subscriptions.isCaughtUp ?? true
+            self.topics?.subscriptions.isCaughtUp ?? true, self.topics?.retained.isEmpty ?? true
         else { return }
         client.settled()
     }
@@ -197,6 +197,8 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     func flush(now: Int64) {
         self.isTouched = false
         self.lastSentMs = now
+        // Its values make an answer whole: it is touched again when they are there.
+        guard !self.awaitsRetained else { return }
         guard let client = self.client, client.flush() else { return }
         // The window may have filled within the turn: what did not fit is read now.
         self.socketTookAll()
@@ -213,7 +215,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         // What is held back has not gone yet.
         if let topics = self.topics, self.book?.held.isEmpty ?? true {
             topics.subscriptions.socketTook()
-            if topics.subscriptions.isBehind { self.pumpTopicsLater() }
+            if topics.subscriptions.isBehind || !topics.retained.isEmpty { self.pumpTopicsLater() }
         }
     }
 

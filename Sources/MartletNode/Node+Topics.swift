@@ -90,34 +90,15 @@ extension Node: TopicDesk {
         let filter = TopicFilter(topic: topic.name)
         let now = self.clock.now()
         guard self.options(of: topic).storage == .durable else {
-            return done(.success(self.hub.retained(filter, app: topic.app, limit: 1, now: now).first?.message))
+            return done(.success(self.hub.retained(topic, now: now)))
         }
-        self.store.retained(filter, app: topic.app, limit: 1, now: now) { done($0.map { $0.first?.message }) }
+        self.store.retained(RetainedRequest(app: topic.app, filter: filter, values: 1, now: now)) { done($0.map { $0.entries.first?.message }) }
     }
 
-    /// Retained values of a subscription at its beginning, at most this many.
-    private static let retainedLimit = 1_000
-
-    /// Where the retained values of a filter's topics are.
+    /// Where the retained values of a filter's topics may be.
     func retainedLogs(of filter: TopicFilter, in app: AppID) -> [TopicLogKind] {
         guard let options = self.options(of: filter, in: app) else { return TopicLogKind.allCases }
         return [options.storage == .durable ? .durable : .memory]
-    }
-
-    /// The retained values of a filter's topics in one place.
-    ///
-    /// - Parameter then: called on the loop, at once if no store is to be asked.
-    func retained(
-        _ filter: TopicFilter, in log: TopicLogKind, app: AppID, loop: any EventLoop,
-        then: @escaping (Result<[TopicSlice.Entry], StoreError>) -> Void
-    ) {
-        let now = self.clock.now()
-        guard log == .durable else { return then(.success(self.hub.retained(filter, app: app, limit: Self.retainedLimit, now: now))) }
-        let bound = NIOLoopBound(then, eventLoop: loop)
-        self.store.retained(filter, app: app, limit: Self.retainedLimit, now: now) { result in
-            if case .success(let entries) = result, entries.isEmpty { return }
-            loop.execute { bound.value(result) }
-        }
     }
 
     package func info(_ topic: TopicKey, done: @escaping @Sendable (Result<TopicInfo, StoreError>) -> Void) {

@@ -101,7 +101,8 @@ final class SessionLimiter: Sendable {
         hasher.combine(hello.app)
         // Who has no user counts as its device.
         hasher.combine(hello.user == nil)
-        hasher.combine(hello.user ?? hello.device)
+        // Byte for byte, as all names.
+        for byte in (hello.user ?? hello.device ?? "").utf8 { hasher.combine(byte) }
         return Place(user: hasher.finalize(), app: hello.app)
     }
 }

@@ -214,8 +214,31 @@ final class TopicHub: Sendable {
 
     func read(_ request: TopicReadRequest) -> TopicSlice { self.state.withLock { $0.table.read(request) } }
 
-    func retained(_ filter: TopicFilter, app: AppID, limit: Int, now: Int64) -> [TopicSlice.Entry] {
-        self.state.withLock { $0.table.retained(filter, app: app, limit: limit, now: now) }
+    /// The retained value of a topic.
+    func retained(_ topic: TopicKey, now: Int64) -> StoredMessage? {
+        self.state.withLock { $0.table.retained(topic.name, app: topic.app, now: now) }
+    }
+
+    /// See ``TopicTable/retainedNames(_:app:after:limit:)``.
+    func retainedNames(_ filter: TopicFilter, app: AppID, after: String?, limit: Int) -> [String] {
+        self.state.withLock { $0.table.retainedNames(filter, app: app, after: after, limit: limit) }
+    }
+
+    /// The retained values of the first of some topics: nil where one has none.
+    ///
+    /// - Parameter bytes: what they may hold; the first is returned however large it is.
+    func retained(_ names: ArraySlice<String>, app: AppID, bytes: Int, now: Int64) -> [StoredMessage?] {
+        self.state.withLock { state in
+            var values: [StoredMessage?] = []
+            var left = bytes
+            for name in names {
+                let value = state.table.retained(name, app: app, now: now)
+                left -= value.map { TopicMail.weight($0) } ?? 0
+                guard left >= 0 || values.isEmpty else { break }
+                values.append(value)
+            }
+            return values
+        }
     }
 
     func info(_ topic: TopicKey, now: Int64) -> TopicLogInfo { self.state.withLock { $0.table.info(topic, now: now) } }

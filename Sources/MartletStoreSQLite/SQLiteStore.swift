@@ -135,11 +135,8 @@ package final class SQLiteStore: LogStore {
         self.onReader({ try $0.readTopic(request) }, done)
     }
 
-    package func retained(
-        _ filter: TopicFilter, app: AppID, limit: Int, now: Int64,
-        done: @escaping @Sendable (Result<[TopicSlice.Entry], StoreError>) -> Void
-    ) {
-        self.onReader({ try $0.retained(filter, app: app, limit: limit, now: now) }, done)
+    package func retained(_ request: RetainedRequest, done: @escaping @Sendable (Result<RetainedSlice, StoreError>) -> Void) {
+        self.onReader({ try $0.retained(request) }, done)
     }
 
     package func topicInfo(_ topic: TopicKey, now: Int64, done: @escaping @Sendable (Result<TopicLogInfo, StoreError>) -> Void) {

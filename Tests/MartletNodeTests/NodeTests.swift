@@ -6,6 +6,15 @@ import Synchronization
 import Testing
 
 @Suite struct NodeTests {
+    /// They share no limit.
+    @Test func usersWhoOnlyLookAlikeAreTwo() {
+        let fixture = NodeFixture()
+        var refusals = 0
+        for _ in 0...Limits().sessionsPerUser where fixture.connect("\u{e9}", nil).client.refusal != nil { refusals += 1 }
+        #expect(refusals > 0)
+        #expect(fixture.connect("e\u{301}", nil).client.refusal == nil)
+    }
+
     @Test func aPublishWakesEachLoopWithReceiversOnce() {
         let fixture = NodeFixture()
         let left = (0..<5).map { fixture.connect("alice", "l\($0)", shard: 0).client }

@@ -160,6 +160,24 @@ def test_apps_do_not_meet(world):
         ours.silent()
 
 
+@VERSIONS
+@pytest.mark.parametrize("end", ["revoked", "over"])
+def test_a_key_that_ends_ends_its_connections(world, version, end):
+    """As a token's end does, within seconds; other keys stay."""
+    key = world.key("--scope", "publish,read", *(["--expires", "4s"] if end == "over" else []))
+    wait_until(lambda: world.request("GET", "/v1/topics/open%2Fa", key).status_code == 200, 4, "the server to know the key")
+    with enter(world, key, version) as wire, enter(world, world.keys["all"], version) as other:
+        wire.subscribe(("open/#", 1))
+        if end == "revoked":
+            world.revoke(key)
+        if version == 5:
+            got = wire.packet(8)
+            assert (got.type, got.reason) == (Type.DISCONNECT, 0x87)
+        with pytest.raises(Ended):
+            wire.packet(8)
+        other.send(PING).expect(Type.PINGRESP)
+
+
 def test_sys_and_the_inbox(world):
     """$SYS needs a token that names it; an inbox is only that of who comes with the token."""
     for claim, reason in ((["#"], 0x87), (["$SYS/#"], 0), (None, 0x87)):

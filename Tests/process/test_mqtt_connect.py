@@ -204,6 +204,20 @@ def test_aliases_of_the_server(broker, most):
         assert REFERENCE or not most or short, "no topic was left out"
 
 
+def test_topics_that_look_alike_have_aliases_of_their_own(broker):
+    root = unique("alias")
+    names = [f"{root}/\u00e9", f"{root}/e\u0301"]
+    with Wire.connected(broker, alias_maximum=5) as wire, Wire.connected(broker) as other:
+        wire.subscribe(f"{root}/#")
+        known: dict[int, str] = {}
+        for number in range(6):
+            other.publish(names[number % 2], str(number), 1)
+            got = wire.message()
+            if alias := got.properties.get("alias"):
+                got.topic = known.setdefault(alias, got.topic)
+            assert (got.topic, got.text) == (names[number % 2], str(number))
+
+
 @pytest.mark.parametrize("qos", [1, 2])
 def test_what_is_sent_again_names_its_topic(broker, qos):
     """MQTT-3.3.2-7 for the server: an alias of the connection before is not used after it."""

@@ -7,7 +7,7 @@ import pytest
 
 from clients import RawSSE, WebSocket
 from mqtt import Type, Wire, publish
-from mqtt_tools import only_martlet
+from mqtt_tools import MQTTServer, only_martlet
 from server import unique, wait_until
 from streams import NDJSON
 from topics import ask, options, put, say
@@ -157,6 +157,20 @@ def test_expiry_is_the_ttl(broker):
         assert put(broker, f"{namespace}/ttl", b"m", "text/plain", TTL="60").status_code == 202
         assert wire.message().properties["message_expiry"] in (59, 60)
     wait_until(lambda: [m["data"] for m in ask(broker, f"{namespace}/a", "history")["messages"]] == ["long"], 5, "the end of the short one")
+
+
+def test_sys_counts_clients_from_the_start(tmp_path):
+    """What counts those who are there is told when it changes, not only every ten seconds."""
+    server = MQTTServer(tmp_path / "data").start()
+    try:
+        start = time.monotonic()
+        with Wire.connected(server) as wire, Wire.connected(server):
+            wire.subscribe(("$SYS/broker/clients/connected", 0))
+            while (got := wire.message(5)).text != "2":
+                assert got.text in "01"
+        assert time.monotonic() - start < 5
+    finally:
+        server.stop()
 
 
 def test_sys_is_for_those_who_name_it(broker):

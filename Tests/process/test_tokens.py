@@ -381,6 +381,19 @@ def test_revoked_tokens_stay_revoked_after_a_crash(guarded):
     assert not may(guarded, token(iat=now - 10, device="lost")) and may(guarded, token(iat=now - 10, device="a1"))
 
 
+def test_a_revocation_is_of_nobody_who_looks_alike(guarded):
+    admin = guarded.key("--scope", "admin")
+    now = int(time.time())
+    users = {"\u00e9": "%C3%A9", "e\u0301": "e%CC%81"}
+    for name, path in users.items():
+        assert guarded.request("POST", f"/v1/users/{path}/disconnect", admin, json={"revokeBefore": now - 50 * len(name)}).status_code == 200
+    for _ in range(2):
+        assert [may(guarded, token(sub=name, iat=now - 75)) for name in users] == [False, True]
+        assert [may(guarded, token(sub=name, iat=now - 120)) for name in users] == [False, False]
+        guarded.kill9()
+        guarded.restart()
+
+
 def test_disconnect_refuses_what_it_does_not_understand(guarded):
     admin = guarded.key("--scope", "admin")
     ahead = int(time.time())

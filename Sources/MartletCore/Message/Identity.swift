@@ -76,6 +76,15 @@ private func isSame(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPoin
     return true
 }
 
+/// A text as a key that is equal to another only byte for byte: see ``isSameName(_:_:)``.
+package struct ExactText: Hashable, Sendable {
+    package var text: String
+
+    package init(_ text: String) { self.text = text }
+
+    package static func == (left: ExactText, right: ExactText) -> Bool { isSameName(left.text, right.text) }
+}
+
 /// How urgent a message is; each has a lane of its own in every inbox. The raw value is stored.
 package enum Priority: UInt8, CaseIterable, Comparable, Sendable {
     case high = 0

@@ -111,18 +111,7 @@ extension PublishParser {
     static func base64(_ value: JSONValue) throws(WireError) -> [UInt8] {
         guard let text = value.string else { throw WireError(.badRequest, "\"dataBase64\" must be a string.") }
         let bytes = Array(text.utf8)
-        var padding = 0
-        while padding < 2, padding < bytes.count, bytes[bytes.count - 1 - padding] == UInt8(ascii: "=") { padding += 1 }
-        let body = bytes.dropLast(padding)
-        let valid = body.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "+"), UInt8(ascii: "/"):
-                true
-            default: false
-            }
-        }
-        guard valid, bytes.count % 4 == 0 else {
+        guard Base64.isValid(bytes) else {
             throw WireError(
                 .badRequest,
                 "\"dataBase64\" is not base64 with the standard alphabet and padding (RFC 4648, section 4).")

@@ -79,6 +79,9 @@ package protocol Gatekeeper: Sendable {
     /// - Returns: `unauthorized` for an unknown, revoked or expired key.
     func key(_ secret: String) -> Result<KeyGrant, WireError>
 
+    /// Whether a key that was good is so no more: revoked, or its time is over. From memory.
+    func hasEnded(_ grant: KeyGrant) -> Bool
+
     /// Checks a client's token (JWT, RFC 7519).
     ///
     /// - Parameters:

@@ -82,13 +82,8 @@ package protocol LogStore: AnyObject, Sendable {
     /// of the log: it may return nothing, and more, with a position further on.
     func readTopic(_ request: TopicReadRequest, done: @escaping @Sendable (Result<TopicSlice, StoreError>) -> Void)
 
-    /// The retained values of all topics that match a filter, at most `limit`, by topic. Kept until replaced or cleared by a later append,
-    /// or expired.
-    ///
-    /// - Parameter now: the server's clock, in milliseconds.
-    func retained(
-        _ filter: TopicFilter, app: AppID, limit: Int, now: Int64,
-        done: @escaping @Sendable (Result<[TopicSlice.Entry], StoreError>) -> Void)
+    /// Reads retained values. Kept until replaced or cleared by a later append, or expired.
+    func retained(_ request: RetainedRequest, done: @escaping @Sendable (Result<RetainedSlice, StoreError>) -> Void)
 
     /// What is kept of a topic.
     func topicInfo(_ topic: TopicKey, now: Int64, done: @escaping @Sendable (Result<TopicLogInfo, StoreError>) -> Void)

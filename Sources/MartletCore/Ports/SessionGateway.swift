@@ -187,15 +187,6 @@ package protocol SessionHandle: AnyObject {
     /// - Returns: false if no such message is under way under this number.
     func received(number: UInt16, isRefused: Bool) -> Bool
 
-    /// Publishes exactly once: what comes again under a number that was not released is not published again.
-    ///
-    /// - Parameters:
-    ///   - number: 1 to 65,535.
-    ///   - done: called on any thread, when the number is kept with the session, if that is kept.
-    /// - Throws: `forbidden` if its rights do not allow it.
-    func publish(
-        _ request: AppendRequest, number: UInt16, done: @escaping @Sendable (AppendOutcome) -> Void) throws(WireError)
-
     /// Makes a message of the client's ready for ``publishReady(_:done:)``: several of one turn go together.
     ///
     /// - Parameter number: with QoS 2, 1 to 65,535: what comes again under a number that was not released is not published again.

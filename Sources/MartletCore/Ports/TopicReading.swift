@@ -36,6 +36,40 @@ package struct TopicReadRequest: Equatable, Sendable {
     }
 }
 
+/// Asks for the retained values of all topics that match a filter, by topic, in the order of their names' bytes.
+package struct RetainedRequest: Sendable {
+    package var app: AppID
+    package var filter: TopicFilter
+    /// The name after which it begins; nil for the first.
+    package var after: String?
+    /// Values and bytes that may be returned. The first value is returned however large it is.
+    package var values: Int
+    package var bytes: Int
+    /// The server's clock, in milliseconds: what has expired by then is left out.
+    package var now: Int64
+
+    package init(app: AppID, filter: TopicFilter, after: String? = nil, values: Int, bytes: Int = .max, now: Int64) {
+        self.app = app
+        self.filter = filter
+        self.after = after
+        self.values = values
+        self.bytes = bytes
+        self.now = now
+    }
+}
+
+/// Some of the retained values that were asked for.
+package struct RetainedSlice: Sendable {
+    package var entries: [TopicSlice.Entry]
+    /// Whether there may be others after these.
+    package var more: Bool
+
+    package init(entries: [TopicSlice.Entry], more: Bool) {
+        self.entries = entries
+        self.more = more
+    }
+}
+
 /// What a log holds of a topic, as of one moment.
 package struct TopicSlice: Sendable {
     package struct Entry: Sendable {

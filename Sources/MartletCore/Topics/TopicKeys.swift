@@ -2,11 +2,6 @@ import MartletWire
 
 /// Idempotency keys of what was published to topics in memory, per app; the oldest go first.
 struct TopicKeys {
-    private struct Name: Hashable {
-        var text: String
-        static func == (left: Name, right: Name) -> Bool { isSameName(left.text, right.text) }
-    }
-
     private struct Row {
         var digest: [UInt8]
         var id: MessageID
@@ -14,9 +9,9 @@ struct TopicKeys {
     }
 
     private struct App {
-        var rows: [Name: Row] = [:]
+        var rows: [ExactText: Row] = [:]
         // All live equally long, so the order in which they came is that in which they go.
-        var order = TopicQueue<Name>()
+        var order = TopicQueue<ExactText>()
 
         mutating func forget(now: Int64, limit: Int) {
             while let oldest = self.order.first, self.order.count > limit || (self.rows[oldest]?.expiresAt ?? 0) <= now {
@@ -34,13 +29,13 @@ struct TopicKeys {
     }
 
     func find(_ idempotency: AppendRequest.Idempotency, in app: AppID, now: Int64) -> Known? {
-        guard let row = self.apps[app]?.rows[Name(text: idempotency.key)], row.expiresAt > now else { return nil }
+        guard let row = self.apps[app]?.rows[ExactText(idempotency.key)], row.expiresAt > now else { return nil }
         return row.digest == idempotency.digest ? .same(row.id) : .other
     }
 
     /// Remembers a key that ``find(_:in:now:)`` did not know.
     mutating func add(_ idempotency: AppendRequest.Idempotency, in app: AppID, id: MessageID, now: Int64, limits: Limits) {
-        let name = Name(text: idempotency.key)
+        let name = ExactText(idempotency.key)
         let expiresAt = now + Int64(limits.idempotencySeconds) * 1_000
         self.apps[app, default: App()].forget(now: now, limit: max(0, limits.idempotencyEntries - 1))
         self.apps[app, default: App()].rows[name] = Row(digest: idempotency.digest, id: id, expiresAt: expiresAt)

@@ -23,7 +23,9 @@ extension TopicSubscriptions {
             let turn = (first + step) % (2 * self.slots.count)
             let slot = turn / 2
             let log: TopicLogKind = turn % 2 == 0 ? .memory : .durable
-            guard self.slots[slot].isUsed, self.slots[slot].feeds[Int(log.rawValue)].isBehind, self.isNext(slot, log) else { continue }
+            guard self.slots[slot].isUsed, !self.slots[slot].isHeld, self.slots[slot].feeds[Int(log.rawValue)].isBehind, self.isNext(slot, log) else {
+                continue
+            }
             let isAcked = self.mayBeAcked(slot)
             guard !isAcked || self.ackRoom > 0 else { continue }
             self.isReading = true

@@ -32,6 +32,8 @@ package struct TopicSubscriptions: Sendable {
         var filter: TopicFilter
         var wantsPresence: Bool
         var options: SubscribeOptions
+        /// Nothing is read for it: something else goes first.
+        var isHeld = false
         /// Messages of topics without history that did not fit, to be told as a gap when there is room: after the first offset up to
         /// the second; 0 and 0 for none.
         var lostFrom: UInt64 = 0
@@ -129,6 +131,14 @@ package struct TopicSubscriptions: Sendable {
         return true
     }
 
+    /// Whether there is room for so many bytes, or nothing is under way.
+    package func hasRoom(_ bytes: Int) -> Bool { self.inFlight == 0 || self.inFlight + bytes <= self.windowBytes }
+
+    /// Subscriptions that ``hold(_:_:)`` holds.
+    package var held: [(slot: Slot, filter: TopicFilter)] {
+        self.slots.enumerated().compactMap { $0.element.isUsed && $0.element.isHeld ? ($0.offset, $0.element.filter) : nil }
+    }
+
     /// Something was sent that the socket has not taken.
     package var isWaitingForSocket: Bool { self.inFlight > 0 }
 
@@ -151,7 +161,17 @@ package struct TopicSubscriptions: Sendable {
     var room: Int { self.inFlight == 0 ? Int.max : self.windowBytes - self.inFlight }
     var windowRoom: Int { max(0, self.windowBytes - self.inFlight) }
 
-    mutating func started(_ bytes: Int) { self.inFlight += bytes }
+    /// Something went out that takes room.
+    package mutating func started(_ bytes: Int) { self.inFlight += bytes }
+
+    /// Bytes of retained values that may be started now: half of the window, so that messages that come meanwhile find room. One value may be
+    /// larger when nothing else is under way; then nil.
+    package var retainedRoom: Int? { self.inFlight == 0 ? nil : max(0, self.windowBytes / 2 - self.inFlight) }
+
+    /// From now on, or until it is said again, nothing is read for the subscription.
+    package mutating func hold(_ slot: Slot, _ isHeld: Bool) {
+        if self.slots.indices.contains(slot), self.slots[slot].isUsed { self.slots[slot].isHeld = isHeld }
+    }
 
     /// The socket has taken everything that was flushed.
     package mutating func socketTook() { self.inFlight = 0 }
@@ -268,14 +288,15 @@ package struct TopicSubscriptions: Sendable {
     ///   - log: where it is kept; nil if it is not.
     ///   - bytes: what it will take of the connection.
     ///   - isAcked: whether the client has to ack it.
+    ///   - mustWait: whether something of the topic has to go before it: it is read later, or lost.
     /// - Returns: whether to send it now.
     @inline(__always)
     package mutating func announced(
-        _ slot: Slot, offset: UInt64, topic: String, log: TopicLogKind?, bytes: Int, isAcked: Bool = false
+        _ slot: Slot, offset: UInt64, topic: String, log: TopicLogKind?, bytes: Int, isAcked: Bool = false, mustWait: Bool = false
     ) -> Bool {
         guard slot < self.slots.count, self.slots[slot].isUsed else { return false }
         let fits =
-            (self.inFlight + self.reserved == 0 || self.inFlight + self.reserved + bytes <= self.windowBytes)
+            !mustWait && (self.inFlight + self.reserved == 0 || self.inFlight + self.reserved + bytes <= self.windowBytes)
             && (!isAcked || self.ackRoom > 0)
         switch log {
         case nil:

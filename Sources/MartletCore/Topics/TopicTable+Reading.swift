@@ -43,6 +43,37 @@ extension TopicTable {
         return entries.count > limit ? Array(entries.prefix(max(0, limit))) : entries
     }
 
+    /// The first names of topics that match a filter and have a retained value, in the order of their bytes.
+    ///
+    /// - Parameter after: the name after which they begin; nil for the first.
+    package func retainedNames(_ filter: TopicFilter, app: AppID, after: String?, limit: Int) -> [String] {
+        guard self.retainedCount > 0, limit > 0 else { return [] }
+        var names: [String] = []
+        // Of those that were found so far, the last that may be returned.
+        var last: String?
+        func cut() {
+            names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+            guard names.count >= limit else { return }
+            names.removeSubrange(limit...)
+            last = names.last
+        }
+        for slot in self.slots(matching: filter, app: app) where self.rings[slot].retained != nil {
+            let name = self.rings[slot].key.name
+            if let after, !after.utf8.lexicographicallyPrecedes(name.utf8) { continue }
+            if let last, !name.utf8.lexicographicallyPrecedes(last.utf8) { continue }
+            names.append(name)
+            if names.count >= 4 * limit { cut() }
+        }
+        cut()
+        return names
+    }
+
+    /// The retained value of a topic.
+    package func retained(_ name: String, app: AppID, now: Int64) -> StoredMessage? {
+        guard self.retainedCount > 0, let slot = self.slots[TopicKey(app: app, name: name)] else { return nil }
+        return self.rings[slot].retained.flatMap { $0.isExpired(at: now) ? nil : $0 }
+    }
+
     /// What is kept of a topic.
     package mutating func info(_ key: TopicKey, now: Int64) -> TopicLogInfo {
         if let slot = self.slots[key] { self.sweep(slot, now: now) }

@@ -12,6 +12,7 @@ extension MQTTConnection {
         var expiresAtMs: Int64?
         var rights: TopicRights
         var mayHaveInbox: Bool
+        var key: KeyGrant?
     }
 
     func connect(_ connect: MQTTPacket.Connect) throws(MQTTError) {
@@ -90,7 +91,7 @@ extension MQTTConnection {
         case .failure(let error): return .failure(Self.refusal(error))
         case .success(let grant):
             return .success(
-                Caller(app: grant.app, user: nil, expiresAtMs: nil, rights: .key(grant.scopes), mayHaveInbox: false))
+                Caller(app: grant.app, user: nil, expiresAtMs: nil, rights: .key(grant.scopes), mayHaveInbox: false, key: grant))
         }
     }
 
@@ -133,6 +134,7 @@ extension MQTTConnection {
         self.app = caller.app
         self.user = caller.user
         self.mayHaveInbox = caller.mayHaveInbox
+        self.key = caller.key
         var hello = Hello(app: caller.app, user: caller.user, device: self.clientID, ackMode: .explicit, limits: self.services.limits)
         hello.rights = caller.rights
         hello.expiresAtMs = caller.expiresAtMs

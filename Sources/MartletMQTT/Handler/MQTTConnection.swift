@@ -37,12 +37,12 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
     /// The client has said that it goes, and the store has not all of that yet.
     private var isLeaving = false
     private var isReadingPaused = false
-    /// What a SUBSCRIBE brought waits for the socket: packets that came after it wait, too.
-    private var isHeld = false
     // Who it is, once that is known.
     var app = AppID.dev
     var user: String?
     var clientID = ""
+    /// The API key that it has shown instead of a token: looked at again with each sweep.
+    var key: KeyGrant?
     /// Whether it has an inbox: an API key has none.
     var mayHaveInbox = false
     var assignedID: String?
@@ -104,6 +104,11 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
         case .closing where self.isLeaving && now > self.deadline: self.leave()
         case .new, .opening: return
         case .closing where self.isLeaving: return
+        case .open where self.key != nil:
+            if let key = self.key, self.services.gatekeeper.hasEnded(key) {
+                self.disconnect(.notAuthorized, "the API key was revoked, or its time is over")
+            }
+            return
         case .open, .closing: break
         }
         self.state.unwatch(self)
@@ -119,7 +124,7 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
         guard self.phase != .closing else { return }
         self.handle?.heard()
         self.decoder.feed(&buffer)
-        if self.phase != .opening, !self.isHeld { self.decode() }
+        if self.phase != .opening { self.decode() }
     }
 
     /// Takes what has come apart, and answers it.
@@ -127,19 +132,17 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
         var packets = 0
         var publishes = 0
         do throws(MQTTError) {
-            while self.phase == .new || self.phase == .open, !self.isHeld, let packet = try self.decoder.next() {
+            while self.phase == .new || self.phase == .open, let packet = try self.decoder.next() {
                 packets += 1
                 if case .publish = packet { publishes += 1 }
                 try self.received(packet)
-                // Each may bring many retained values, which are not asked for again while nobody takes them.
-                if case .subscribe = packet, !self.flushOutput() { self.isHeld = true }
             }
         } catch {
             self.fail(error)
         }
         self.services.metrics.read(packets: packets, publishes: publishes)
         self.publishBatch()
-        if !self.flushOutput() || self.unanswered >= Self.unansweredMost { self.pauseReading(always: self.isHeld) }
+        if !self.flushOutput() || self.unanswered >= Self.unansweredMost { self.pauseReading() }
     }
 
     private func received(_ packet: MQTTPacket) throws(MQTTError) {
@@ -170,8 +173,7 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
     }
 
     func resumeReading() {
-        guard self.isReadingPaused, self.phase != .opening, !self.isHeld, self.unanswered < Self.unansweredMost, let channel = self.context?.channel
-        else {
+        guard self.isReadingPaused, self.phase != .opening, self.unanswered < Self.unansweredMost, let channel = self.context?.channel else {
             return
         }
         self.isReadingPaused = false
@@ -179,11 +181,8 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
     }
 
     func socketTook() {
-        let wasHeld = self.isHeld
-        self.isHeld = false
         self.resumeReading()
         self.handle?.socketTook()
-        if wasHeld, self.phase == .open { self.decode() }
     }
 
     // MARK: Packets out

@@ -113,7 +113,7 @@ enum MQTTFrames {
 /// The topics that a client knows by a number on this connection (MQTT 5.0 §3.3.2.3.4): the first ones that it is sent.
 struct OutAliases {
     private let most: UInt16
-    private var known: [String: UInt16] = [:]
+    private var known: [ExactText: UInt16] = [:]
 
     /// Aliases of one connection, whatever its client takes.
     private static let limit: UInt16 = 64
@@ -129,7 +129,7 @@ struct OutAliases {
     ///
     /// - Parameter most: bytes of a packet.
     mutating func shorten(_ publish: inout MQTTPacket.Publish, most: Int) {
-        if let alias = self.known[publish.topic] {
+        if let alias = self.known[ExactText(publish.topic)] {
             publish.topic = ""
             publish.properties.topicAlias = alias
             return
@@ -141,6 +141,6 @@ struct OutAliases {
             publish.properties.topicAlias = nil
             return
         }
-        self.known[publish.topic] = alias
+        self.known[ExactText(publish.topic)] = alias
     }
 }

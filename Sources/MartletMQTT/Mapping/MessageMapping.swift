@@ -50,32 +50,9 @@ enum MessageMapping {
         return ByteBuffer(string: value.string ?? "")
     }
 
+    /// What is base64; nothing if it is not.
     fileprivate static func base64(_ value: JSONValue) -> ByteBuffer {
-        guard let text = value.plainString else { return ByteBuffer() }
-        var output = ByteBuffer()
-        output.reserveCapacity(text.count / 4 * 3)
-        var word: UInt32 = 0
-        var bits = 0
-        for byte in text {
-            guard let digit = self.digit(byte) else { continue }
-            word = word << 6 | digit
-            bits += 6
-            guard bits >= 8 else { continue }
-            bits -= 8
-            output.writeInteger(UInt8(truncatingIfNeeded: word >> UInt32(bits)))
-        }
-        return output
-    }
-
-    private static func digit(_ byte: UInt8) -> UInt32? {
-        switch byte {
-        case UInt8(ascii: "A")...UInt8(ascii: "Z"): UInt32(byte) - 65
-        case UInt8(ascii: "a")...UInt8(ascii: "z"): UInt32(byte) - 71
-        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(byte) + 4
-        case UInt8(ascii: "+"): 62
-        case UInt8(ascii: "/"): 63
-        default: nil
-        }
+        ByteBuffer(bytes: value.plainString.flatMap { Base64.decode($0) } ?? [])
     }
 }
 

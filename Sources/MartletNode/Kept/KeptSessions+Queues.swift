@@ -15,29 +15,34 @@ extension KeptSessions {
 
     /// A message waits in the queue of a topic.
     func queued(_ topic: TopicKey, offset: UInt64) {
-        self.withLock { state in
-            state.waiting[topic] = max(offset, state.waiting[topic] ?? 0)
-            state.isMoved = true
-        }
+        self.withLock { $0.queues.queued(topic, offset: offset) }
     }
 
-    /// Queues of which something is needed by nobody any more, and up to where. To be called every second or so.
+    /// Queues of which something is needed by nobody any more, and up to where; with very many sessions some of them, the others with the
+    /// next calls. To be called every second or so.
     func takeNeedless() -> [(topic: TopicKey, upTo: UInt64)] {
-        self.withLock { state in
-            guard state.isMoved else { return [] }
-            state.isMoved = false
-            var result: [(topic: TopicKey, upTo: UInt64)] = []
-            for (topic, newest) in state.waiting {
-                var least = UInt64.max
-                state.interests[topic.app]?.visit(topic.name) { keys in
-                    for key in keys { least = min(least, state.entries[key]?.session.needless(of: topic.name) ?? .max) }
-                }
-                guard least > 0 else { continue }
-                result.append((topic, min(least, newest)))
-                if least >= newest { state.waiting[topic] = nil }
+        self.withLock { $0.queues.begin() }
+        var asked = 0
+        var result: [(topic: TopicKey, upTo: UInt64)] = []
+        while asked < NeedlessSearch.callMost {
+            let (found, isMore) = self.withLock { state in
+                var found: [(topic: TopicKey, upTo: UInt64)] = []
+                var queues = NeedlessSearch()
+                swap(&queues, &state.queues)
+                let isMore = queues.part(
+                    &asked,
+                    readers: { topic in
+                        var keys: [DeviceKey] = []
+                        state.interests[topic.app]?.visit(topic.name) { keys += $0 }
+                        return keys
+                    }, needless: { key, topic in state.entries[key]?.session.needless(of: topic.name) }, found: { found.append(($0, $1)) })
+                swap(&queues, &state.queues)
+                return (found, isMore)
             }
-            return result
+            result += found
+            guard isMore else { break }
         }
+        return result
     }
 
     // MARK: Groups
@@ -64,7 +69,7 @@ extension KeptSessions {
             guard var entry = state.entries[group], !entry.session.subscriptions.isEmpty else { return nil }
             entry.session.subscriptions[0].position = max(position, entry.session.subscriptions[0].position)
             state.entries[group] = entry
-            state.isMoved = true
+            state.queues.isMoved = true
             return entry.session
         }
     }

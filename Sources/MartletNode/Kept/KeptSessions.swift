@@ -23,10 +23,8 @@ final class KeptSessions: Sendable {
         var leaving: [DeviceKey: Int] = [:]
         /// Records that the store could not write when it was told.
         var undone: Set<DeviceKey> = []
-        /// Topics of which something waits, with the newest offset of it.
-        var waiting: [TopicKey: UInt64] = [:]
-        /// Whether somebody has come further since the queues were looked through.
-        var isMoved = false
+        /// Topics of which something waits.
+        var queues = NeedlessSearch()
         /// When something is due next; Unix time in milliseconds.
         var nextDue = Int64.max
         /// Kept subscriptions that share, by the group's record.
@@ -125,7 +123,7 @@ final class KeptSessions: Sendable {
             } else {
                 state.entries[session.key]?.session = session
             }
-            state.isMoved = true
+            state.queues.isMoved = true
             return true
         }
     }
@@ -145,7 +143,7 @@ final class KeptSessions: Sendable {
         self.state.withLock { state in
             guard state.entries[session.key]?.holder == holder else { return false }
             self.insert(session, holder: 0, &state)
-            state.isMoved = true
+            state.queues.isMoved = true
             state.nextDue = min(state.nextDue, session.expiresAt ?? .max, session.willAt ?? .max)
             return true
         }
@@ -284,7 +282,7 @@ final class KeptSessions: Sendable {
         guard let entry = state.entries.removeValue(forKey: key) else { return }
         state.quotas.remove(entry.session)
         for subscription in entry.session.subscriptions where subscription.isQueued { self.forget(Interest(subscription), key, &state) }
-        state.isMoved = true
+        state.queues.isMoved = true
     }
 
     /// A subscription for which messages wait.

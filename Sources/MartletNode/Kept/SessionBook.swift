@@ -9,13 +9,6 @@ final class SessionBook {
         case call(() -> Void)
     }
 
-    /// A retained value that waits for room.
-    struct RetainedWish {
-        var topic: String
-        /// The subscription that it is for.
-        var filter: TopicFilter
-    }
-
     let key: DeviceKey
     let user: String?
     /// Tells this connection from earlier ones of the session.
@@ -38,13 +31,10 @@ final class SessionBook {
     var flights = Flights()
     /// Topics of retained values under way, by number.
     var retainedNumbers: [UInt16: String] = [:]
-    var retainedWaiting: [RetainedWish] = []
     /// Messages under way that a group handed out, by number.
     var shared: [UInt16: ShareGroup.Part] = [:]
     /// Numbers of the client's publishes that it has not released.
     var received: Set<UInt16> = []
-    /// Those of them whose outcome is not known yet, and who else waits for it.
-    var publishing: [UInt16: [@Sendable (AppendOutcome) -> Void]] = [:]
     /// What is to be sent again, before anything new.
     var again: ArraySlice<Flights.Flight> = []
     var isReadingAgain = false

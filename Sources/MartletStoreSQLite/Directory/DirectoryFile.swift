@@ -163,6 +163,10 @@ package struct DirectoryFile: ~Copyable {
         var user: String
         /// Empty for all of the user's.
         var device: String
+
+        static func == (left: Revocation, right: Revocation) -> Bool {
+            left.app == right.app && isSameName(left.user, right.user) && isSameName(left.device, right.device)
+        }
     }
 
     func revocations() throws(StoreStartError) -> [Revocation: Int64] {

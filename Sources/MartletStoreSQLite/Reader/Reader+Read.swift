@@ -116,7 +116,7 @@ extension Reader {
 struct NewestOfKeys {
     private struct Key: Hashable {
         var inbox: Int64
-        var name: String
+        var name: ExactText
     }
 
     private let reader: Reader
@@ -133,7 +133,7 @@ struct NewestOfKeys {
     mutating func content(of place: LaneCursor.Place, in cursor: LaneCursor) throws -> LogEntry.Content? {
         guard !place.recalled, !place.message.isExpired(at: self.now) else { return nil }
         guard let name = place.message.collapseKey else { return .message(place.message) }
-        let newest = try self.offset(Key(inbox: cursor.inbox, name: name))
+        let newest = try self.offset(Key(inbox: cursor.inbox, name: ExactText(name)))
         guard let newest, newest > place.offset else { return .message(place.message) }
         guard let message = try self.message(newest), message.priority == cursor.lane.priority else { return .skipped }
         return .message(message)
@@ -144,7 +144,7 @@ struct NewestOfKeys {
         let select = self.reader.collapse
         defer { select.reset() }
         select.bind(1, key.inbox)
-        select.bind(2, key.name)
+        select.bind(2, key.name.text)
         guard try select.step() else { return nil }
         let offset = select.unsigned(0)
         self.newest[key] = offset

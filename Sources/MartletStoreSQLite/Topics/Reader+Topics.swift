@@ -248,18 +248,32 @@ extension Reader {
             })
     }
 
-    func retained(_ filter: TopicFilter, app: AppID, limit: Int, now: Int64) throws -> [TopicSlice.Entry] {
+    func retained(_ request: RetainedRequest) throws -> RetainedSlice {
+        let filter = request.filter
         let select = filter.isWildcard ? self.topic.retained : self.topic.oneRetained
         defer { select.reset() }
-        select.bind(1, Int64(app.rawValue))
-        if filter.isWildcard { select.bind(2, filter.range) } else { select.bind(2, filter.text) }
-        var entries: [TopicSlice.Entry] = []
-        while entries.count < limit, try select.step() {
-            guard let name = select.text(10), filter.matches(name), select.integer(5) > now else { continue }
-            let priority = Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(9))) ?? .low
-            entries.append(.init(topic: name, message: self.message(select, priority)))
+        select.bind(1, Int64(request.app.rawValue))
+        if filter.isWildcard {
+            var range = filter.range
+            // The next that there can be.
+            if let after = request.after { range.first = after + "\u{0}" }
+            select.bind(2, range)
+        } else {
+            guard request.after == nil else { return RetainedSlice(entries: [], more: false) }
+            select.bind(2, filter.text)
         }
-        return entries
+        var entries: [TopicSlice.Entry] = []
+        var bytes = 0
+        while try select.step() {
+            guard let name = select.text(10), filter.matches(name), select.integer(5) > request.now else { continue }
+            guard entries.count < request.values, bytes < request.bytes else { return RetainedSlice(entries: entries, more: true) }
+            let priority = Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(9))) ?? .low
+            let message = self.message(select, priority)
+            guard entries.isEmpty || bytes + message.weight <= request.bytes else { return RetainedSlice(entries: entries, more: true) }
+            bytes += message.weight
+            entries.append(.init(topic: name, message: message))
+        }
+        return RetainedSlice(entries: entries, more: false)
     }
 }
 

@@ -46,6 +46,16 @@ extension LogStoreContract {
             try await fixture.publish("other key", key: "l")
             try expectEqual(try await fixture.texts(), ["alice", "phone", "other key"], "nothing is replaced")
         },
+        Case(name: "keys that only look alike are two") { fixture in
+            for round in 0..<2 {
+                for key in ["\u{e9}", "e\u{301}"] { try await fixture.publish("\(key.utf8.count) \(round)", key: key) }
+            }
+            try expectEqual(try await fixture.texts(), ["2 1", "3 1", "2 1", "3 1"], "the newest of each")
+            for (index, key) in ["\u{e9}", "e\u{301}"].enumerated() {
+                let outcomes = await fixture.store.append([fixture.keyed("x", key: key, digest: [UInt8(index)])])
+                try expectEqual(outcomes == [.conflict], false, "of idempotency, too")
+            }
+        },
         Case(name: "superseded names, for each target, the message that had the key before") { fixture in
             try await fixture.publish("1", key: "k")
             try await fixture.publish("2", to: [.everyone(in: .dev), .user("alice", in: .dev)], key: "k")

@@ -35,10 +35,12 @@ extension LogStore {
         try await withCheckedContinuation { waiting in self.readTopic(request) { waiting.resume(returning: $0) } }.get()
     }
 
+    package func retained(_ request: RetainedRequest) async throws -> RetainedSlice {
+        try await withCheckedContinuation { waiting in self.retained(request) { waiting.resume(returning: $0) } }.get()
+    }
+
     package func retained(_ filter: TopicFilter, app: AppID, limit: Int, now: Int64) async throws -> [TopicSlice.Entry] {
-        try await withCheckedContinuation { waiting in
-            self.retained(filter, app: app, limit: limit, now: now) { waiting.resume(returning: $0) }
-        }.get()
+        try await self.retained(RetainedRequest(app: app, filter: filter, values: limit, now: now)).entries
     }
 
     package func topicInfo(_ topic: TopicKey, now: Int64) async throws -> TopicLogInfo {

@@ -54,6 +54,29 @@ extension LogStoreContract {
             try expectEqual(try await fixture.retained("$s"), ["$s: x"], "by name")
             try expectEqual(try await fixture.retained("#", app: AppID(2)), ["z: x"], "another app's")
         },
+        Case(name: "retained values are read in pages") { fixture in
+            let names = ["a", "a b", "a/b", "a/c", "a/e\u{301}", "a/\u{e9}", "b"]
+            for name in names { try await fixture.send("x", to: name, retain: .set) }
+            let weight = try await fixture.store.retained(TopicFilter(topic: "b"), app: .dev, limit: 1, now: fixture.clock.now)[0].message.weight
+            for (filter, expected) in [("#", names), ("a/#", names.filter { $0.hasPrefix("a/") || $0 == "a" }), ("b", ["b"])] {
+                for (values, bytes) in [(1, Int.max), (2, .max), (9, 1), (9, 3 * weight), (7, .max)] {
+                    var request = RetainedRequest(
+                        app: .dev, filter: try TopicFilter(parsing: filter, limits: fixture.limits), values: values, bytes: bytes,
+                        now: fixture.clock.now)
+                    var found: [String] = []
+                    while found.count <= names.count {
+                        let slice = try await fixture.store.retained(request)
+                        try expectEqual(slice.entries.count <= values, true, "not more than were asked for")
+                        try expectEqual(slice.entries.count < 2 || slice.entries.reduce(0) { $0 + $1.message.weight } <= bytes, true, "bytes")
+                        found += slice.entries.map(\.topic)
+                        request.after = found.last
+                        guard slice.more else { break }
+                        try expectEqual(slice.entries.isEmpty, false, "it goes on")
+                    }
+                    try expectEqual(found, expected, "\(filter), \(values) of \(bytes) bytes")
+                }
+            }
+        },
         Case(name: "topics are there after a stop", reopens: true) { fixture in
             let keep = TopicAppend.Keep(messages: 3, seconds: 600, bytes: 1 << 20)
             let ids = try await fixture.send("1", "2", "3", "4", "5", to: "t/a", keep: keep)

@@ -115,7 +115,7 @@ extension MemoryTables {
         defer { self.inboxes[key] = inbox }
         var superseded: UInt64?
         if let collapseKey = message.collapseKey {
-            superseded = inbox.newest.updateValue(message.offset, forKey: collapseKey)
+            superseded = inbox.newest.updateValue(message.offset, forKey: ExactText(collapseKey))
             if let superseded { self.rows[superseded]?.collapsedAt[key] = wall }
         }
         guard !message.liveOnly else { return superseded }
@@ -134,7 +134,7 @@ extension MemoryTables {
             let offset = inbox.lanes[lane].removeFirst()
             guard let row = self.rows[offset] else { continue }
             inbox.bytes -= row.message.weight
-            if let collapseKey = row.message.collapseKey, inbox.newest[collapseKey] != offset { continue }
+            if let collapseKey = row.message.collapseKey, inbox.newest[ExactText(collapseKey)] != offset { continue }
             self.rows[offset]?.trimmedFrom.insert(key)
             inbox.trimmedTo[lane] = max(inbox.trimmedTo[lane], offset)
         }

@@ -48,7 +48,7 @@ extension MemoryTables {
     /// What stands at a place; nil if it is left out.
     private func content(_ offset: UInt64, in inbox: MemoryInbox, now: Int64) -> LogEntry.Content? {
         guard let row = self.rows[offset], row.isAlive(at: now) else { return nil }
-        guard let key = row.message.collapseKey, let newest = inbox.newest[key], newest != offset else {
+        guard let key = row.message.collapseKey, let newest = inbox.newest[ExactText(key)], newest != offset else {
             return .message(row.message)
         }
         guard let other = self.rows[newest], other.message.priority == row.message.priority, other.isAlive(at: now) else {

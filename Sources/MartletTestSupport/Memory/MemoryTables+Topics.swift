@@ -101,14 +101,20 @@ extension MemoryTables {
         return slice
     }
 
-    func retained(_ filter: TopicFilter, app: AppID, limit: Int, now: Int64) -> [TopicSlice.Entry] {
+    func retained(_ request: RetainedRequest) -> RetainedSlice {
         var found: [TopicSlice.Entry] = []
-        for (key, topic) in self.topics where key.app == app && filter.matches(key.name) {
-            guard let offset = topic.retained, let row = self.rows[offset], row.isAlive(at: now) else { continue }
+        for (key, topic) in self.topics where key.app == request.app && request.filter.matches(key.name) {
+            guard let offset = topic.retained, let row = self.rows[offset], row.isAlive(at: request.now) else { continue }
+            if let after = request.after, !after.utf8.lexicographicallyPrecedes(key.name.utf8) { continue }
             found.append(.init(topic: key.name, message: row.message))
         }
         found.sort { $0.topic.utf8.lexicographicallyPrecedes($1.topic.utf8) }
-        return Array(found.prefix(max(0, limit)))
+        var bytes = 0
+        let count = found.prefix(max(0, request.values)).prefix { entry in
+            defer { bytes += entry.message.weight }
+            return bytes == 0 || bytes + entry.message.weight <= request.bytes
+        }.count
+        return RetainedSlice(entries: Array(found.prefix(count)), more: count < found.count)
     }
 
     func topicInfo(_ key: TopicKey, now: Int64) -> TopicLogInfo {

@@ -33,7 +33,12 @@ struct MemoryTables {
 
     struct KeyName: Hashable {
         var app: AppID
-        var key: String
+        var key: ExactText
+
+        init(app: AppID, key: String) {
+            self.app = app
+            self.key = ExactText(key)
+        }
     }
 
     struct KeyRow {
@@ -134,7 +139,7 @@ struct DeviceRow {
 struct MemoryInbox {
     var lanes: [[UInt64]] = [[], [], []]
     /// The newest message of each collapse key.
-    var newest: [String: UInt64] = [:]
+    var newest: [ExactText: UInt64] = [:]
     /// Per lane: the largest offset that the limit took while somebody might still have wanted it.
     var trimmedTo: [UInt64] = [0, 0, 0]
     var bytes = 0

@@ -62,11 +62,8 @@ final class StoreSeam: LogStore, @unchecked Sendable {
         self.store.readTopic(request, done: done)
     }
 
-    func retained(
-        _ filter: TopicFilter, app: AppID, limit: Int, now: Int64,
-        done: @escaping @Sendable (Result<[TopicSlice.Entry], StoreError>) -> Void
-    ) {
-        self.store.retained(filter, app: app, limit: limit, now: now, done: done)
+    func retained(_ request: RetainedRequest, done: @escaping @Sendable (Result<RetainedSlice, StoreError>) -> Void) {
+        self.store.retained(request, done: done)
     }
 
     func topicInfo(_ topic: TopicKey, now: Int64, done: @escaping @Sendable (Result<TopicLogInfo, StoreError>) -> Void) {

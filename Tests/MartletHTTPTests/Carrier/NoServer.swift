@@ -22,7 +22,6 @@ struct NoServer: SessionGateway, MessageDesk, TopicDesk, NamespaceDesk, Gatekeep
         func acked(number: UInt16) -> Bool { false }
         func completed(number: UInt16) -> Bool { false }
         func received(number: UInt16, isRefused: Bool) -> Bool { false }
-        func publish(_ request: AppendRequest, number: UInt16, done: @escaping @Sendable (AppendOutcome) -> Void) {}
         func ready(_ request: AppendRequest, number: UInt16?) -> AppendRequest? { nil }
         func publishReady(_ requests: [AppendRequest], done: @escaping @Sendable ([AppendOutcome]) -> Void) { done([]) }
         func forget(number: UInt16) {}
@@ -106,5 +105,6 @@ struct NoServer: SessionGateway, MessageDesk, TopicDesk, NamespaceDesk, Gatekeep
 
     func isRevoked(_ grant: TokenGrant) -> Bool { false }
 
+    func hasEnded(_ grant: KeyGrant) -> Bool { true }
     func revoke(app: AppID, user: String, device: String?, beforeMs: Int64, done: @escaping @Sendable (WireError?) -> Void) { done(Self.none) }
 }

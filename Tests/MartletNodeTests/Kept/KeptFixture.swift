@@ -314,7 +314,7 @@ final class KeptFixture {
     /// - Returns: nil while it is not known what became of it.
     func publish(_ device: Device, _ topic: String, _ text: String, number: UInt16) throws -> Outcomes {
         let outcomes = Outcomes()
-        try device.connection?.handle?.publish(self.request(topic, text), number: number) { outcomes.set([$0]) }
+        try device.connection?.handle?.publishOnce(self.request(topic, text), number: number) { outcomes.set([$0]) }
         self.settle()
         return outcomes
     }
@@ -341,6 +341,25 @@ final class KeptFixture {
         }
         return count.withLock { $0 }
     }
+}
+
+extension SessionHandle {
+    /// Publishes as a transport does whose client numbers its messages.
+    func publishOnce(_ request: AppendRequest, number: UInt16, done: @escaping @Sendable (AppendOutcome) -> Void) throws {
+        guard let ready = try self.ready(request, number: number) else { return done(.stored(MessageID(high: 0, low: 0), repeated: true)) }
+        let handle = Unchecked(self)
+        self.publishReady([ready]) { outcomes in
+            let outcome = outcomes.first ?? .failed(StoreError(.stopped))
+            if case .failed = outcome { handle.value.forget(number: number) }
+            done(outcome)
+        }
+    }
+}
+
+/// Handed to another thread by a test that has only one.
+private struct Unchecked<Value>: @unchecked Sendable {
+    let value: Value
+    init(_ value: Value) { self.value = value }
 }
 
 extension [AppendOutcome] {

@@ -187,7 +187,7 @@ final class KeptHistory: @unchecked Sendable {
         }
         for (number, index) in self.sending.sorted(by: { $0.value < $1.value }) where self.isAsked.insert(number).inserted {
             let one = self.published[index]
-            try connection.handle?.publish(self.fixture.request(one.topic, "\(index)", qos: one.qos), number: number) { outcome in
+            try connection.handle?.publishOnce(self.fixture.request(one.topic, "\(index)", qos: one.qos), number: number) { outcome in
                 guard case .stored = outcome, self.sending[number] == index else { return }
                 self.published[index].isStored = true
                 self.sending[number] = nil

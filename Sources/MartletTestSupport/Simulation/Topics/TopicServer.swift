@@ -234,10 +234,10 @@ final class TopicServer: @unchecked Sendable {
             send(self.table.retained(wish.filter, app: .dev, limit: 100, now: self.now))
             let box = Unshared((self, send, session))
             self.reads += 1
-            self.store.retained(wish.filter, app: .dev, limit: 100, now: self.now) { result in
+            self.store.retained(RetainedRequest(app: .dev, filter: wish.filter, values: 100, now: self.now)) { result in
                 let recalled = box.value.0.endRead()
                 switch result {
-                case .success(let entries): box.value.1(entries.filter { !recalled.contains($0.message.offset) })
+                case .success(let slice): box.value.1(slice.entries.filter { !recalled.contains($0.message.offset) })
                 case .failure: box.value.0.end(box.value.2, tell: true)
                 }
             }
