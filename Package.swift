@@ -8,8 +8,10 @@ func adapter(_ name: String, _ products: [Target.Dependency] = []) -> Target {
 
 let package = Package(
     name: "martlet",
-    platforms: [.macOS(.v15)],
+    // Of MartletClient, which apps use; the server is built on Linux only.
+    platforms: [.macOS(.v13), .iOS(.v16), .tvOS(.v16), .watchOS(.v9), .visionOS(.v1)],
     products: [
+        .library(name: "MartletClient", targets: ["MartletClient"]),
         .executable(name: "martlet", targets: ["martlet"])
     ],
     dependencies: [
@@ -165,6 +167,18 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]
         ),
+        // The SDK: on Apple's platforms Foundation is all that it needs.
+        .target(
+            name: "MartletClient",
+            dependencies: [
+                "MartletWire",
+                .product(name: "NIOCore", package: "swift-nio", condition: .when(platforms: [.linux])),
+                .product(name: "NIOHTTP1", package: "swift-nio", condition: .when(platforms: [.linux])),
+                .product(name: "NIOPosix", package: "swift-nio", condition: .when(platforms: [.linux])),
+                .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(platforms: [.linux])),
+                .product(name: "NIOWebSocket", package: "swift-nio", condition: .when(platforms: [.linux])),
+            ]
+        ),
         .target(
             name: "MartletTestSupport",
             dependencies: ["MartletCore", "MartletNode", "MartletWire"]
@@ -173,6 +187,9 @@ let package = Package(
         .target(name: "CLossyVFS", linkerSettings: [.linkedLibrary("sqlite3")]),
 
         .testTarget(name: "MartletWireTests", dependencies: ["MartletWire"]),
+        .testTarget(name: "MartletClientTests", dependencies: ["MartletClient"]),
+        // A client that the process tests drive.
+        .executableTarget(name: "ClientProbe", dependencies: ["MartletClient"], path: "Tests/ClientProbe"),
         .testTarget(name: "MartletCoreTests", dependencies: ["MartletCore", "MartletWire", "MartletTestSupport"]),
         .testTarget(
             name: "MartletStoreSQLiteTests",
