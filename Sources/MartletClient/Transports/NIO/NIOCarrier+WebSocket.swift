@@ -9,7 +9,7 @@ extension NIOCarrier {
 
     private enum Upgrade {
         case open(FrameChannel)
-        case refused(NIOAsyncChannel<HTTPClientResponsePart, HTTPPart<HTTPRequestHead, ByteBuffer>>)
+        case refused(NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>)
     }
 
     func webSocket(
@@ -50,7 +50,10 @@ extension NIOCarrier {
                 .refused(try HTTPChannel(wrappingChannelSynchronously: channel, configuration: self.watermarks()))
             }
         }
-        return try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(configuration: .init(upgradeConfiguration: configuration))
+        var pipeline = NIOUpgradableHTTPClientPipelineConfiguration(upgradeConfiguration: configuration)
+        // The welcome may come in one packet with the answer.
+        pipeline.leftOverBytesStrategy = .forwardBytes
+        return try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(configuration: pipeline)
     }
 
     private enum Half: Sendable {

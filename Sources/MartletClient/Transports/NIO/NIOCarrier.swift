@@ -7,7 +7,7 @@ import NIOWebSocket
 
 /// The network by SwiftNIO: URLSession has no WebSockets with the libcurl of most distributions.
 struct NIOCarrier: Carrier {
-    typealias HTTPChannel = NIOAsyncChannel<HTTPClientResponsePart, HTTPPart<HTTPRequestHead, ByteBuffer>>
+    typealias HTTPChannel = NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>
 
     static let connectTimeout = TimeAmount.seconds(10)
 
@@ -34,7 +34,7 @@ struct NIOCarrier: Carrier {
             }
             return try await channel.executeThenClose { inbound, outbound in
                 try await outbound.write(.head(Self.head(server, request, close: true)))
-                if !request.body.isEmpty { try await outbound.write(.body(ByteBuffer(bytes: request.body))) }
+                if !request.body.isEmpty { try await outbound.write(.body(.byteBuffer(ByteBuffer(bytes: request.body)))) }
                 try await outbound.write(.end(nil))
                 return try await Self.read(inbound, receive)
             }
@@ -76,7 +76,7 @@ struct NIOCarrier: Carrier {
             .channelOption(.socketOption(.tcp_nodelay), value: 1)
     }
 
-    static func watermarks() -> NIOAsyncChannel<HTTPClientResponsePart, HTTPPart<HTTPRequestHead, ByteBuffer>>.Configuration {
+    static func watermarks() -> NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>.Configuration {
         .init(backPressureStrategy: .init(lowWatermark: 2, highWatermark: 16))
     }
 
