@@ -36,6 +36,11 @@ public final class Martlet: Sendable {
         self.engine = Engine(url: url, token: nil, user: user, device: device, options: options)
     }
 
+    /// With both: a token's user may be named beside it, and must be the token's.
+    package init(url: URL, user: String?, device: Device, options: MartletOptions, token: (@Sendable () async throws -> String)?) {
+        self.engine = Engine(url: url, token: token, user: user, device: device, options: options)
+    }
+
     deinit { self.engine.abandon() }
 
     // MARK: Messages
@@ -79,6 +84,11 @@ public final class Martlet: Sendable {
     /// The messages of a topic as values. One that is no such value ends the sequence with a `DecodingError`.
     public func topic<Value: Decodable & Sendable>(_ name: String, as value: Value.Type, since: Since? = nil) -> Values<Value> {
         Values(self.topic(name, since: since))
+    }
+
+    /// The inbox and several filters in one sequence: each message once, in the order in which it came.
+    package func everything(inbox: Bool, topics: [String], since: Since?) -> Messages {
+        Messages(Subscription(self, .several(inbox: inbox, topics: topics), since: since), isAutomatic: true)
     }
 
     /// Who comes to a topic and who leaves it, if the token may see it. Unlike a sequence of messages it does not keep the client alive.

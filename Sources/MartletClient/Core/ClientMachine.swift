@@ -199,10 +199,11 @@ package struct ClientMachine {
 
     package mutating func add(_ consumer: Int, _ wants: Deliveries.Wants, since: Since? = nil, _ now: Int64) {
         self.apply(self.deliveries.add(consumer, wants))
-        guard case .topic(let filter) = wants else { return }
-        guard let wish = self.topics.add(consumer, TopicWish(topic: filter, since: since)) else { return }
-        if since != nil { self.deliveries.forgetHandled(of: filter) }
-        self.ask(wish, now)
+        for filter in wants.topics {
+            guard let wish = self.topics.add(consumer, TopicWish(topic: filter, since: since)) else { continue }
+            if since != nil { self.deliveries.forgetHandled(of: filter) }
+            self.ask(wish, now)
+        }
     }
 
     /// A sequence of who comes and goes.
@@ -216,8 +217,7 @@ package struct ClientMachine {
         self.restart(now)
     }
 
-    private var canSubscribe: Bool { self.transports[self.link.transport].subscribes || self.hasDevice }
-    private var hasDevice: Bool { if case .none = self.identity.device { false } else { true } }
+    private var canSubscribe: Bool { self.transports[self.link.transport].subscribes || self.device != nil }
 
     private mutating func restart(_ now: Int64) {
         self.isReady = false

@@ -6,11 +6,31 @@ package struct Deliveries {
         case inbox(type: String?)
         /// Messages of a topic or filter.
         case topic(String)
+        /// Messages of several filters, and of the whole inbox; each once.
+        case several(inbox: Bool, topics: [String])
 
         func matches(_ message: Message) -> Bool {
             switch self {
             case .inbox(let type): message.topic == nil && (type == nil || type == message.type)
             case .topic(let filter): message.topic.map { TopicFilter.matches(filter, $0) } ?? false
+            case .several(let inbox, let topics):
+                message.topic.map { topic in topics.contains { TopicFilter.matches($0, topic) } } ?? inbox
+            }
+        }
+
+        var topics: [String] {
+            switch self {
+            case .inbox: []
+            case .topic(let filter): [filter]
+            case .several(_, let topics): topics
+            }
+        }
+
+        var isForInbox: Bool {
+            switch self {
+            case .inbox: true
+            case .topic: false
+            case .several(let inbox, _): inbox
             }
         }
     }
@@ -150,8 +170,8 @@ package struct Deliveries {
     /// A sequence begins; it gets what waited for one like it.
     package mutating func add(_ id: Int, _ wants: Wants) -> Outcome {
         self.consumers[id] = Consumer(wants: wants)
-        guard case .inbox(let type) = wants else { return Outcome() }
-        if let type { self.types.insert(type) } else { self.wantsAll = true }
+        guard wants.isForInbox else { return Outcome() }
+        if case .inbox(let type?) = wants { self.types.insert(type) } else { self.wantsAll = true }
         var outcome = Outcome()
         var left: [String] = []
         for key in self.parked {

@@ -103,7 +103,7 @@ extension Link {
         if error.isOfToken { return self.tokenRefused(error, now) }
         switch error.code {
         case .invalidCursor:
-            self.actions.append(.forgetCursor)
+            self.actions += [.problem(error), .forgetCursor]
             self.open(now)
         case .forbidden where !self.isDoubted, "too_many_topics" where !self.isDoubted:
             self.isDoubted = true

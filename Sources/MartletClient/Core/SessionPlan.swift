@@ -46,14 +46,21 @@ extension ClientMachine {
         }
     }
 
+    /// The one that the token is for, or else the one that was given.
+    var device: String? {
+        if let device = self.link.token.flatMap({ TokenClaims.device($0) }) { return device }
+        return switch self.identity.device {
+        case .named(let name): name
+        case .automatic: self.ownDevice
+        case .none: nil
+        }
+    }
+
     private mutating func plan(_ attempt: Int, _ transport: Int) -> SessionPlan {
         var plan = SessionPlan(attempt: attempt, transport: transport)
         plan.token = self.link.token
-        switch self.identity.device {
-        case .named(let name): plan.device = name
-        case .automatic: plan.device = self.ownDevice
-        case .none: plan.acks = false
-        }
+        plan.device = self.device
+        plan.acks = plan.device != nil
         plan.user = self.identity.user
         plan.cursor = self.deliveries.cursor
         let subscribes = self.transports[transport].subscribes || plan.device != nil

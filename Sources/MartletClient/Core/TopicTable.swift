@@ -20,7 +20,7 @@ package struct TopicTable {
     package var isEmpty: Bool { self.entries.isEmpty }
     package var wantsPresence: Bool { self.entries.contains { !$0.entry.watchers.isEmpty } }
 
-    private func index(_ filter: String) -> Int? { self.entries.firstIndex { $0.filter == filter } }
+    private func index(_ filter: String) -> Int? { self.entries.firstIndex { TopicFilter.areSame($0.filter, filter) } }
 
     /// A sequence wants a topic.
     ///

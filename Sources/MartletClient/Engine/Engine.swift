@@ -54,7 +54,7 @@ final class Engine: Sendable {
         self.state = Locked(
             State(
                 machine: ClientMachine(
-                    identity: .init(user: token == nil ? user : nil, device: device, fromNow: options.fromNow, window: options.window),
+                    identity: .init(user: user, device: device, fromNow: options.fromNow, window: options.window),
                     transports: transports.map { ($0.name, $0.subscribes) }, link: link, publishQueue: options.publishQueue)))
     }
 

@@ -52,9 +52,9 @@ package struct ServerAddress: Sendable {
 
     /// The path of a topic's questions and publishes. Its slashes are encoded where its last level is the name of a question.
     package static func topicPath(_ topic: String) -> String {
-        let levels = topic.split(separator: "/", omittingEmptySubsequences: false)
+        let levels = topic.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).map { String($0) ?? "" }
         let isQuestion = levels.count > 1 && ["history", "presence", "retained"].contains(levels.last ?? "")
-        return "/v1/topics/" + levels.map { Self.encoded(String($0)) }.joined(separator: isQuestion ? "%2F" : "/")
+        return "/v1/topics/" + levels.map { Self.encoded($0) }.joined(separator: isQuestion ? "%2F" : "/")
     }
 
     /// The query of a session, on any of the HTTP transports.
@@ -65,7 +65,7 @@ package struct ServerAddress: Sendable {
             ("user", plan.user), ("device", plan.device), ("cursor", plan.cursor),
             ("topics", plan.topics.isEmpty && !isNameless ? nil : TopicFilter.list(plan.topics)),
             ("since", plan.topics.isEmpty ? nil : plan.since?.text), ("presence", plan.presence && !plan.topics.isEmpty ? "1" : nil),
-            ("from", plan.fromNow ? "now" : nil), ("hb", "visible"), ("heartbeat", "\(max(1, min(600, Int(plan.heartbeat.rounded()))))"),
+            ("from", plan.fromNow ? "now" : nil), ("hb", "visible"), ("heartbeat", "\(max(1, min(600, Int(plan.heartbeat))))"),
             ("window", plan.window.map { "\($0)" }), ("ack", plan.acks ? "explicit" : "none"),
         ]
     }
