@@ -302,7 +302,7 @@ def test_taken_over_and_disconnected(guarded, tmp_path, transport):
 # ------------------------------------------------------------ proxies
 
 
-@pytest.mark.parametrize("seconds", [2, pytest.param(20, marks=[pytest.mark.long, pytest.mark.timeout(300)])])
+@pytest.mark.parametrize("seconds", [3, pytest.param(20, marks=[pytest.mark.long, pytest.mark.timeout(300)])])
 def test_a_proxy_that_cuts_idle_connections(server, transport, seconds):
     """The wish begins above what the proxy bears, and comes down until nothing is cut any more."""
     proxy = CuttingProxy(server.port, idle_seconds=seconds)

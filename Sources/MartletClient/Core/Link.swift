@@ -104,6 +104,14 @@ package struct Link {
         }
     }
 
+    /// The interval to wish for, in seconds: after a cut shorter at once, before it is known whether it was the network.
+    package var wish: Double {
+        guard let silence = self.silence else { return self.tuner.seconds }
+        var tuner = self.tuner
+        tuner.cut(after: silence.seconds)
+        return tuner.seconds
+    }
+
     var silenceMs: Int64 { self.heartbeatMs * 7 / 4 }
 
     // MARK: From outside

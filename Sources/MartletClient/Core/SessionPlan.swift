@@ -67,7 +67,7 @@ extension ClientMachine {
         let named = self.topics.forAddress(all: !subscribes, none: self.isDoubted)
         (plan.topics, plan.since, plan.presence) = (named.topics, named.since, named.presence)
         plan.fromNow = self.identity.fromNow
-        plan.heartbeat = self.link.tuner.seconds
+        plan.heartbeat = self.link.wish
         plan.window = self.identity.window
         return plan
     }
