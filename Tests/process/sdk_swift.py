@@ -6,10 +6,15 @@ import threading
 import time
 from pathlib import Path
 
-from server import binary, clean_environment
+from server import ROOT, binary, clean_environment
+
+# SSE over URLSession as Linux has it: what Apple's platforms get, by the other program of scripts/sdk-urlsession.
+URLSESSION = "urlsession"
 
 
-def probe_binary() -> str:
+def probe_binary(transports: list[str]) -> str:
+    if URLSESSION in transports:
+        return str(ROOT / ".build" / "urlsession" / "ClientProbe")
     return str(Path(binary()).with_name("ClientProbe"))
 
 
@@ -18,10 +23,13 @@ class Probe:
 
     def __init__(self, url: str, **plan):
         plan = {"retry": [0.1, 1], "connectSeconds": 2} | plan
+        program = probe_binary(plan.get("transports", []))
+        if "transports" in plan:
+            plan["transports"] = ["sse" if name == URLSESSION else name for name in plan["transports"]]
         self.events: list[dict] = []
         self.changed = threading.Condition()
         self.process = subprocess.Popen(
-            [probe_binary(), json.dumps({"url": url} | plan)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            [program, json.dumps({"url": url} | plan)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, env=clean_environment())
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -73,7 +81,8 @@ class Probe:
         return self.data(sequence)
 
     def connected(self, transport: str | None = None, after: int = 0, timeout: float = 20) -> dict:
-        return self.event(timeout, after, status="connected", **({"transport": transport} if transport else {}))
+        named = {"transport": "sse" if transport == URLSESSION else transport} if transport else {}
+        return self.event(timeout, after, status="connected", **named)
 
     def close(self) -> list[dict]:
         """Ends it as an app would."""
