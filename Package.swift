@@ -12,6 +12,7 @@ let package = Package(
     platforms: [.macOS(.v13), .iOS(.v16), .tvOS(.v16), .watchOS(.v9), .visionOS(.v1)],
     products: [
         .library(name: "MartletClient", targets: ["MartletClient"]),
+        .library(name: "MartletClientGRPC", targets: ["MartletClientGRPC"]),
         .executable(name: "martlet", targets: ["martlet"]),
     ],
     dependencies: [
@@ -129,7 +130,7 @@ let package = Package(
         .target(
             name: "MartletClientGRPC",
             dependencies: [
-                "MartletProto",
+                "MartletClient", "MartletProto",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
                 .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
@@ -189,7 +190,7 @@ let package = Package(
         .testTarget(name: "MartletWireTests", dependencies: ["MartletWire"]),
         .testTarget(name: "MartletClientTests", dependencies: ["MartletClient"]),
         // A client that the process tests drive.
-        .executableTarget(name: "ClientProbe", dependencies: ["MartletClient"], path: "Tests/ClientProbe"),
+        .executableTarget(name: "ClientProbe", dependencies: ["MartletClient", "MartletClientGRPC"], path: "Tests/ClientProbe"),
         .testTarget(name: "MartletCoreTests", dependencies: ["MartletCore", "MartletWire", "MartletTestSupport"]),
         .testTarget(
             name: "MartletStoreSQLiteTests",

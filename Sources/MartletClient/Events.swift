@@ -43,6 +43,11 @@ public struct Presence: Sendable, Equatable {
     public struct Member: Sendable, Hashable {
         public var user: String?
         public var device: String?
+
+        package init(user: String?, device: String?) {
+            self.user = user
+            self.device = device
+        }
     }
 
     public var topic: String
@@ -53,6 +58,15 @@ public struct Presence: Sendable, Equatable {
     public var left: [Member]
     public var joinedCount: Int
     public var leftCount: Int
+
+    package init(topic: String, count: Int, joined: [Member], left: [Member], joinedCount: Int, leftCount: Int) {
+        self.topic = topic
+        self.count = count
+        self.joined = joined
+        self.left = left
+        self.joinedCount = joinedCount
+        self.leftCount = leftCount
+    }
 }
 
 /// Something that an app may want to know of and that ends nothing.

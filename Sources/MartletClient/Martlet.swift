@@ -21,7 +21,9 @@ public final class Martlet: Sendable {
     ///   - options: all else.
     ///   - token: gives a token of the user's, made by your back end. Called before connecting, before a token ends, and once when one
     ///     was refused; give a new one each time. If it throws, it is called again after a pause.
-    public init(url: URL, device: Device = .automatic, options: MartletOptions = MartletOptions(), token: @escaping @Sendable () async throws -> String) {
+    public init(
+        url: URL, device: Device = .automatic, options: MartletOptions = MartletOptions(), token: @escaping @Sendable () async throws -> String
+    ) {
         self.engine = Engine(url: url, token: token, user: nil, device: device, options: options)
     }
 

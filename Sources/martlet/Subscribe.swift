@@ -82,7 +82,8 @@ struct Subscribe: AsyncParsableCommand {
             url: url, user: self.user, device: self.device.map { .named($0) } ?? .none, options: options,
             token: token == nil ? nil : asked)
         let subscriber = Subscriber(
-            martlet: martlet, server: self.server.url, file: file, hasInbox: self.user != nil || self.device != nil || token != nil, topics: self.topic,
+            martlet: martlet, server: self.server.url, file: file, hasInbox: self.user != nil || self.device != nil || token != nil,
+            topics: self.topic,
             // With a position it goes on there.
             since: start == nil ? self.since.map { .written($0) } : nil, count: self.count, raw: self.raw)
 

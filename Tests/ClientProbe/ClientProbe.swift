@@ -2,6 +2,10 @@ import Foundation
 import MartletClient
 import Synchronization
 
+#if canImport(MartletClientGRPC)
+import MartletClientGRPC
+#endif
+
 /// What a test wants of a client, as JSON in the first argument.
 struct Plan: Decodable, Sendable {
     var url: String
@@ -23,6 +27,7 @@ struct Plan: Decodable, Sendable {
     var retry: [Double]?
     var upgradeSeconds: Double?
     var connectSeconds: Double?
+    var grpcPort: Int?
     /// Milliseconds that handling a message takes.
     var slowMs: Int?
     var manual: Bool?
@@ -52,7 +57,9 @@ enum ClientProbe {
             loops.append(
                 Task {
                     do {
-                        for try await one in presence { Self.say(["presence": one.topic, "count": one.count, "joined": one.joinedCount, "left": one.leftCount]) }
+                        for try await one in presence {
+                            Self.say(["presence": one.topic, "count": one.count, "joined": one.joinedCount, "left": one.leftCount])
+                        }
                     } catch { Self.say(["failed": "\(error)", "sequence": "presence"]) }
                 })
         }
@@ -83,7 +90,7 @@ enum ClientProbe {
 
     static func client(_ plan: Plan, _ url: URL) -> Martlet {
         var options = MartletOptions()
-        if let names = plan.transports { options.transports = names.compactMap { self.transports[$0] } }
+        if let names = plan.transports { options.transports = names.compactMap { self.transport($0, plan) } }
         options.store = plan.store.map { FileCursorStore(URL(fileURLWithPath: $0)) } ?? MemoryCursorStore()
         if let beat = plan.heartbeat { options.heartbeat = .init(start: beat[0], least: beat[1], most: beat[2]) }
         if let retry = plan.retry { options.retry = .init(base: retry[0], most: retry[1]) }
@@ -97,7 +104,16 @@ enum ClientProbe {
         }
     }
 
-    static let transports: [String: Transport] = ["websocket": .webSocket, "sse": .sse]
+    static func transport(_ name: String, _ plan: Plan) -> Transport? {
+        switch name {
+        case "websocket": return .webSocket
+        case "sse": return .sse
+        #if canImport(MartletClientGRPC)
+        case "grpc": return .grpc(port: plan.grpcPort ?? 9_090)
+        #endif
+        default: return nil
+        }
+    }
 
     static func read(_ messages: Messages, _ name: String, _ plan: Plan) async {
         do {

@@ -5,7 +5,8 @@ import Testing
 /// Who gets what, and which position that makes.
 struct DeliveriesTests {
     static func message(_ id: String, type: String? = nil, topic: String? = nil, seq: UInt64? = nil, cursor: String? = nil) -> IncomingMessage {
-        IncomingMessage(seq: seq, cursor: cursor ?? "after-\(id)", message: Message(id: id, at: .distantPast, type: type, topic: topic, json: Data(id.utf8)))
+        IncomingMessage(
+            seq: seq, cursor: cursor ?? "after-\(id)", message: Message(id: id, at: .distantPast, type: type, topic: topic, json: Data(id.utf8)))
     }
 
     static func open() -> Deliveries {

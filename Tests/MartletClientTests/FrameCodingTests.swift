@@ -11,7 +11,8 @@ struct FrameCodingTests {
     @Test func readsAMessageAndLeavesItsDataAsItIs() throws {
         let incoming = try #require(
             Self.message(
-                #"{"message":{"seq":7,"cursor":"AQ","redelivered":true,"id":"i","at":1500,"type":"t","data":{"n": 1.0, "a":[ ]},"priority":"high","extra":null}}"#))
+                #"{"message":{"seq":7,"cursor":"AQ","redelivered":true,"id":"i","at":1500,"type":"t","data":{"n": 1.0, "a":[ ]},"priority":"high","extra":null}}"#
+            ))
         #expect(incoming.seq == 7 && incoming.cursor == "AQ")
         let message = incoming.message
         #expect(message.id == "i" && message.type == "t" && message.priority == .high && message.isRedelivered && !message.isRetained)
@@ -33,16 +34,29 @@ struct FrameCodingTests {
     }
 
     @Test func readsWhatElseAServerSays() throws {
-        guard case .refused(let error, .publish(ref: 3)) = FrameCoding.frame(Array(#"{"error":{"code":"forbidden","message":"m","ref":3}}"#.utf8)) else {
-            Issue.record("no refusal"); return
+        guard case .refused(let error, .publish(ref: 3)) = FrameCoding.frame(Array(#"{"error":{"code":"forbidden","message":"m","ref":3}}"#.utf8))
+        else {
+            Issue.record("no refusal")
+            return
         }
         #expect(error.code == .forbidden)
         #expect(FrameCoding.frame(Array(#"{"error":{"code":"unauthorized","message":"m"}}"#.utf8)) == nil, "the end of the session")
         #expect(FrameCoding.error(inAnswer: Array(#"{"error":{"code":"rate_limited","message":"m","retryAfterMs":5}}"#.utf8))?.retryAfterMs == 5)
-        guard case .heartbeat = FrameCoding.frame(Array("{}".utf8)) else { Issue.record("no heartbeat"); return }
-        guard case .sign = FrameCoding.frame(Array(#"{"later":1}"#.utf8)) else { Issue.record("what a later server says"); return }
-        guard case .gap(let gap, cursor: "AQ") = FrameCoding.frame(Array(#"{"gap":{"reason":"trimmed","topic":"a","from":3,"to":9,"cursor":"AQ"}}"#.utf8))
-        else { Issue.record("no gap"); return }
+        guard case .heartbeat = FrameCoding.frame(Array("{}".utf8)) else {
+            Issue.record("no heartbeat")
+            return
+        }
+        guard case .sign = FrameCoding.frame(Array(#"{"later":1}"#.utf8)) else {
+            Issue.record("what a later server says")
+            return
+        }
+        guard
+            case .gap(let gap, cursor: "AQ") = FrameCoding.frame(
+                Array(#"{"gap":{"reason":"trimmed","topic":"a","from":3,"to":9,"cursor":"AQ"}}"#.utf8))
+        else {
+            Issue.record("no gap")
+            return
+        }
         #expect(gap.topic == "a" && gap.from == 3 && gap.to == 9)
         #expect(String(decoding: gap.json, as: UTF8.self) == #"{"reason":"trimmed","topic":"a","from":3,"to":9}"#)
     }

@@ -34,7 +34,10 @@ struct LinkTests {
         var pauses: [Int64] = []
         for attempt in 1...7 {
             link.ended(attempt, .unreachable("no"), now)
-            guard case .waiting(let until) = link.state else { Issue.record("\(link.state)"); return }
+            guard case .waiting(let until) = link.state else {
+                Issue.record("\(link.state)")
+                return
+            }
             pauses.append(until - now)
             now = until
             link.timer(now - 1)
@@ -95,7 +98,9 @@ struct LinkTests {
         #expect(busy.state == .waiting(until: 10_000), "its time, and a pause on top")
     }
 
-    @Test(arguments: [(4_000, true), (4_001, true), (4_499, true), (1_001, true), (1_011, true), (1_012, true), (4_500, false), (4_502, false), (1_008, false)])
+    @Test(arguments: [
+        (4_000, true), (4_001, true), (4_499, true), (1_001, true), (1_011, true), (1_012, true), (4_500, false), (4_502, false), (1_008, false),
+    ])
     func closeCodes(code: Int, comesBack: Bool) {
         var link = Self.open()
         link.ended(1, .closed(code, ""), 10)

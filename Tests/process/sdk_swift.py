@@ -11,6 +11,13 @@ from server import ROOT, binary, clean_environment
 # SSE over URLSession as Linux has it: what Apple's platforms get, by the other program of scripts/sdk-urlsession.
 URLSESSION = "urlsession"
 
+# Where gRPC is, for the address of each server and proxy that a test reaches by it.
+GRPC_PORTS: dict[str, int] = {}
+
+
+def speaks_grpc() -> bool:
+    return "--grpc-listen" in subprocess.run([binary(), "serve", "--help"], capture_output=True, text=True, timeout=30).stdout
+
 
 def probe_binary(transports: list[str]) -> str:
     if URLSESSION in transports:
@@ -22,7 +29,7 @@ class Probe:
     """What is given by name is the plan of ClientProbe.swift. `events` grows while it runs."""
 
     def __init__(self, url: str, **plan):
-        plan = {"retry": [0.1, 1], "connectSeconds": 2} | plan
+        plan = {"retry": [0.1, 1], "connectSeconds": 2, "grpcPort": GRPC_PORTS.get(url)} | plan
         program = probe_binary(plan.get("transports", []))
         if "transports" in plan:
             plan["transports"] = ["sse" if name == URLSESSION else name for name in plan["transports"]]

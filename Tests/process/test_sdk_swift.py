@@ -2,23 +2,61 @@
 message reaches the app once and in order, on each transport."""
 
 import random
+import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from access import Guarded, token
 from cutting_proxy import CuttingProxy
 from holding_proxy import HoldingProxy
-from sdk_swift import URLSESSION, Probe
+from sdk_swift import GRPC_PORTS, URLSESSION, Probe, speaks_grpc
 from server import Server, unique, wait_until
 
-TRANSPORTS = ["websocket", "sse", URLSESSION]
+TRANSPORTS = ["websocket", "sse", "grpc", URLSESSION]
 
 
-@pytest.fixture(params=TRANSPORTS)
+@pytest.fixture(scope="session", params=TRANSPORTS)
 def transport(request):
+    if request.param == "grpc" and not speaks_grpc():
+        pytest.skip("this server does not speak gRPC")
     return request.param
+
+
+def start(kind: type[Server], data: Path, transport: str = "", *options: str) -> Server:
+    """A server that is also reached by gRPC, if that is the transport."""
+    if transport != "grpc":
+        return kind(data, *options).start()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = kind(data, *options, "--grpc-listen", f"127.0.0.1:{port}").start()
+    GRPC_PORTS[server.url] = port
+    return server
+
+
+def through(proxy: type, server: Server, **options):
+    """A proxy before what the client is to reach."""
+    port = GRPC_PORTS.get(server.url)
+    made = proxy(port or server.port, **options)
+    if port:
+        GRPC_PORTS[made.url] = made.port
+    return made
+
+
+@pytest.fixture
+def server(tmp_path, transport):
+    server = start(Server, tmp_path / "data", transport, "--drain-seconds", "3", "--limits-subscribe-rate", "0")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def hub(transport, tmp_path_factory):
+    hub = start(Server, tmp_path_factory.mktemp("hub") / "data", transport, "--limits-subscribe-rate", "0")
+    yield hub
+    hub.stop()
 
 
 class Publisher:
@@ -155,7 +193,7 @@ def test_drained(server, transport):
 
 
 def test_a_network_that_is_gone(server, transport):
-    proxy = HoldingProxy(server.port)
+    proxy = through(HoldingProxy, server)
     try:
         with Probe(proxy.url, user="alice", device="d", transports=[transport], heartbeat=[1, 1, 1]) as probe:
             probe.connected()
@@ -175,7 +213,7 @@ def test_a_network_that_is_gone(server, transport):
 
 
 def test_a_slow_network_and_a_slow_app(server, transport):
-    proxy = HoldingProxy(server.port)
+    proxy = through(HoldingProxy, server)
     try:
         with Probe(proxy.url, user="alice", device="d", transports=[transport], slowMs=5) as probe:
             probe.connected()
@@ -204,7 +242,7 @@ def test_a_topic_that_is_read_slowly_is_read_to_its_end(server, transport):
 
 
 def test_unreachable_at_first(tmp_path, transport):
-    server = Server(tmp_path / "data").start()
+    server = start(Server, tmp_path / "data", transport)
     server.publish("alice", data=0)
     server.kill9()
     with Probe(server.url, user="alice", device="d", transports=[transport]) as probe:
@@ -221,8 +259,8 @@ def test_unreachable_at_first(tmp_path, transport):
 
 
 @pytest.fixture
-def guarded(tmp_path):
-    server = Guarded(tmp_path / "guarded").start()
+def guarded(tmp_path, transport):
+    server = start(Guarded, tmp_path / "guarded", transport)
     yield server
     server.stop()
 
@@ -305,7 +343,7 @@ def test_taken_over_and_disconnected(guarded, tmp_path, transport):
 @pytest.mark.parametrize("seconds", [3, pytest.param(20, marks=[pytest.mark.long, pytest.mark.timeout(300)])])
 def test_a_proxy_that_cuts_idle_connections(server, transport, seconds):
     """The wish begins above what the proxy bears, and comes down until nothing is cut any more."""
-    proxy = CuttingProxy(server.port, idle_seconds=seconds)
+    proxy = through(CuttingProxy, server, idle_seconds=seconds)
     try:
         with Probe(
             proxy.url, user="alice", device="d", transports=[transport], heartbeat=[seconds * 1.5, 1, seconds * 3], retry=[0.1, 0.2]) as probe:
@@ -322,7 +360,8 @@ def test_a_proxy_that_cuts_idle_connections(server, transport, seconds):
         proxy.stop()
 
 
-def test_without_websockets_it_takes_sse_and_comes_back(server):
+def test_without_websockets_it_takes_sse_and_comes_back(tmp_path):
+    server = start(Server, tmp_path / "data")
     proxy = CuttingProxy(server.port, upgrades=False)
     try:
         with Probe(proxy.url, user="alice", device="d", topics=["room/1"], upgradeSeconds=1) as probe:
@@ -337,6 +376,7 @@ def test_without_websockets_it_takes_sse_and_comes_back(server):
             assert probe.take(2) == [0, 1]
     finally:
         proxy.stop()
+        server.stop()
 
 
 def test_a_loop_that_ends_leaves_its_messages_to_the_next(hub, user, transport):

@@ -12,10 +12,12 @@ struct EventStreamTransport<Network: Carrier>: MartletTransport {
         let welcomed = Signal()
         return await withTaskGroup(of: SessionEnd?.self) { group in
             group.addTask {
-                await self.read(plan, receive: receive, opened: { session in
-                    talk.with { $0.session = session }
-                    welcomed.signal()
-                })
+                await self.read(
+                    plan, receive: receive,
+                    opened: { session in
+                        talk.with { $0.session = session }
+                        welcomed.signal()
+                    })
             }
             group.addTask {
                 await welcomed.wait()
@@ -85,7 +87,8 @@ struct EventStreamTransport<Network: Carrier>: MartletTransport {
         try await self.carrier.request(
             self.server,
             CarrierRequest(
-                "POST", self.server.target(path, query), headers: [("Content-Type", "application/json")] + headers + Self.authorization(token), body: body))
+                "POST", self.server.target(path, query), headers: [("Content-Type", "application/json")] + headers + Self.authorization(token),
+                body: body))
     }
 
     private func say(_ frame: ClientFrame, _ plan: SessionPlan, _ talk: Locked<Talk>, _ receive: @Sendable (ServerFrame) async -> Void) async {

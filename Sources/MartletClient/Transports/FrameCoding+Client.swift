@@ -59,6 +59,13 @@ extension FrameCoding {
         output.append(UInt8(ascii: "}"))
     }
 
+    /// A text with its quotes.
+    package static func quoted(_ text: String) -> String {
+        var output: [UInt8] = []
+        JSON.append(text, to: &output)
+        return String(decoding: output, as: UTF8.self)
+    }
+
     /// The body of `POST /v1/ack`.
     static func ackBody(session: String, _ seqs: [UInt64]) -> [UInt8] {
         var output = Array(#"{"session":"#.utf8)

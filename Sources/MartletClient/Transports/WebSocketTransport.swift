@@ -47,7 +47,8 @@ struct WebSocketTransport<Network: Carrier>: MartletTransport {
                         // Asked for what to send: it is open.
                         isThrough.with { $0 = true }
                         return nil
-                    } receive: { _ in }
+                    } receive: { _ in
+                    }
                 } catch {}
                 return true
             }

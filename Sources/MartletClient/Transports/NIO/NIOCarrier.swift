@@ -51,7 +51,8 @@ struct NIOCarrier: Carrier {
             case .head(let head):
                 guard head.status.code >= 200 else { continue }
                 answer = CarrierAnswer(
-                    status: Int(head.status.code), contentType: head.headers.first(name: "content-type"), retryAfter: head.headers.first(name: "retry-after"))
+                    status: Int(head.status.code), contentType: head.headers.first(name: "content-type"),
+                    retryAfter: head.headers.first(name: "retry-after"))
                 if receive != nil, head.status.code == 200, answer?.contentType?.hasPrefix("text/event-stream") != true {
                     throw SessionEnd.foreign(200, retryAfterMs: nil)
                 }

@@ -4,7 +4,8 @@ import Foundation
 import FoundationNetworking
 #endif
 
-/// Hands what a data task receives to one reader, piece by piece; while much of it waits, the task is suspended.
+/// Hands what a data task receives to one reader, piece by piece. When too much of it waits, the connection is let go: what is there is
+/// read first, and the next one goes on after it.
 final class StreamDelegate: NSObject, URLSessionDataDelegate {
     enum Event: Sendable {
         case response(URLResponse)
@@ -14,18 +15,15 @@ final class StreamDelegate: NSObject, URLSessionDataDelegate {
     private struct State {
         var events: [Event] = []
         var bytes = 0
-        var isSuspended = false
+        var isLetGo = false
         var end: Result<Void, any Error>?
-        var task: URLSessionDataTask?
     }
 
-    /// Bytes that may wait.
-    private static let mostBytes = 262_144
+    /// Bytes that may wait. Far more than the window of an inbox; topics that are read slowly come to it.
+    private static let mostBytes = 1_048_576
 
     private let state = Locked(State())
     private let signal = Signal()
-
-    func begin(_ task: URLSessionDataTask) { self.state.with { $0.task = task } }
 
     /// What came next; nil at the end.
     ///
@@ -37,10 +35,6 @@ final class StreamDelegate: NSObject, URLSessionDataDelegate {
                 guard !state.events.isEmpty else { return (nil, state.end) }
                 let event = state.events.removeFirst()
                 if case .data(let data) = event { state.bytes -= data.count }
-                if state.isSuspended, state.bytes < Self.mostBytes / 2 {
-                    state.isSuspended = false
-                    state.task?.resume()
-                }
                 return (event, nil)
             }
             if let event { return event }
@@ -62,14 +56,14 @@ final class StreamDelegate: NSObject, URLSessionDataDelegate {
     }
 
     func urlSession(_ session: URLSession, dataTask: URLSessionDataTask, didReceive data: Data) {
-        self.state.with { state in
+        let isTooMuch = self.state.with { state -> Bool in
+            guard !state.isLetGo else { return false }
             state.events.append(.data(data))
             state.bytes += data.count
-            guard state.bytes > Self.mostBytes, !state.isSuspended else { return }
-            state.isSuspended = true
-            // Under the lock, so that it does not come after the resume.
-            dataTask.suspend()
+            state.isLetGo = state.bytes > Self.mostBytes
+            return state.isLetGo
         }
+        if isTooMuch { dataTask.cancel() }
         self.signal.signal()
     }
 

@@ -50,7 +50,6 @@ final class URLSessionCarrier: Carrier {
         let session = URLSession(configuration: self.session.configuration, delegate: delegate, delegateQueue: nil)
         defer { session.invalidateAndCancel() }
         let task = session.dataTask(with: made)
-        delegate.begin(task)
         task.resume()
         var answer: CarrierAnswer?
         do {
@@ -58,7 +57,9 @@ final class URLSessionCarrier: Carrier {
                 switch event {
                 case .response(let response):
                     answer = Self.answer(response, body: [])
-                    if answer?.status == 200, answer?.contentType?.hasPrefix("text/event-stream") != true { throw SessionEnd.foreign(200, retryAfterMs: nil) }
+                    if answer?.status == 200, answer?.contentType?.hasPrefix("text/event-stream") != true {
+                        throw SessionEnd.foreign(200, retryAfterMs: nil)
+                    }
                 case .data(let data):
                     if answer?.status == 200 {
                         try await receive(Array(data))
