@@ -51,7 +51,9 @@ public struct Message: Sendable, Identifiable {
 
     /// The data as a value.
     ///
-    /// - Parameter decoder: what reads the JSON; a plain `JSONDecoder` by default.
+    /// - Parameters:
+    ///   - type: what it is to be.
+    ///   - decoder: what reads the JSON; a plain `JSONDecoder` by default.
     /// - Throws: `DecodingError` if the data is not such a value.
     public func decode<Value: Decodable>(_ type: Value.Type, decoder: JSONDecoder = JSONDecoder()) throws -> Value {
         try decoder.decode(type, from: self.data)

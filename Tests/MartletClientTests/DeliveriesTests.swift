@@ -43,6 +43,33 @@ struct DeliveriesTests {
         #expect(deliveries.cursor == "after-3" && deliveries.ahead.isEmpty)
     }
 
+    @Test func oneThatIsHeldCostsNothingForThoseAfterIt() {
+        var ledger = Ledger(cursor: "start")
+        let held = ledger.add(cursor: "c0", id: "0")
+        for number in 1...1_000 { #expect(!ledger.done(ledger.add(cursor: "c\(number)", id: "\(number)"))) }
+        #expect(ledger.count == 2 && ledger.ahead.count == 256 && ledger.ahead.last == "1000")
+        _ = ledger.done(ledger.add(cursor: nil, id: "without a place"))
+        #expect(ledger.done(held))
+        #expect(ledger.cursor == "c1000" && ledger.ahead == ["without a place"] && ledger.count == 0)
+    }
+
+    @Test func theLedgerIsRightInAnyOrder() {
+        var random = SystemRandomNumberGenerator()
+        for _ in 1...200 {
+            var ledger = Ledger(cursor: nil)
+            let numbers = (0..<20).map { ledger.add(cursor: $0 % 3 == 0 ? nil : "\($0)", id: "\($0)") }
+            var done: Set<Int> = []
+            for place in (0..<20).shuffled(using: &random) {
+                _ = ledger.done(numbers[place])
+                done.insert(place)
+                let prefix = (0..<20).prefix { done.contains($0) }
+                let last = prefix.last { $0 % 3 != 0 }
+                #expect(ledger.cursor == last.map { "\($0)" })
+                #expect(Set(ledger.ahead) == Set(done.filter { $0 > last ?? -1 }.map { "\($0)" }))
+            }
+        }
+    }
+
     @Test func whatComesAgainIsNotHandledAgain() {
         var deliveries = Self.open()
         _ = deliveries.add(1, .inbox(type: nil))

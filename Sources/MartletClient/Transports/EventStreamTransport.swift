@@ -74,6 +74,9 @@ struct EventStreamTransport<Network: Carrier>: MartletTransport {
 
     // MARK: Saying
 
+    /// How long an answer may take: the stream may live while another connection hangs.
+    private static let patience = Duration.seconds(20)
+
     private func who(_ plan: SessionPlan) -> [(String, String?)] { [("user", plan.user), ("device", plan.device)] }
 
     private func post(_ path: String, _ query: [(String, String?)], _ token: String?, body: [UInt8] = []) async throws(SessionEnd) {
@@ -84,11 +87,20 @@ struct EventStreamTransport<Network: Carrier>: MartletTransport {
     private func answer(
         _ path: String, _ query: [(String, String?)], _ token: String?, headers: [(String, String)] = [], body: [UInt8]
     ) async throws(SessionEnd) -> CarrierAnswer {
-        try await self.carrier.request(
-            self.server,
-            CarrierRequest(
-                "POST", self.server.target(path, query), headers: [("Content-Type", "application/json")] + headers + Self.authorization(token),
-                body: body))
+        let request = CarrierRequest(
+            "POST", self.server.target(path, query), headers: [("Content-Type", "application/json")] + headers + Self.authorization(token), body: body)
+        let result = await withTaskGroup(of: Result<CarrierAnswer, SessionEnd>.self) { group in
+            group.addTask {
+                do throws(SessionEnd) { return .success(try await self.carrier.request(self.server, request)) } catch { return .failure(error) }
+            }
+            group.addTask {
+                try? await Task.sleep(for: Self.patience)
+                return .failure(.silent)
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? .failure(.silent)
+        }
+        return try result.get()
     }
 
     private func say(_ frame: ClientFrame, _ plan: SessionPlan, _ talk: Locked<Talk>, _ receive: @Sendable (ServerFrame) async -> Void) async {
