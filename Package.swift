@@ -282,3 +282,13 @@ for target in package.targets where target.type != .plugin && target.type != .sy
 for target in package.targets where target.name == "MartletNet" {
     target.swiftSettings = (target.swiftSettings ?? []) + [.unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release))]
 }
+
+// An app that names this package with `traits: []` resolves only what MartletClient needs, and none of the server's packages.
+package.traits = [.default(enabledTraits: ["Server"]), .trait(name: "Server", description: "Everything but MartletClient.")]
+
+for target in package.targets where target.name != "MartletClient" {
+    target.dependencies = target.dependencies.map { dependency in
+        guard case .productItem(let name, let package, let aliases, _) = dependency else { return dependency }
+        return .productItem(name: name, package: package, moduleAliases: aliases, condition: .when(traits: ["Server"]))
+    }
+}

@@ -75,7 +75,7 @@ struct EventStreamTransport<Network: Carrier>: MartletTransport {
     // MARK: Saying
 
     /// How long an answer may take: the stream may live while another connection hangs.
-    private static let patience = Duration.seconds(20)
+    private static var patience: Duration { .seconds(20) }
 
     private func who(_ plan: SessionPlan) -> [(String, String?)] { [("user", plan.user), ("device", plan.device)] }
 
