@@ -46,9 +46,13 @@ struct DeliveriesTests {
     @Test func oneThatIsHeldCostsNothingForThoseAfterIt() {
         var ledger = Ledger(cursor: "start")
         let held = ledger.add(cursor: "c0", id: "0")
-        for number in 1...1_000 { #expect(!ledger.done(ledger.add(cursor: "c\(number)", id: "\(number)"))) }
+        for number in 1...1_000 {
+            let place = ledger.add(cursor: "c\(number)", id: "\(number)")
+            #expect(!ledger.done(place))
+        }
         #expect(ledger.count == 2 && ledger.ahead.count == 256 && ledger.ahead.last == "1000")
-        _ = ledger.done(ledger.add(cursor: nil, id: "without a place"))
+        let last = ledger.add(cursor: nil, id: "without a place")
+        _ = ledger.done(last)
         #expect(ledger.done(held))
         #expect(ledger.cursor == "c1000" && ledger.ahead == ["without a place"] && ledger.count == 0)
     }

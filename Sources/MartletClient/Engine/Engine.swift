@@ -94,10 +94,12 @@ final class Engine: Sendable {
 
     /// Ends everything; does not wait for it.
     func abandon() {
-        self.feed { state, now in
+        let task = self.feed { state, now in
             state.machine.close(now)
-            state.task?.cancel()
+            return state.task
         }
+        // Not under the lock: what is cancelled may need it.
+        task?.cancel()
     }
 
     /// Ends everything, says what was handled, saves the position, and waits for that.

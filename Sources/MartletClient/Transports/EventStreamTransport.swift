@@ -61,6 +61,8 @@ struct EventStreamTransport<Network: Carrier>: MartletTransport {
                     guard let frame = FrameCoding.frame(event: event.name, event.data, cursor: event.hasID ? event.id : nil) else { continue }
                     if case .welcome(let welcome) = frame { opened(welcome.session) }
                     await receive(frame)
+                    // The last word of a server that restarts: its end need not be waited for.
+                    if case .drain = frame { throw .closed(1_012, "service restart") }
                 }
             }
             guard answer.status == 200 else { return answer.end }
@@ -88,7 +90,8 @@ struct EventStreamTransport<Network: Carrier>: MartletTransport {
         _ path: String, _ query: [(String, String?)], _ token: String?, headers: [(String, String)] = [], body: [UInt8]
     ) async throws(SessionEnd) -> CarrierAnswer {
         let request = CarrierRequest(
-            "POST", self.server.target(path, query), headers: [("Content-Type", "application/json")] + headers + Self.authorization(token), body: body)
+            "POST", self.server.target(path, query), headers: [("Content-Type", "application/json")] + headers + Self.authorization(token), body: body
+        )
         let result = await withTaskGroup(of: Result<CarrierAnswer, SessionEnd>.self) { group in
             group.addTask {
                 do throws(SessionEnd) { return .success(try await self.carrier.request(self.server, request)) } catch { return .failure(error) }
