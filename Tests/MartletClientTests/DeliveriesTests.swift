@@ -48,12 +48,12 @@ struct DeliveriesTests {
         let held = ledger.add(cursor: "c0", id: "0")
         for number in 1...1_000 {
             let place = ledger.add(cursor: "c\(number)", id: "\(number)")
-            #expect(!ledger.done(place))
+            #expect(ledger.done(place) == false)
         }
         #expect(ledger.count == 2 && ledger.ahead.count == 256 && ledger.ahead.last == "1000")
         let last = ledger.add(cursor: nil, id: "without a place")
         _ = ledger.done(last)
-        #expect(ledger.done(held))
+        #expect(ledger.done(held) == true)
         #expect(ledger.cursor == "c1000" && ledger.ahead == ["without a place"] && ledger.count == 0)
     }
 
