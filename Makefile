@@ -1,5 +1,5 @@
 # Thin: each target is one line into scripts/. `make` prints this menu.
-.PHONY: menu run test check fmt conformance simulate crash bench bench-peers bench-mqtt bench-grpc openapi long fuzz soak tsan asan dist deb deb-test testssl slowhttp
+.PHONY: menu run test check fmt conformance simulate crash bench bench-peers bench-mqtt bench-grpc openapi long fuzz soak docc tsan asan dist deb deb-test testssl slowhttp
 
 SEEDS ?= 200000
 ROUNDS ?= 500
@@ -41,6 +41,9 @@ bench-mqtt: ## MQTT of Martlet beside mosquitto, about fifteen minutes: .build-b
 
 bench-grpc: ## gRPC beside WebSocket and SSE, about twelve minutes: .build-bench/grpc.md and .json
 	@scripts/bench-grpc
+
+docc: ## the Swift client's documentation as .build/docc, which any web server shows
+	@scripts/docc
 
 dist: ## a binary that needs no Swift, as dist/martlet-….tar.gz
 	@scripts/dist

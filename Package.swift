@@ -8,9 +8,12 @@ func adapter(_ name: String, _ products: [Target.Dependency] = []) -> Target {
 
 let package = Package(
     name: "martlet",
-    platforms: [.macOS(.v15)],
+    // Of MartletClient, which apps use; the server is built on Linux only.
+    platforms: [.macOS(.v13), .iOS(.v16), .tvOS(.v16), .watchOS(.v9), .visionOS(.v1)],
     products: [
-        .executable(name: "martlet", targets: ["martlet"])
+        .library(name: "MartletClient", targets: ["MartletClient"]),
+        .library(name: "MartletClientGRPC", targets: ["MartletClientGRPC"]),
+        .executable(name: "martlet", targets: ["martlet"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -127,7 +130,7 @@ let package = Package(
         .target(
             name: "MartletClientGRPC",
             dependencies: [
-                "MartletProto",
+                "MartletClient", "MartletProto",
                 .product(name: "GRPCCore", package: "grpc-swift-2"),
                 .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
                 .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
@@ -154,7 +157,7 @@ let package = Package(
         .executableTarget(
             name: "martlet",
             dependencies: [
-                "MartletServer", "MartletWire",
+                "MartletClient", "MartletServer", "MartletWire",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
@@ -165,6 +168,18 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]
         ),
+        // The SDK: on Apple's platforms Foundation is all that it needs.
+        .target(
+            name: "MartletClient",
+            dependencies: [
+                "MartletWire",
+                .product(name: "NIOCore", package: "swift-nio", condition: .when(platforms: [.linux])),
+                .product(name: "NIOHTTP1", package: "swift-nio", condition: .when(platforms: [.linux])),
+                .product(name: "NIOPosix", package: "swift-nio", condition: .when(platforms: [.linux])),
+                .product(name: "NIOSSL", package: "swift-nio-ssl", condition: .when(platforms: [.linux])),
+                .product(name: "NIOWebSocket", package: "swift-nio", condition: .when(platforms: [.linux])),
+            ]
+        ),
         .target(
             name: "MartletTestSupport",
             dependencies: ["MartletCore", "MartletNode", "MartletWire"]
@@ -173,6 +188,9 @@ let package = Package(
         .target(name: "CLossyVFS", linkerSettings: [.linkedLibrary("sqlite3")]),
 
         .testTarget(name: "MartletWireTests", dependencies: ["MartletWire"]),
+        .testTarget(name: "MartletClientTests", dependencies: ["MartletClient"]),
+        // A client that the process tests drive.
+        .executableTarget(name: "ClientProbe", dependencies: ["MartletClient", "MartletClientGRPC"], path: "Tests/ClientProbe"),
         .testTarget(name: "MartletCoreTests", dependencies: ["MartletCore", "MartletWire", "MartletTestSupport"]),
         .testTarget(
             name: "MartletStoreSQLiteTests",
@@ -263,4 +281,14 @@ for target in package.targets where target.type != .plugin && target.type != .sy
 // What adapters call for each delivery is inlined and specialized there; `@inlinable` does that for `public` only.
 for target in package.targets where target.name == "MartletNet" {
     target.swiftSettings = (target.swiftSettings ?? []) + [.unsafeFlags(["-enable-cmo-everything"], .when(configuration: .release))]
+}
+
+// An app that names this package with `traits: []` resolves only what MartletClient needs, and none of the server's packages.
+package.traits = [.default(enabledTraits: ["Server"]), .trait(name: "Server", description: "Everything but MartletClient.")]
+
+for target in package.targets where target.name != "MartletClient" {
+    target.dependencies = target.dependencies.map { dependency in
+        guard case .productItem(let name, let package, let aliases, _) = dependency else { return dependency }
+        return .productItem(name: name, package: package, moduleAliases: aliases, condition: .when(traits: ["Server"]))
+    }
 }

@@ -26,11 +26,11 @@ struct TokenOptions: ParsableArguments {
     }
 
     /// - Throws: if the file cannot be read.
-    func credential() throws -> String? { try Credential.find(self.token, file: self.tokenFile, variable: "MARTLET_TOKEN") }
+    func credential() throws(ClientError) -> String? { try Credential.find(self.token, file: self.tokenFile, variable: "MARTLET_TOKEN") }
 }
 
 enum Credential {
-    static func find(_ given: String?, file: String?, variable: String) throws -> String? {
+    static func find(_ given: String?, file: String?, variable: String) throws(ClientError) -> String? {
         if let given { return given }
         if let file {
             guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {

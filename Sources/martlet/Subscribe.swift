@@ -1,5 +1,6 @@
 import ArgumentParser
-import NIOCore
+import Foundation
+import MartletClient
 
 /// `martlet subscribe`.
 struct Subscribe: AsyncParsableCommand {
@@ -57,40 +58,41 @@ struct Subscribe: AsyncParsableCommand {
 
     func run() async throws {
         Output.ignoreBrokenPipes()
-        // The server is asked for a heartbeat every 20 s; 1.75 of them without a byte mean that the connection is lost.
-        let access = self.access
-        let client = Client(self.server.url, silence: .seconds(Subscriber.heartbeatSeconds * 7 / 4)) { try access.credential() }
-        let progress = Progress(client: client, user: self.user, device: self.device, file: self.cursorFile)
-        let subscriber = Subscriber(
-            client: client, progress: progress, user: self.user, device: self.device, topics: self.topic, since: self.since,
-            count: self.count, raw: self.raw)
+        let file = self.cursorFile.map { CursorFile(path: $0) }
         let start: String?
-        do {
-            start = try progress.readFile()
+        let token: String?
+        do throws(ClientError) {
+            start = try file?.read()
+            token = try self.access.credential()
         } catch {
             Output.status(error.message)
-            await client.shutdown()
+            throw ExitCode.failure
+        }
+        guard let url = URL(string: self.server.url.description), url.host?.isEmpty == false else {
+            Output.status("\(self.server.url) is not an address: give --url http://HOST:PORT")
             throw ExitCode.failure
         }
 
-        let work = Task { [subscriber] () -> ClientError? in
-            var subscriber = subscriber
-            return await subscriber.run(from: start)
-        }
-        let recording = Task {
-            while (try? await Task.sleep(for: .seconds(1))) != nil {
-                await progress.record()
-                // Otherwise `| head -1` would wait for the message after the one it wanted.
-                if Output.isClosed { work.cancel() }
-            }
-        }
+        var options = MartletOptions()
+        options.store = file ?? MemoryCursorStore()
+        options.retry = .init(base: 0.25, most: 15)
+        let access = self.access
+        let asked: @Sendable () async throws -> String = { try access.credential() ?? "" }
+        let martlet = MartletClient.Martlet(
+            url: url, user: self.user, device: self.device.map { .named($0) } ?? .none, options: options,
+            token: token == nil ? nil : asked)
+        let subscriber = Subscriber(
+            martlet: martlet, server: self.server.url, file: file, hasInbox: self.user != nil || self.device != nil || token != nil,
+            topics: self.topic,
+            // With a position it goes on there.
+            since: start == nil ? self.since.map { .written($0) } : nil, count: self.count, raw: self.raw)
+
+        let work = Task { await subscriber.run() }
         let signals = StopSignals { work.cancel() }
         let failure = await work.value
+        // What is printed is acked before the program ends.
+        await martlet.close()
         signals.stop()
-        recording.cancel()
-        await recording.value
-        await progress.record()
-        await client.shutdown()
         if let failure {
             Output.status(failure.message)
             throw ExitCode.failure

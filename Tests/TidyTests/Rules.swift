@@ -38,13 +38,19 @@ enum Rules {
             "MartletMQTT": adapter.union(nio).union(["MartletNet"]),
             // Foundation and its smaller half: what protoc-gen-swift writes.
             "MartletProto": ["Foundation", "FoundationEssentials", "SwiftProtobuf"],
-            "MartletClientGRPC": nio.union(["GRPCCore", "GRPCNIOTransportHTTP2", "GRPCProtobuf", "MartletProto", "SwiftProtobuf"]),
+            // Little: apps depend on it.
+            "MartletClient": [
+                "Foundation", "FoundationNetworking", "MartletWire", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOWebSocket",
+            ],
+            "MartletClientGRPC": nio.union([
+                "Foundation", "MartletClient", "GRPCCore", "GRPCNIOTransportHTTP2", "GRPCProtobuf", "MartletProto", "SwiftProtobuf",
+            ]),
             "MartletServer": adapter.union(nio).union(libc).union([
                 "Configuration", "CoreMetrics", "Crypto", "MartletAccess", "MartletBridge", "MartletHTTP", "MartletMQTT", "MartletNet",
                 "MartletNode", "MartletPrometheus", "MartletStoreSQLite", "NIOPosix", "NIOSSL", "ServiceLifecycle", "UnixSignals", "Yams",
             ]),
             "martlet": nio.union(libc).union([
-                "ArgumentParser", "AsyncHTTPClient", "Dispatch", "Foundation", "Logging", "MartletServer", "MartletWire",
+                "ArgumentParser", "AsyncHTTPClient", "Dispatch", "Foundation", "Logging", "MartletClient", "MartletServer", "MartletWire",
                 "NIOHPACK", "NIOHTTP1", "NIOHTTP2", "NIOPosix", "ServiceLifecycle", "Synchronization", "UnixSignals",
             ]),
             "MartletTestSupport": adapter.union(nio).union(["MartletNode", "Testing"]),

@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Foundation
+import MartletClient
 import NIOCore
 import NIOHTTP1
 import Synchronization
@@ -155,11 +156,11 @@ private final class AckingReaders: Sendable {
         let response = try await client.execute(request)
         let newest = NewestCursor()
         let reading = Task {
-            var reader = SSEReader()
+            var reader = SSEParser()
             do {
                 for try await bytes in response.body {
-                    try reader.feed(bytes) { event, id in
-                        guard event.name.isEmpty, let id else { return }
+                    for event in try reader.feed(bytes.readableBytesView) {
+                        guard event.name.isEmpty, let id = event.id else { continue }
                         let now = LoadLoop.now()
                         event.data.withUnsafeBytes { text in
                             Stamp.find(in: text) { stamp in
