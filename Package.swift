@@ -225,6 +225,15 @@ let package = Package(
             ]
         ),
         .testTarget(
+            name: "MartletGRPCTests",
+            dependencies: [
+                "MartletCore", "MartletGRPC", "MartletProto", "MartletWire",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHPACK", package: "swift-nio-http2"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ]
+        ),
+        .testTarget(
             name: "MartletNodeTests",
             dependencies: [
                 "MartletCore", "MartletNode", "MartletTestSupport", "MartletWire",

@@ -35,11 +35,11 @@ enum GRPCSetup {
         instruments: Instruments, logger: Logger
     ) async throws -> ProtocolPorts {
         try await ProtocolPorts.start(
-            "gRPC",
             [
                 ("grpc.listen", configuration.grpc.listen, nil),
                 ("grpc.tlsListen", configuration.grpc.tlsListen, edge.tls.map { ListenerTLS($0, protocols: ["h2"]) }),
             ],
-            service: service, limits: configuration.limits, edge: edge, group: group, loops: loops, instruments: instruments, logger: logger)
+            service: service, limits: configuration.limits, edge: edge, group: group, loops: loops, instruments: instruments
+        ) { logger.info("listening for gRPC", metadata: $0) }
     }
 }

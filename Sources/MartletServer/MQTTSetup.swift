@@ -33,11 +33,11 @@ enum MQTTSetup {
         instruments: Instruments, logger: Logger
     ) async throws -> ProtocolPorts {
         try await ProtocolPorts.start(
-            "MQTT",
             [
                 ("mqtt.listen", configuration.mqtt.listen, nil),
                 ("mqtt.tlsListen", configuration.mqtt.tlsListen, edge.tls.map { ListenerTLS($0, protocols: ["mqtt"]) }),
             ],
-            service: service, limits: configuration.limits, edge: edge, group: group, loops: loops, instruments: instruments, logger: logger)
+            service: service, limits: configuration.limits, edge: edge, group: group, loops: loops, instruments: instruments
+        ) { logger.info("listening for MQTT", metadata: $0) }
     }
 }

@@ -15,15 +15,16 @@ struct ProtocolPorts: Sendable {
     /// Starts to listen.
     ///
     /// - Parameters:
-    ///   - name: of the protocol, for the log.
+    ///   - said: logs an address where it is spoken.
     ///   - wanted: options that say where; the one whose name ends in `tlsListen` needs TLS.
     ///   - service: what speaks it.
     ///   - group: holds the loops.
     ///   - loops: in the order of the node's shards.
     /// - Throws: ``StartError``, a sentence for the operator.
     static func start(
-        _ name: String, _ wanted: [(option: String, address: ListenAddress?, tls: ListenerTLS?)], service: any NetAdapter, limits: Limits,
-        edge: NetEdge, group: any EventLoopGroup, loops: [any EventLoop], instruments: Instruments, logger: Logger
+        _ wanted: [(option: String, address: ListenAddress?, tls: ListenerTLS?)], service: any NetAdapter, limits: Limits,
+        edge: NetEdge, group: any EventLoopGroup, loops: [any EventLoop], instruments: Instruments,
+        said: (_ metadata: Logger.Metadata) -> Void
     ) async throws -> ProtocolPorts {
         var ports: [Port] = []
         for (option, address, tls) in wanted {
@@ -38,9 +39,7 @@ struct ProtocolPorts: Sendable {
                     adapter: service)
                 ports.append(Port(listener: listener, loops: states))
                 let port = listener.address?.port ?? address.port
-                logger.info(
-                    "listening for \(name)",
-                    metadata: ["address": "\(ListenAddress(host: address.host, port: port))", "tls": "\(tls != nil)"])
+                said(["address": "\(ListenAddress(host: address.host, port: port))", "tls": "\(tls != nil)"])
             } catch {
                 for port in ports { await port.listener.stopAccepting() }
                 throw StartError(

@@ -1,10 +1,10 @@
 import MartletWire
-import NIOCore
+package import NIOCore
 
 /// Takes messages with a length before them out of a call's bytes, cut and joined anywhere. Untrusted: any bytes.
-struct GRPCFrameDecoder {
+package struct GRPCFrameDecoder {
     /// Bytes before each message: a flag and a length.
-    static let prefixBytes = 5
+    package static let prefixBytes = 5
 
     private var input = ByteBuffer()
     /// Of the message whose prefix was read.
@@ -12,15 +12,15 @@ struct GRPCFrameDecoder {
     private let encoding: GRPCRequestHead.Encoding
 
     /// - Parameter encoding: what a set flag means.
-    init(encoding: GRPCRequestHead.Encoding) { self.encoding = encoding }
+    package init(encoding: GRPCRequestHead.Encoding) { self.encoding = encoding }
 
     /// Bytes that wait for the rest of their message, or to be asked for.
-    var heldBytes: Int { self.input.readableBytes }
+    package var heldBytes: Int { self.input.readableBytes }
 
     /// Whether a message has begun and is not complete.
-    var isWithinMessage: Bool { self.pending != nil || self.input.readableBytes > 0 }
+    package var isWithinMessage: Bool { self.pending != nil || self.input.readableBytes > 0 }
 
-    mutating func feed(_ bytes: inout ByteBuffer) {
+    package mutating func feed(_ bytes: inout ByteBuffer) {
         if self.input.readableBytes == 0 {
             // Not kept for longer than its bytes: an idle call holds nothing.
             self.input = bytes
@@ -35,7 +35,7 @@ struct GRPCFrameDecoder {
     ///   - most: bytes that it may have, on the wire and decompressed.
     ///   - gunzip: what decompresses.
     /// - Throws: what ends the call.
-    mutating func next(most: Int, gunzip: Gunzip) throws(GRPCStatus) -> ByteBuffer? {
+    package mutating func next(most: Int, gunzip: Gunzip) throws(GRPCStatus) -> ByteBuffer? {
         if self.pending == nil {
             guard self.input.readableBytes >= Self.prefixBytes, let flag = self.input.readInteger(as: UInt8.self),
                 let length = self.input.readInteger(as: UInt32.self)
@@ -54,7 +54,7 @@ struct GRPCFrameDecoder {
         return pending.isCompressed ? try gunzip.inflate(message, most: most) : message
     }
 
-    static func tooLarge(_ most: Int) -> GRPCStatus {
+    package static func tooLarge(_ most: Int) -> GRPCStatus {
         var status = GRPCStatus(.resourceExhausted, "A message may have \(most) bytes here.")
         status.error = .messageTooLarge
         status.limit = most

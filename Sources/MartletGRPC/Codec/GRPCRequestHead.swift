@@ -1,32 +1,32 @@
 import MartletWire
-import NIOCore
-import NIOHPACK
+package import NIOCore
+package import NIOHPACK
 
 /// The head of a call (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md), checked.
-struct GRPCRequestHead: Equatable {
+package struct GRPCRequestHead: Equatable {
     /// How the client compresses its messages.
-    enum Encoding: Equatable {
+    package enum Encoding: Equatable {
         case identity, gzip
     }
 
     /// `/package.Service/Method`.
-    var path: String
-    var encoding = Encoding.identity
+    package var path: String
+    package var encoding = Encoding.identity
     /// Whether it takes messages that are compressed with gzip.
-    var acceptsGzip = false
-    var timeout: TimeAmount?
-    var authorization: String?
-    var apiKey: String?
+    package var acceptsGzip = false
+    package var timeout: TimeAmount?
+    package var authorization: String?
+    package var apiKey: String?
 
     /// Why a call is not even looked at.
-    enum Refusal: Error, Equatable {
+    package enum Refusal: Error, Equatable {
         /// It is no call of gRPC: an HTTP status.
         case http(Int)
         case status(GRPCStatus)
     }
 
     /// - Parameter fields: untrusted; NIO has checked their form.
-    init(_ fields: HPACKHeaders) throws(Refusal) {
+    package init(_ fields: HPACKHeaders) throws(Refusal) {
         self.path = ""
         var method = ""
         var type: String?
@@ -62,7 +62,7 @@ struct GRPCRequestHead: Equatable {
     /// Whether the answers are compressed: the client compresses what it sends and takes what is.
     ///
     /// Most clients accept gzip whether their users want it or not, so that alone is no wish.
-    var wantsGzip: Bool { self.encoding == .gzip && self.acceptsGzip }
+    package var wantsGzip: Bool { self.encoding == .gzip && self.acceptsGzip }
 
     /// `application/grpc`, or with `+proto` or parameters.
     private static func isGRPC(_ type: String) -> Bool {

@@ -1,8 +1,8 @@
-import MartletWire
+package import MartletWire
 
 /// The one table from our errors and close codes to gRPC's status codes; docs/grpc.md has it for readers.
 extension ErrorCode {
-    var grpc: GRPCCode {
+    package var grpc: GRPCCode {
         switch self {
         case .badRequest, .invalidJSON, .invalidCursor, .seqUnknown, .unsupportedMediaType, .upgradeRequired: .invalidArgument
         case .unauthorized, .tokenExpired: .unauthenticated
@@ -20,7 +20,7 @@ extension ErrorCode {
     }
 
     /// What a session's end that has this reason is called; the same as a WebSocket's.
-    var close: CloseCode {
+    package var close: CloseCode {
         switch self {
         case .tokenExpired: .tokenExpired
         case .draining: .serviceRestart
@@ -35,7 +35,7 @@ extension ErrorCode {
 }
 
 extension CloseCode {
-    var grpc: GRPCCode {
+    package var grpc: GRPCCode {
         switch self {
         case .normal: .ok
         case .goingAway, .serviceRestart, .heartbeatTimeout, .storeUnavailable: .unavailable
@@ -50,7 +50,7 @@ extension CloseCode {
 }
 
 extension GRPCStatus {
-    init(_ error: WireError) {
+    package init(_ error: WireError) {
         self.init(error.code.grpc, error.message)
         self.error = error.code
         self.limit = error.limit
@@ -60,7 +60,7 @@ extension GRPCStatus {
     /// When an error that passes says nothing else, in milliseconds.
     private static let retryMs: Int64 = 1_000
 
-    init(_ close: CloseCode, retryAfterMs: Int64?) {
+    package init(_ close: CloseCode, retryAfterMs: Int64?) {
         self.init(close.grpc, close.reason)
         self.close = close
         if close.reconnect { self.retryAfterMs = retryAfterMs }

@@ -1,9 +1,9 @@
-import MartletWire
+package import MartletWire
 import NIOCore
-import NIOHPACK
+package import NIOHPACK
 
 /// What became of a call (https://github.com/grpc/grpc/blob/master/doc/statuscodes.md).
-enum GRPCCode: Int, CaseIterable, Sendable {
+package enum GRPCCode: Int, CaseIterable, Sendable {
     case ok = 0
     case cancelled = 1
     case unknown = 2
@@ -23,7 +23,7 @@ enum GRPCCode: Int, CaseIterable, Sendable {
     case unauthenticated = 16
 
     /// As a label: `resource_exhausted`.
-    var name: String {
+    package var name: String {
         var name = ""
         for character in "\(self)" {
             if character.isUppercase { name += "_" }
@@ -34,27 +34,27 @@ enum GRPCCode: Int, CaseIterable, Sendable {
 }
 
 /// How a call ends: the status, and what its trailers say beside it.
-struct GRPCStatus: Error, Equatable, Sendable {
-    var code: GRPCCode
+package struct GRPCStatus: Error, Equatable, Sendable {
+    package var code: GRPCCode
     /// For people; any text.
-    var message: String
+    package var message: String
     /// From the catalogue, if it is one of its errors.
-    var error: ErrorCode?
-    var limit: Int?
+    package var error: ErrorCode?
+    package var limit: Int?
     /// When to try again, in milliseconds from now.
-    var retryAfterMs: Int64?
+    package var retryAfterMs: Int64?
     /// If it was a session that ended.
-    var close: CloseCode?
+    package var close: CloseCode?
 
-    init(_ code: GRPCCode, _ message: String = "") {
+    package init(_ code: GRPCCode, _ message: String = "") {
         self.code = code
         self.message = message
     }
 
-    static let ok = GRPCStatus(.ok)
+    package static let ok = GRPCStatus(.ok)
 
     /// The fields of the trailers; in an answer without messages they follow the head's.
-    func write(to fields: inout HPACKHeaders) {
+    package func write(to fields: inout HPACKHeaders) {
         fields.add(name: "grpc-status", value: String(self.code.rawValue))
         if !self.message.isEmpty { fields.add(name: "grpc-message", value: PercentText.encode(self.message)) }
         if let error = self.error { fields.add(name: "martlet-error-code", value: error.rawValue) }
@@ -67,13 +67,13 @@ struct GRPCStatus: Error, Equatable, Sendable {
 }
 
 /// The text of `grpc-message`: what is not printable ASCII, and `%`, as `%XX`.
-enum PercentText {
+package enum PercentText {
     private static let digits = Array("0123456789ABCDEF".utf8)
 
     /// Bytes of a message; what is longer is cut off.
     private static let most = 1_024
 
-    static func encode(_ text: String) -> String {
+    package static func encode(_ text: String) -> String {
         var output: [UInt8] = []
         for byte in text.utf8.prefix(self.most) {
             if (0x20...0x7e).contains(byte), byte != UInt8(ascii: "%") {

@@ -1,13 +1,13 @@
-import NIOCore
+package import NIOCore
 
 /// `grpc-timeout`: at most eight digits and a unit.
-enum GRPCTimeout {
+package enum GRPCTimeout {
     /// The longest that is kept: what is longer never passes while the process runs.
     private static let most = TimeAmount.hours(24 * 365)
 
     /// - Parameter text: untrusted.
     /// - Returns: nil if it is none.
-    static func parse(_ text: String) -> TimeAmount? {
+    package static func parse(_ text: String) -> TimeAmount? {
         let digits = text.utf8.dropLast()
         guard let unit = text.utf8.last, (1...8).contains(digits.count) else { return nil }
         var value: Int64 = 0

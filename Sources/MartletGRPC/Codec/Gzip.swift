@@ -1,13 +1,13 @@
 import CZlib
-import NIOCore
+package import NIOCore
 
 /// Decompresses gzip (RFC 1952). Untrusted: any bytes. One serves all calls of a loop.
-final class Gunzip {
+package final class Gunzip {
     /// On the heap: zlib remembers where it stands.
     private let stream: UnsafeMutablePointer<z_stream>
     private var isBegun = false
 
-    init() {
+    package init() {
         self.stream = .allocate(capacity: 1)
         self.stream.initialize(to: z_stream())
     }
@@ -18,7 +18,7 @@ final class Gunzip {
     }
 
     /// - Parameter most: bytes that may come of it. It is stopped as soon as there are more.
-    func inflate(_ message: ByteBuffer, most: Int) throws(GRPCStatus) -> ByteBuffer {
+    package func inflate(_ message: ByteBuffer, most: Int) throws(GRPCStatus) -> ByteBuffer {
         // An empty message is empty however it is said.
         guard message.readableBytes > 0 else { return ByteBuffer() }
         guard self.begin() else { throw GRPCStatus(.internal, "A message could not be decompressed.") }
@@ -68,9 +68,9 @@ final class Gunzip {
 }
 
 /// Compresses messages with gzip. One serves all calls of a loop.
-final class Gzip {
+package final class Gzip {
     /// Messages below this many bytes go as they are: they would hardly get shorter.
-    static let least = 256
+    package static let least = 256
     /// zlib's fastest: messages are short.
     private static let level: Int32 = 1
     private static let memoryLevel: Int32 = 8
@@ -78,7 +78,7 @@ final class Gzip {
     private let stream: UnsafeMutablePointer<z_stream>
     private var isBegun = false
 
-    init() {
+    package init() {
         self.stream = .allocate(capacity: 1)
         self.stream.initialize(to: z_stream())
     }
@@ -89,7 +89,7 @@ final class Gzip {
     }
 
     /// - Returns: nil if it cannot be compressed (no memory), or gets no shorter.
-    func deflate(_ message: ByteBuffer) -> ByteBuffer? {
+    package func deflate(_ message: ByteBuffer) -> ByteBuffer? {
         guard message.readableBytes >= Self.least, self.begin() else { return nil }
         var output = ByteBufferAllocator().buffer(capacity: message.readableBytes)
         let isWhole = message.withUnsafeReadableBytes { input in

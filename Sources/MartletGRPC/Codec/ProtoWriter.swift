@@ -1,16 +1,16 @@
-import MartletCore
-import NIOCore
+package import MartletCore
+package import NIOCore
 
 /// Protobuf's wire format, written by hand where a message is written for each delivery
 /// (https://protobuf.dev/programming-guides/encoding).
-enum ProtoWire {
+package enum ProtoWire {
     /// Bytes of a number as a varint.
     @inline(__always)
-    static func size(_ value: UInt64) -> Int { (70 - (value | 1).leadingZeroBitCount) / 7 }
+    package static func size(_ value: UInt64) -> Int { (70 - (value | 1).leadingZeroBitCount) / 7 }
 }
 
 extension ByteBuffer {
-    mutating func writeVarint(_ value: UInt64) {
+    package mutating func writeVarint(_ value: UInt64) {
         if value < 0x80 {
             self.writeInteger(UInt8(truncatingIfNeeded: value))
             return
@@ -29,27 +29,27 @@ extension ByteBuffer {
     }
 
     /// A field that is a number; left out if it is 0, its default.
-    mutating func writeField(_ number: UInt8, _ value: UInt64) {
+    package mutating func writeField(_ number: UInt8, _ value: UInt64) {
         guard value != 0 else { return }
         self.writeInteger(number << 3)
         self.writeVarint(value)
     }
 
     /// A field of bytes or text; of fields up to 15.
-    mutating func writeField(_ number: UInt8, _ bytes: UnsafeRawBufferPointer) {
+    package mutating func writeField(_ number: UInt8, _ bytes: UnsafeRawBufferPointer) {
         self.writeInteger(number << 3 | 2)
         self.writeVarint(UInt64(bytes.count))
         self.writeBytes(bytes)
     }
 
-    mutating func writeField(_ number: UInt8, _ text: String) {
+    package mutating func writeField(_ number: UInt8, _ text: String) {
         guard !text.isEmpty else { return }
         self.writeInteger(number << 3 | 2)
         self.writeVarint(UInt64(text.utf8.count))
         self.writeString(text)
     }
 
-    mutating func writeField(_ number: UInt8, _ cursor: Cursor) {
+    package mutating func writeField(_ number: UInt8, _ cursor: Cursor) {
         withUnsafeTemporaryAllocation(byteCount: cursor.textRoom, alignment: 8) { room in
             let count = cursor.write(to: room)
             self.writeField(number, UnsafeRawBufferPointer(rebasing: room[..<count]))

@@ -273,7 +273,11 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable {
             self.stalledAt = nil
-        } else if self.stalledAt == nil {
+            context.fireChannelWritabilityChanged()
+            // A call may have waited for it.
+            return self.readOn()
+        }
+        if self.stalledAt == nil {
             self.stalledAt = .now()
             self.watch()
         }

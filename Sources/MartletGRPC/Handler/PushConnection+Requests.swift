@@ -80,7 +80,7 @@ extension PushConnection {
                 try handle.renew(
                     app: caller.app, user: caller.user, device: caller.device, expiresAtMs: caller.expiresAtMs, rights: caller.rights)
                 self.send(ServerFrames.renewed(expiresAtMs: caller.expiresAtMs))
-                self.flushOutput()
+                self.flush()
                 self.resumeReading()
             } catch {
                 self.refuse(error)
@@ -139,30 +139,5 @@ extension PushConnection {
         case .failure(let error): self.send(ServerFrames.refused(error, ref: ref))
         }
         self.settledPublish()
-    }
-}
-
-/// The request that comes most: an ack up to a number, and nothing else.
-enum AckFrame {
-    /// - Parameter message: untrusted.
-    /// - Returns: nil if it is anything else, or written in another way.
-    @inline(__always)
-    static func upTo(_ message: ByteBuffer) -> UInt64? {
-        message.withUnsafeReadableBytes { bytes in
-            // ConnectRequest.ack (2) with its length, Ack.up_to (1).
-            guard bytes.count >= 4, bytes.count <= 13, bytes[0] == 2 << 3 | 2, Int(bytes[1]) == bytes.count - 2, bytes[2] == 1 << 3 else {
-                return nil
-            }
-            var value: UInt64 = 0
-            var shift: UInt64 = 0
-            for index in 3..<bytes.count {
-                let byte = bytes[index]
-                guard shift < 63 else { return nil }
-                value |= UInt64(byte & 0x7f) << shift
-                shift += 7
-                if byte < 0x80 { return index == bytes.count - 1 && value > 0 ? value : nil }
-            }
-            return nil
-        }
     }
 }

@@ -157,7 +157,7 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
         } catch {
             self.refuse(error)
         }
-        if self.phase != .new, self.phase != .opening { self.flushOutput() }
+        if self.phase != .new, self.phase != .opening { self.flush() }
     }
 
     static let helloFirst = WireError(.unauthorized, "The first request is a hello, which says who connects.")
@@ -227,7 +227,7 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
     func settledPublish() {
         self.publishes -= 1
         guard self.context != nil, self.phase == .open else { return }
-        self.flushOutput()
+        self.flush()
         self.resumeReading()
         self.endIfDone()
     }
@@ -329,6 +329,8 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
         }
     }
 
+    /// Writes what is queued.
+    @discardableResult
     func flush() -> Bool {
         self.call?.connection.sent()
         if self.form == .webSocket { self.context?.flush() }
@@ -370,11 +372,10 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
     /// Ends the call, or the WebSocket, after what was written.
     func finish(_ status: GRPCStatus, _ code: CloseCode) {
         self.waiting = []
-        self.flushOutput()
+        self.flush()
         if let call = self.call {
             call.finish(status)
         } else if let context = self.context {
-            context.flush()
             let reason = status.error?.rawValue ?? code.reason
             context.triggerUserOutboundEvent(CarriedEnd(code: code, reason: reason), promise: nil)
         }

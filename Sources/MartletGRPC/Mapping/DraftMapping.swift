@@ -1,16 +1,16 @@
-import MartletCore
-import MartletProto
-import MartletWire
+package import MartletCore
+package import MartletProto
+package import MartletWire
 
 /// A message as it is published, in the JSON that ``PublishParser`` takes: what a message may be is decided there alone.
-struct DraftMapping {
-    let parser: PublishParser
+package struct DraftMapping {
+    package let parser: PublishParser
 
     /// - Throws: as the parser does.
-    func request(_ draft: ProtoDraft) throws(WireError) -> AppendRequest { try self.parser.parse(try self.json(draft)) }
+    package func request(_ draft: ProtoDraft) throws(WireError) -> AppendRequest { try self.parser.parse(try self.json(draft)) }
 
     /// - Throws: `invalid_json` for JSON that is none: put into more JSON, it could say what was not checked.
-    func json(_ draft: ProtoDraft) throws(WireError) -> [UInt8] {
+    package func json(_ draft: ProtoDraft) throws(WireError) -> [UInt8] {
         var output = Array(#"{"to":{"#.utf8)
         switch draft.target {
         case .user(let name): Self.append("user", name, to: &output)

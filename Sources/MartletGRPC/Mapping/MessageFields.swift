@@ -1,17 +1,17 @@
-import MartletCore
+package import MartletCore
 import MartletWire
-import NIOCore
+package import NIOCore
 
 /// A message's fields as protobuf (`martlet.v1.Message`), but for what each receiver has of its own: `seq`, `cursor`, `redelivered` and
 /// `retained` are written after them.
 ///
 /// Written by hand, because nothing is to be allocated for a delivery but its bytes.
-enum MessageFields {
+package enum MessageFields {
     /// Levels of JSON in what a store holds, at most: it was checked when it was published.
     private static let depth = 512
 
     /// - Parameter isTopic: messages of topics have no priority.
-    static func write(_ message: StoredMessage, isTopic: Bool, into buffer: inout ByteBuffer) {
+    package static func write(_ message: StoredMessage, isTopic: Bool, into buffer: inout ByteBuffer) {
         buffer.reserveCapacity(minimumWritableBytes: message.fragment.count + 64)
         self.writeID(message.id, into: &buffer)
         buffer.writeField(5, UInt64(bitPattern: message.at))

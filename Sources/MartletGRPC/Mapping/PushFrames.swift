@@ -1,6 +1,6 @@
-import MartletCore
-import MartletNet
-import NIOCore
+package import MartletCore
+package import MartletNet
+package import NIOCore
 
 /// How a `ConnectResponse` goes on the wire.
 enum PushForm: Equatable {
@@ -13,9 +13,9 @@ enum PushForm: Equatable {
 }
 
 /// A topic's message as ``SharedFrames`` keeps it: encoded once for all subscribers of a loop.
-final class SharedPush {
+package final class SharedPush {
     /// As gRPC has it.
-    let frame: SharedFrame
+    package let frame: SharedFrame
     /// Bytes of the message's fields, at the end of the frame.
     private let fieldBytes: Int
     private var gzipped: SharedFrame??
@@ -25,16 +25,16 @@ final class SharedPush {
         self.fieldBytes = fieldBytes
     }
 
-    var fields: ByteBuffer {
+    package var fields: ByteBuffer {
         let bytes = self.frame.bytes
         return bytes.getSlice(at: bytes.writerIndex - self.fieldBytes, length: self.fieldBytes) ?? bytes
     }
 
     /// Without what gRPC puts before it.
-    var bare: ByteBuffer { self.frame.bytes.dropping(GRPCFrameDecoder.prefixBytes) }
+    package var bare: ByteBuffer { self.frame.bytes.dropping(GRPCFrameDecoder.prefixBytes) }
 
     /// Compressed; the frame itself if that gains nothing.
-    func compressed(_ gzip: Gzip) -> SharedFrame {
+    package func compressed(_ gzip: Gzip) -> SharedFrame {
         if let gzipped { return gzipped ?? self.frame }
         let made = gzip.deflate(self.bare).map { bytes in
             var buffer = ByteBufferAllocator().buffer(capacity: bytes.readableBytes + GRPCFrameDecoder.prefixBytes)
@@ -48,7 +48,7 @@ final class SharedPush {
 }
 
 /// Deliveries as `ConnectResponse.message`, written without building messages of SwiftProtobuf.
-enum PushFrames {
+package enum PushFrames {
     /// The tag of `ConnectResponse.message`: field 2, with a length.
     private static let tag: UInt8 = 2 << 3 | 2
 
@@ -67,7 +67,7 @@ enum PushFrames {
     }
 
     /// What a receiver has of its own in a message of an inbox.
-    static func writeOwn(_ delivery: borrowing Delivery, into buffer: inout ByteBuffer) {
+    package static func writeOwn(_ delivery: borrowing Delivery, into buffer: inout ByteBuffer) {
         buffer.writeField(1, delivery.seq)
         buffer.writeField(2, delivery.cursor)
         if delivery.redelivered { buffer.writeField(3, 1) }
@@ -75,7 +75,7 @@ enum PushFrames {
 
     /// The frame that all subscribers of a loop share whose place is nobody's own.
     @inline(__always)
-    static func shared(_ delivery: borrowing TopicDelivery, withCursor: Bool) -> SharedPush {
+    package static func shared(_ delivery: borrowing TopicDelivery, withCursor: Bool) -> SharedPush {
         let form: SharedFrames.Form = withCursor ? .grpcWithCursor : .grpc
         return delivery.frames[form] as? SharedPush ?? self.make(delivery.message, withCursor ? delivery.cursor : nil, form, delivery.frames)
     }
