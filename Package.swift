@@ -227,7 +227,7 @@ let package = Package(
         .testTarget(
             name: "MartletGRPCTests",
             dependencies: [
-                "MartletCore", "MartletGRPC", "MartletProto", "MartletWire",
+                "MartletCore", "MartletGRPC", "MartletNet", "MartletProto", "MartletWire",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOHPACK", package: "swift-nio-http2"),
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),

@@ -186,6 +186,20 @@ def test_a_drain_is_said_before_the_call_ends(server, user):
     assert server.wait() == 0
 
 
+def test_acks_during_the_drain_are_taken(server, user):
+    sent = server.publish(user, data=1)
+    with channel(server) as wire, Session(wire, hello(user)) as session:
+        session.expect("welcome")
+        message = session.message()
+        server.terminate()
+        session.expect("drain")
+        session.ack(message.seq)
+        assert session.end().code() == grpc.StatusCode.UNAVAILABLE
+    assert server.wait() == 0
+    server.restart()
+    assert server.get(f"/v1/messages/{sent}").json()["counts"] == {"delivered": 1}
+
+
 # ------------------------------------------------------------ topics
 
 

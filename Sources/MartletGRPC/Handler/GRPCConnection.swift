@@ -20,9 +20,12 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
     private var lastActivity = NIODeadline.now()
     /// When a ping was sent that is not answered.
     private var pingedAt: NIODeadline?
-    /// What the client did that costs more than it brings, in the interval that began then.
-    private var strikes = 0
-    private var strikesSince = NIODeadline.now()
+    /// Pings without a message to the client in between, and calls that it reset, in the interval that began then.
+    private var pings = 0
+    private var resets = 0
+    private var countedSince = NIODeadline.now()
+    /// Calls of `Health.Watch`.
+    private var watches = 0
     /// Bytes of calls' messages that are not complete.
     private var heldBytes = 0
     private var unsignedBytes = 0
@@ -30,9 +33,11 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
     /// Silence after which a ping asks whether the client is there, and time that it gets to answer.
     private static let pingAfter = TimeAmount.seconds(30)
     private static let pingTimeout = TimeAmount.seconds(20)
-    /// Pings without a message in between, and calls reset, that a client may send in 30 seconds, beside all its calls at once.
-    private static let strikesMost = 500
-    private static let strikesInterval = TimeAmount.seconds(30)
+    /// Of pings and of resets, beside one for each call that there may be, in 30 seconds.
+    private static let abuseLeast = 500
+    private static let abuseInterval = TimeAmount.seconds(30)
+    /// Nobody is asked who they are for these.
+    private static let watchesMost = 16
     /// Bytes of messages that may be incomplete on all calls whose client nobody has checked.
     private static let unsignedMost = 1_048_576
     /// The same of the others, beside a batch.
@@ -64,7 +69,8 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         self.heard()
         guard case .ping(_, let ack) = self.unwrapInboundIn(data).payload, !ack else { return }
-        self.strike()
+        self.pings += 1
+        self.checkAbuse()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -84,7 +90,10 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
         self.streams -= 1
         self.lastActivity = .now()
         self.services.metrics.streams(-1)
-        if isReset { self.strike() }
+        if isReset {
+            self.resets += 1
+            self.checkAbuse()
+        }
         if self.isLeaving, self.streams == 0 { self.context?.close(promise: nil) }
     }
 
@@ -95,20 +104,28 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
     }
 
     /// A message goes out: the client may measure with it.
-    func sent() { self.strikes = 0 }
+    func sent() { self.pings = 0 }
 
-    /// Counts what is harmless now and then.
-    private func strike() {
+    /// Ends the connection of a client that does too often what is harmless now and then.
+    private func checkAbuse() {
         let now = NIODeadline.now()
-        if now - self.strikesSince > Self.strikesInterval {
-            self.strikesSince = now
-            self.strikes = 0
+        if now - self.countedSince > Self.abuseInterval {
+            self.countedSince = now
+            (self.pings, self.resets) = (0, 0)
         }
-        self.strikes += 1
-        guard self.strikes > Self.strikesMost + self.services.options.streamsPerConnection, let context = self.context else { return }
+        guard max(self.pings, self.resets) > Self.abuseLeast + self.services.options.streamsPerConnection, let context = self.context else { return }
         self.leave(.enhanceYourCalm, "too_many_pings")
         context.close(promise: nil)
     }
+
+    /// - Returns: whether the connection may have one more; then ``stoppedWatching()`` must follow.
+    func startWatching() -> Bool {
+        guard self.watches < Self.watchesMost else { return false }
+        self.watches += 1
+        return true
+    }
+
+    func stoppedWatching() { self.watches -= 1 }
 
     /// The bytes that a call holds have changed.
     ///

@@ -119,6 +119,9 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
                 self.watch()
             }
             self.call = try GRPCMethods.call(head, self)
+            // Nobody asks for them again.
+            self.head?.authorization = nil
+            self.head?.apiKey = nil
         } catch {
             switch error {
             case .status(let status): self.finish(status)

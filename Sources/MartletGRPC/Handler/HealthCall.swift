@@ -8,6 +8,7 @@ import SwiftProtobuf
 /// `grpc.health.v1.Health`: whether the server can be used (https://github.com/grpc/grpc/blob/master/doc/health-checking.md).
 final class HealthCall: UnaryCall, Swept, @unchecked Sendable {
     private let isWatch: Bool
+    private var isWatching = false
     private var service: String?
     private var said: Grpc_Health_V1_HealthCheckResponse.ServingStatus?
 
@@ -30,6 +31,10 @@ final class HealthCall: UnaryCall, Swept, @unchecked Sendable {
             self.say(status)
             return self.stream.finish(.ok)
         }
+        guard self.stream.connection.startWatching() else {
+            return self.stream.finish(GRPCStatus(.resourceExhausted, "This connection watches often enough."))
+        }
+        self.isWatching = true
         self.say(self.status ?? .serviceUnknown)
         self.stream.list()
         self.stream.state.watch(self)
@@ -55,7 +60,10 @@ final class HealthCall: UnaryCall, Swept, @unchecked Sendable {
 
     override func over() {
         super.over()
-        if self.isWatch { self.stream.state.unwatch(self) }
+        guard self.isWatching else { return }
+        self.isWatching = false
+        self.stream.state.unwatch(self)
+        self.stream.connection.stoppedWatching()
     }
 
     override func quiesce() {

@@ -45,14 +45,15 @@ final class PushClient: LiveClient {
 
     func close(_ code: CloseCode, retryAfterMs: Int64?) {
         let connection = self.connection
-        guard connection.phase != .closing else { return }
+        guard connection.phase != .closing, connection.phase != .leaving else { return }
         if code == .serviceRestart, connection.phase == .open {
             connection.send(ServerFrames.drain(reconnectAfterMs: retryAfterMs ?? 0))
-        } else if code == .tokenExpired, connection.phase == .open || connection.form == .webSocket {
+            return connection.leave(with: GRPCStatus(code, retryAfterMs: retryAfterMs), code)
+        }
+        if code == .tokenExpired, connection.phase == .open || connection.form == .webSocket {
             connection.send(ServerFrames.error(WireError(.tokenExpired, "The token's time is over: get a new one and connect again.")))
         }
         connection.phase = .closing
-        // Acks that are under way are still taken: the session ends with the call.
         connection.finish(GRPCStatus(code, retryAfterMs: retryAfterMs), code)
     }
 }

@@ -9,7 +9,11 @@ extension PushConnection {
     func take(_ request: ProtoConnectRequest) throws(WireError) {
         guard let frame = request.frame else { return }
         if case .hello(let hello) = frame { return try self.hello(hello) }
-        guard self.phase == .open, let handle = self.handle else {
+        if self.phase == .leaving {
+            // Nothing else is answered any more.
+            guard case .ack = frame else { return }
+        }
+        guard self.phase == .open || self.phase == .leaving, let handle = self.handle else {
             guard self.phase == .new else { return }
             throw Self.helloFirst
         }
@@ -36,7 +40,7 @@ extension PushConnection {
         guard let loop = self.context?.eventLoop else { return }
         guard !self.services.desk.isDraining else { throw GRPCServices.draining }
         self.phase = .opening
-        let token = self.credential ?? (wish.token.isEmpty ? nil : wish.token)
+        let token = self.takeCredential() ?? (wish.token.isEmpty ? nil : wish.token)
         GRPCAccess(services: self.services).caller(token, user: wish.user, device: wish.device, loop: loop) { [self] result in
             guard self.context != nil, self.phase == .opening else { return }
             do throws(WireError) {

@@ -17,6 +17,8 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
         /// Who it is, and where the session starts, is being found out; nothing is read.
         case opening
         case open
+        /// It was told that the server goes down: acks that are under way are still taken.
+        case leaving
         case closing
     }
 
@@ -26,7 +28,7 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
     let peer: Peer
     let form: PushForm
     /// A token that came with the request, before it was looked at.
-    let credential: String?
+    private(set) var credential: String?
     /// nil within a WebSocket.
     let call: GRPCStream?
     var context: ChannelHandlerContext?
@@ -46,8 +48,10 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
     /// What a subscribe brought waits for the socket: requests that came after it wait, too.
     var isHeld = false
     /// Bytes of answers since the socket took all.
-    private var answerBytes = 0
+    var answerBytes = 0
     private var isReadingPaused = false
+    /// How a session ends that is leaving, and since when.
+    private var farewell: (status: GRPCStatus, code: CloseCode, at: NIODeadline)?
     private var isRequestEnded = false
     /// Messages of a WebSocket that wait to be taken.
     private var waiting: [ByteBuffer] = []
@@ -60,6 +64,8 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
 
     /// With more publishes without an outcome, nothing is read from it.
     static let publishesMost = 64
+    /// Time that the acks of a client get that is told to go.
+    private static let leaveTime = TimeAmount.milliseconds(500)
     /// Bytes of answers that wait for the socket: with more, nothing is read from who does not read.
     private static let answersMost = 65_536
 
@@ -105,6 +111,9 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
             let seconds = self.services.limits.headSeconds
             self.refuse(WireError(.requestTimeout, "No hello came within \(seconds) seconds.", limit: seconds))
         case .new, .opening: return
+        case .leaving:
+            guard let farewell, now - farewell.at > Self.leaveTime else { return }
+            self.leave()
         case .open, .closing: break
         }
         self.state.unwatch(self)
@@ -136,7 +145,7 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
 
     var takesMessages: Bool {
         switch self.phase {
-        case .new: true
+        case .new, .leaving: true
         case .open:
             !self.isChecking && !self.isHeld && self.publishes < Self.publishesMost
                 && !(self.output.isWaiting && self.answerBytes > Self.answersMost)
@@ -197,6 +206,7 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
     /// A client that has said all leaves once its publishes are answered.
     private func endIfDone() {
         guard self.isRequestEnded, self.publishes == 0, self.phase != .closing else { return }
+        if self.phase == .leaving { return self.leave() }
         guard self.phase == .open else { return self.refuse(Self.helloFirst) }
         self.phase = .closing
         let handle = self.handle
@@ -232,111 +242,6 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
         self.endIfDone()
     }
 
-    // MARK: Responses
-
-    /// Queues anything but a message.
-    func send(_ response: ProtoConnectResponse) {
-        guard self.phase != .closing, let bytes: [UInt8] = try? response.serializedBytes() else { return }
-        self.append(bytes)
-    }
-
-    private func append(_ bytes: [UInt8]) {
-        self.answerBytes += bytes.count
-        switch self.form {
-        case .webSocket: self.context?.write(NIOAny(ByteBuffer(bytes: bytes)), promise: nil)
-        case .grpc: self.appendPlain(bytes.count) { $0.writeBytes(bytes) }
-        case .grpcGzip: self.appendGzip(ByteBuffer(bytes: bytes))
-        }
-    }
-
-    /// - Parameter count: bytes that `write` writes.
-    private func appendPlain(_ count: Int, _ write: (inout ByteBuffer) -> Void) {
-        self.output.append(count + GRPCFrameDecoder.prefixBytes) {
-            PushFrames.writePrefix(count, isCompressed: false, into: &$0)
-            write(&$0)
-        }
-    }
-
-    private func appendGzip(_ message: ByteBuffer) {
-        guard let bytes = self.loop.gzip.deflate(message) else {
-            return self.appendPlain(message.readableBytes) { $0.writeImmutableBuffer(message) }
-        }
-        self.output.append(bytes.readableBytes + GRPCFrameDecoder.prefixBytes) {
-            PushFrames.writePrefix(bytes.readableBytes, isCompressed: true, into: &$0)
-            $0.writeImmutableBuffer(bytes)
-        }
-    }
-
-    /// Queues a message, given its fields.
-    private func append(fields: ByteBuffer) {
-        let count = fields.readableBytes
-        let size = PushFrames.size(count)
-        guard self.form == .grpc || self.form == .grpcGzip && size < Gzip.least else {
-            var message = ByteBufferAllocator().buffer(capacity: size)
-            PushFrames.writeHead(count, into: &message)
-            message.writeImmutableBuffer(fields)
-            if self.form == .grpcGzip { self.appendGzip(message) } else { self.context?.write(NIOAny(message), promise: nil) }
-            return
-        }
-        self.appendPlain(size) {
-            PushFrames.writeHead(count, into: &$0)
-            $0.writeImmutableBuffer(fields)
-        }
-    }
-
-    func send(_ delivery: borrowing Delivery) {
-        guard self.phase != .closing else { return }
-        let delivery = copy delivery
-        self.loop.withScratch { buffer in
-            MessageFields.write(delivery.message, isTopic: false, into: &buffer)
-            PushFrames.writeOwn(delivery, into: &buffer)
-            self.append(fields: buffer)
-        }
-    }
-
-    func send(_ delivery: borrowing TopicDelivery) {
-        guard self.phase != .closing else { return }
-        let hasOwnPlace = delivery.cursor != nil && !delivery.isCursorShared
-        guard !delivery.isRetained, !hasOwnPlace else { return self.sendOwn(delivery) }
-        let shared = PushFrames.shared(delivery, withCursor: delivery.cursor != nil)
-        switch self.form {
-        case .grpc: self.output.append(shared.frame)
-        case .grpcGzip: self.output.append(shared.compressed(self.loop.gzip))
-        case .webSocket: self.context?.write(NIOAny(shared.bare), promise: nil)
-        }
-    }
-
-    /// A receiver's own fields, then those that all share.
-    private func sendOwn(_ delivery: borrowing TopicDelivery) {
-        let shared = PushFrames.shared(delivery, withCursor: false)
-        let fields = shared.fields
-        let (cursor, isRetained) = (delivery.cursor, delivery.isRetained)
-        self.loop.withScratch { buffer in
-            if let cursor { buffer.writeField(2, cursor) }
-            if isRetained { buffer.writeField(9, 1) }
-            guard self.form == .grpc, fields.readableBytes > StreamOutput.copiedMost else {
-                buffer.writeImmutableBuffer(fields)
-                return self.append(fields: buffer)
-            }
-            let own = buffer
-            let count = own.readableBytes + fields.readableBytes
-            self.output.append(own.readableBytes + 16) {
-                PushFrames.writePrefix(PushFrames.size(count), isCompressed: false, into: &$0)
-                PushFrames.writeHead(count, into: &$0)
-                $0.writeImmutableBuffer(own)
-            }
-            self.output.append(shared.frame.tail(fields.readableBytes))
-        }
-    }
-
-    /// Writes what is queued.
-    @discardableResult
-    func flush() -> Bool {
-        self.call?.connection.sent()
-        if self.form == .webSocket { self.context?.flush() }
-        return self.flushOutput()
-    }
-
     // MARK: Heartbeats
 
     func heartbeat() {
@@ -367,6 +272,29 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
         var status = GRPCStatus(error)
         status.close = close
         self.finish(status, close)
+    }
+
+    /// Ends the session a moment later, so that acks that are under way are taken.
+    func leave(with status: GRPCStatus, _ code: CloseCode) {
+        self.phase = .leaving
+        self.farewell = (status, code, .now())
+        self.flush()
+        self.state.watch(self)
+    }
+
+    private func leave() {
+        guard let farewell, self.phase == .leaving else { return }
+        self.phase = .closing
+        let handle = self.handle
+        self.handle = nil
+        handle?.clientClosed()
+        self.finish(farewell.status, farewell.code)
+    }
+
+    /// Gives up the token.
+    func takeCredential() -> String? {
+        defer { self.credential = nil }
+        return self.credential
     }
 
     /// Ends the call, or the WebSocket, after what was written.

@@ -4,7 +4,9 @@ package import MartletWire
 
 /// A message as it is published, in the JSON that ``PublishParser`` takes: what a message may be is decided there alone.
 package struct DraftMapping {
-    package let parser: PublishParser
+    let parser: PublishParser
+
+    package init(parser: PublishParser) { self.parser = parser }
 
     /// - Throws: as the parser does.
     package func request(_ draft: ProtoDraft) throws(WireError) -> AppendRequest { try self.parser.parse(try self.json(draft)) }

@@ -63,7 +63,7 @@ struct FrameDecoderTests {
     }
 
     @Test func `What is compressed stops at the limit`() throws {
-        let bomb = try Self.gzip([UInt8](repeating: 0, count: 900_000))
+        let bomb = try Self.gzip([UInt8](repeating: 0, count: 200_000))
         #expect(bomb.count < 1_000)
         #expect(self.decode([Self.frame(bomb, flag: 1)], encoding: .gzip).error?.code == .resourceExhausted)
         let fits = try Self.gzip([UInt8](repeating: 0, count: 1_000))

@@ -1,5 +1,6 @@
 import MartletCore
 import MartletGRPC
+import MartletNet
 import MartletProto
 import MartletWire
 import NIOCore
