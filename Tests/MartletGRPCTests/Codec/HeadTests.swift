@@ -48,7 +48,9 @@ struct HeadTests {
             ("0S", .zero), ("99999999S", .hours(24 * 365)), ("99999999H", .hours(24 * 365)), ("99999999M", .hours(24 * 365)),
         ]
         for (text, amount) in good { #expect(GRPCTimeout.parse(text) == amount, "\(text)") }
-        for text in ["", "S", "1", "1s", "-1S", "+1S", "1.5S", "123456789S", "1 S", "１S", "1SS"] { #expect(GRPCTimeout.parse(text) == nil, "\(text)") }
+        for text in ["", "S", "1", "1s", "-1S", "+1S", "1.5S", "123456789S", "1 S", "１S", "1SS"] {
+            #expect(GRPCTimeout.parse(text) == nil, "\(text)")
+        }
     }
 
     @Test func `Messages are percent-encoded`() {

@@ -9,7 +9,9 @@ import Testing
 struct DraftTests {
     private let mapping = DraftMapping(parser: PublishParser(app: .dev, limits: Limits()) { Array($0.prefix(8)) })
 
-    private func request(_ populate: (inout ProtoDraft) throws -> Void) throws -> AppendRequest { try self.mapping.request(try ProtoDraft.with(populate)) }
+    private func request(_ populate: (inout ProtoDraft) throws -> Void) throws -> AppendRequest {
+        try self.mapping.request(try ProtoDraft.with(populate))
+    }
 
     private func refusal(_ populate: (inout ProtoDraft) throws -> Void) -> ErrorCode? {
         do {
