@@ -217,12 +217,10 @@ def test_a_client_that_never_reads(server):
             streams.append(client.request("POST", CONNECT, GRPC, hello, end=False))
         pings = b"".join(message(Ask(ping=pb.Ping(id=n))) for n in range(2_000))
         for stream in streams:
-            for at in range(0, len(pings), 16_000):
-                room = client.h2.local_flow_control_window(stream)
-                part = pings[at:at + min(16_000, room)]
-                if not part:
-                    break
+            at = 0
+            while (part := pings[at:at + min(16_000, client.h2.local_flow_control_window(stream))]):
                 client.h2.send_data(stream, part)
+                at += len(part)
                 client.flush()
                 client.receive(0.01)
         wait_until(lambda: live(server) == 20, 10, "sessions")
