@@ -9,7 +9,7 @@ SOAK_MINUTES ?= 30
 menu: ## print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-run: ## build a release (needs Swift), start in dev mode: make run PORT=9000 MQTT_PORT=1884, make run ARGS='--log-level debug'
+run: ## build a release (needs Swift), start in dev mode: make run PORT=9000 MQTT_PORT=1884 GRPC_PORT=9091, make run ARGS='--log-level debug'
 	@scripts/run $(if $(PORT),--listen 127.0.0.1:$(PORT)) $(ARGS)
 
 test: ## everything: unit, simulation, conformance, real processes and clients

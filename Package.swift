@@ -94,6 +94,7 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ]
@@ -126,6 +127,19 @@ let package = Package(
         ),
         // What scripts/proto made of api/: the messages of gRPC and of martlet.proto.v1.
         .target(name: "MartletProto", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")]),
+        adapter(
+            "MartletGRPC",
+            [
+                "CZlib", "MartletNet", "MartletProto",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Metrics", package: "swift-metrics"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHPACK", package: "swift-nio-http2"),
+                .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ]
+        ),
         // The Swift client over gRPC; Generated/ is made by scripts/proto.
         .target(
             name: "MartletClientGRPC",
@@ -140,7 +154,8 @@ let package = Package(
         .target(
             name: "MartletServer",
             dependencies: [
-                "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletMQTT", "MartletNet", "MartletNode", "MartletPrometheus",
+                "MartletAccess", "MartletBridge", "MartletCore", "MartletGRPC", "MartletHTTP", "MartletMQTT", "MartletNet", "MartletNode",
+                "MartletPrometheus",
                 "MartletStoreSQLite", "MartletWire",
                 .product(name: "Configuration", package: "swift-configuration"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -225,6 +240,15 @@ let package = Package(
                 "MartletMQTT", "MartletTestSupport",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOTestUtils", package: "swift-nio"),
+            ]
+        ),
+        .testTarget(
+            name: "MartletGRPCTests",
+            dependencies: [
+                "MartletCore", "MartletGRPC", "MartletNet", "MartletProto", "MartletWire",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHPACK", package: "swift-nio-http2"),
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
             ]
         ),
         .testTarget(

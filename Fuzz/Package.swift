@@ -18,7 +18,9 @@ let package = Package(
     name: "martlet-fuzz",
     platforms: [.macOS(.v15)],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2")
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-http2", from: "1.46.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0", traits: []),
     ],
     targets: [
         .target(name: "CFuzzer"),
@@ -36,10 +38,18 @@ let package = Package(
         instrumented("MartletAccess", ["MartletCore", "MartletWire"], ["-enable-testing"]),
         instrumented("MartletBridge", ["MartletCore", "MartletWire"]),
         instrumented("MartletMQTT", ["MartletWire", .product(name: "NIOCore", package: "swift-nio")]),
+        .target(name: "MartletProto", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")], swiftSettings: settings),
+        instrumented(
+            "MartletGRPC",
+            [
+                "CZlib", "MartletCore", "MartletProto", "MartletWire", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHPACK", package: "swift-nio-http2"), .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+            ]),
         .executableTarget(
             name: "Fuzz",
             dependencies: [
-                "CFuzzer", "MartletAccess", "MartletBridge", "MartletCore", "MartletHTTP", "MartletMQTT", "MartletNet", "MartletWire",
+                "CFuzzer", "MartletAccess", "MartletBridge", "MartletCore", "MartletGRPC", "MartletHTTP", "MartletMQTT", "MartletNet", "MartletProto",
+                "MartletWire", .product(name: "NIOHPACK", package: "swift-nio-http2"), .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ],

@@ -2,6 +2,7 @@ package import Logging
 import MartletAccess
 import MartletBridge
 import MartletCore
+import MartletGRPC
 import MartletHTTP
 import MartletNet
 import MartletNode
@@ -114,14 +115,18 @@ package struct Server: Service {
             self.configuration, node: node, gatekeeper: access.service.gatekeeper,
             countPublish: { app, user in publishes.isBounded(app: app) ? publishes.refusal(user: user, app: app, count: 1) : nil },
             now: { store.clock.now() }, loops: loops, instruments: instruments, logger: self.logger)
+        let isStoreReady: @Sendable () -> Bool = { store.log.isWritable }
+        let grpcService = GRPCSetup.service(
+            self.configuration, node: node, gatekeeper: access.service.gatekeeper, publishes: publishes, edge: edge, isStoreReady: isStoreReady,
+            loops: loops, instruments: instruments, logger: self.logger)
         let services = HTTPServices(
             gateway: node, desk: node, topics: node, namespaces: access.namespaces, gatekeeper: access.service.gatekeeper,
             origins: OriginPolicy(self.configuration.origins, isDev: self.configuration.isDev),
             limits: self.configuration.limits, edge: edge, deflate: self.configuration.webSocketDeflate, isHTTP2: self.configuration.http2,
             isDev: self.configuration.isDev,
-            isStoreReady: { store.log.isWritable }, wall: { ServerClock.wallMs() }, logger: self.logger,
+            isStoreReady: isStoreReady, wall: { ServerClock.wallMs() }, logger: self.logger,
             metrics: instruments.http, metricsText: { instruments.text }, isMetricsOpen: self.configuration.metricsOpen,
-            publishes: publishes, bridges: bridges, byteStreams: ["mqtt": mqttService])
+            publishes: publishes, bridges: bridges, byteStreams: ["mqtt": mqttService, "martlet.proto.v1": grpcService.webSocket])
         let listener: HTTPListener
         do {
             listener = try await HTTPListener.start(
@@ -135,10 +140,19 @@ package struct Server: Service {
                 "Cannot listen on \(self.configuration.host):\(self.configuration.port): \(Self.sentence(error)) Choose another address with --listen, such as --listen 127.0.0.1:9000 (or make run PORT=9000)."
             )
         }
-        let mqtt: MQTTSetup
+        let mqtt: ProtocolPorts
+        let grpc: ProtocolPorts
         do {
             mqtt = try await MQTTSetup.start(
                 self.configuration, service: mqttService, edge: edge, group: group, loops: loops, instruments: instruments, logger: self.logger)
+            do {
+                grpc = try await GRPCSetup.start(
+                    self.configuration, service: grpcService, edge: edge, group: group, loops: loops, instruments: instruments,
+                    logger: self.logger)
+            } catch {
+                await mqtt.stopAccepting()
+                throw error
+            }
         } catch {
             await listener.stopAccepting()
             listener.abort()
@@ -168,7 +182,7 @@ package struct Server: Service {
         renewal.cancel()
         statistics?.cancel()
         await bridges?.stop()
-        await self.drain(node: node, listener: listener, mqtt: mqtt)
+        await self.drain(node: node, listener: listener, ports: [mqtt, grpc])
         await access.stop()
         refusals.cancel()
         await refusals.value
@@ -178,16 +192,16 @@ package struct Server: Service {
     }
 
     /// Tells every session to come back later, takes the acks that are under way, and gives up when the time is over.
-    private func drain(node: Node, listener: HTTPListener, mqtt: MQTTSetup) async {
+    private func drain(node: Node, listener: HTTPListener, ports: [ProtocolPorts]) async {
         let sessions = node.sessions
         self.logger.info("draining", metadata: ["sessions": "\(sessions)", "limitSeconds": "\(self.configuration.drainSeconds)"])
         await listener.stopAccepting()
-        await mqtt.stopAccepting()
+        for port in ports { await port.stopAccepting() }
         let over = OneShot()
         node.drain()
-        let empty = EmptyCounter(left: 2) { over.fire() }
+        let empty = EmptyCounter(left: 1 + ports.count) { over.fire() }
         listener.quiesce { empty.oneEmpty() }
-        mqtt.quiesce { empty.oneEmpty() }
+        for port in ports { port.quiesce { empty.oneEmpty() } }
         let timer = Task {
             try? await Task.sleep(for: .seconds(self.configuration.drainSeconds))
             over.fire()
@@ -197,7 +211,7 @@ package struct Server: Service {
         let left = node.sessions
         if left > 0 { self.logger.warning("sessions did not leave in time", metadata: ["sessions": "\(left)"]) }
         listener.abort()
-        mqtt.abort()
+        for port in ports { port.abort() }
         await withCheckedContinuation { continuation in node.flushPositions { continuation.resume() } }
     }
 

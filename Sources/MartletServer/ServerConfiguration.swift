@@ -29,6 +29,7 @@ package struct ServerConfiguration: Sendable {
     package var http2 = true
     package var webSocketDeflate = DeflateSettings()
     package var mqtt = MQTTOptions()
+    package var grpc = GRPCOptions()
     /// Origins of pages that may use the API, such as `https://example.com`; the server's own always may. `*` is all.
     package var origins: [String] = []
     /// Whether `/metrics` needs no key.

@@ -30,12 +30,15 @@ enum Rules {
             "MartletAccess": adapter.union(nio).union(libc).union(["AsyncHTTPClient", "Crypto", "JWTKit", "NIOHTTP1"]),
             "MartletBridge": adapter.union(nio).union(libc).union(["AsyncHTTPClient", "Crypto", "NIOHTTP1", "NIOSSL"]),
             "MartletPrometheus": ["CoreMetrics", "Synchronization"],
-            "MartletNet": adapter.union(nio).union(libc).union(["Crypto", "NIOPosix", "NIOSSL"]),
+            "MartletNet": adapter.union(nio).union(libc).union(["Crypto", "NIOHTTP2", "NIOPosix", "NIOSSL"]),
             "MartletHTTP": adapter.union(nio).union(libc).union([
                 "CZlib", "Crypto", "HTTPTypes", "Hummingbird", "HummingbirdCore", "MartletNet", "NIOHPACK", "NIOHTTP1", "NIOHTTP2",
                 "NIOHTTPTypes", "NIOHTTPTypesHTTP1", "NIOTLS",
             ]),
             "MartletMQTT": adapter.union(nio).union(["MartletNet"]),
+            "MartletGRPC": adapter.union(nio).union([
+                "CZlib", "Crypto", "MartletNet", "MartletProto", "NIOHPACK", "NIOHTTP2", "SwiftProtobuf",
+            ]),
             // Foundation and its smaller half: what protoc-gen-swift writes.
             "MartletProto": ["Foundation", "FoundationEssentials", "SwiftProtobuf"],
             // Little: apps depend on it.
@@ -46,7 +49,7 @@ enum Rules {
                 "Foundation", "MartletClient", "GRPCCore", "GRPCNIOTransportHTTP2", "GRPCProtobuf", "MartletProto", "SwiftProtobuf",
             ]),
             "MartletServer": adapter.union(nio).union(libc).union([
-                "Configuration", "CoreMetrics", "Crypto", "MartletAccess", "MartletBridge", "MartletHTTP", "MartletMQTT", "MartletNet",
+                "Configuration", "CoreMetrics", "Crypto", "MartletAccess", "MartletBridge", "MartletGRPC", "MartletHTTP", "MartletMQTT", "MartletNet",
                 "MartletNode", "MartletPrometheus", "MartletStoreSQLite", "NIOPosix", "NIOSSL", "ServiceLifecycle", "UnixSignals", "Yams",
             ]),
             "martlet": nio.union(libc).union([

@@ -23,7 +23,7 @@ def hub():
     """One server for all tests that only publish and receive; they keep apart by names of their own."""
     with tempfile.TemporaryDirectory(prefix="martlet-hub-") as folder:
         # Tests open more in a second than a user would.
-        server = Server(Path(folder) / "data", "--limits-subscribe-rate", "0").start()
+        server = Server(Path(folder) / "data", "--limits-subscribe-rate", "0", "--grpc-listen", "127.0.0.1:0").start()
         yield server
         alive = server.process.poll() is None
         server.stop()
@@ -33,7 +33,8 @@ def hub():
 @pytest.fixture
 def server(tmp_path):
     """A server of the test's own, to be killed and restarted."""
-    server = Server(tmp_path / "data", "--drain-seconds", "3", "--limits-subscribe-rate", "0").start()
+    server = Server(
+        tmp_path / "data", "--drain-seconds", "3", "--limits-subscribe-rate", "0", "--grpc-listen", "127.0.0.1:0").start()
     yield server
     server.stop()
 

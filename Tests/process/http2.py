@@ -121,6 +121,8 @@ class Client:
             case h2.events.ResponseReceived():
                 answer.headers = dict(event.headers)
                 answer.fields = list(event.headers)
+            case h2.events.TrailersReceived():
+                answer.headers |= dict(event.headers)
             case h2.events.DataReceived():
                 answer.body += event.data
                 if event.flow_controlled_length and (self.consume is None or event.stream_id in self.consume):

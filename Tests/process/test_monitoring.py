@@ -58,7 +58,7 @@ def test_the_dashboard_shows_what_there_is(exposition):
     dashboard = json.loads(DASHBOARD.read_text())
     panels = dashboard["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
-    assert [panel["title"] for panel in panels if panel["type"] == "row"] == ["Traffic", "Latency", "Sessions", "Store", "Process", "Bridges", "MQTT"]
+    assert [panel["title"] for panel in panels if panel["type"] == "row"] == ["Traffic", "Latency", "Sessions", "Store", "Process", "Bridges", "MQTT", "gRPC"]
     queries = [target["expr"] for panel in panels for target in panel.get("targets", [])]
     queries += [variable["definition"] for variable in dashboard["templating"]["list"] if "definition" in variable]
     queries += [annotation["expr"] for annotation in dashboard["annotations"]["list"]]

@@ -177,7 +177,7 @@ def test_json_has_the_numbers(server, user):
             sent += 1
         figures = json.loads(measuring.communicate(timeout=20)[0])
     assert measuring.returncode == 0
-    assert figures["sessions"] == {"sse": 0, "websocket": 1, "stream": 0, "ramen": 0, "poll": 0, "jsonp": 0, "exchange": 0, "mqtt": 0}
+    assert figures["sessions"] == {"sse": 0, "websocket": 1, "stream": 0, "ramen": 0, "poll": 0, "jsonp": 0, "exchange": 0, "mqtt": 0, "grpc": 0}
     # What was published before the first reading is not in it.
     assert 0 < figures["publishesPerSecond"] * figures["seconds"] <= sent + 0.001
     assert 0 < figures["deliveriesPerSecond"] * figures["seconds"] <= sent + 0.001

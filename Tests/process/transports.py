@@ -1,6 +1,7 @@
 """Every way to receive, by the name that tests show."""
 
 from clients import HTTPXSSE, LongPoll, Ramen, RawSSE, SSEClientPy, WebSocket
+from grpc_push import GRPC, ProtoWebSocket
 from streams import JSONP, Exchange, Iframe, Multipart, NDJSON
 
 TRANSPORTS = {
@@ -15,4 +16,6 @@ TRANSPORTS = {
     "jsonp": JSONP,
     "exchange": Exchange,
     "ramen": Ramen,
+    "grpc": GRPC,
+    "websocket-proto": ProtoWebSocket,
 }

@@ -9,6 +9,7 @@ enum Fuzz {
         ("websocket", { Guarded.lend($0, $1, WebSocketTarget.run) }),
         ("deflate", { Guarded.lend($0, $1, DeflateTarget.run) }),
         ("mqtt", { Guarded.lend($0, $1, MQTTTarget.run) }),
+        ("grpc", { Guarded.lend($0, $1, GRPCTarget.run) }),
         ("frame", { Guarded.lend($0, $1, FrameTarget.run) }),
         ("ack", { Guarded.lend($0, $1, AckTarget.run) }),
         ("json", { Guarded.lend($0, $1, JSONTarget.run) }),

@@ -10,7 +10,7 @@ package enum AckMode: String, Sendable {
 
 /// How a session's messages travel; for people and metrics, it decides nothing.
 package enum TransportKind: UInt8, CaseIterable, Sendable {
-    case sse, ramen, websocket, poll, jsonp, stream, exchange, mqtt
+    case sse, ramen, websocket, poll, jsonp, stream, exchange, mqtt, grpc
 
     package var name: String { "\(self)" }
 }

@@ -42,9 +42,10 @@ package final class SharedFrames {
     package enum Form: Int, CaseIterable, Sendable {
         case sse, sseWithCursor, websocket, websocketWithCursor, websocketDeflated, ndjson, ndjsonWithCursor, multipart, multipartWithCursor
         case mqtt, mqttAcked, mqtt5, mqtt5Acked
+        case grpc, grpcWithCursor
     }
 
-    private var forms: InlineArray<13, AnyObject?> = .init(repeating: nil)
+    private var forms: InlineArray<15, AnyObject?> = .init(repeating: nil)
 
     package init() {}
 

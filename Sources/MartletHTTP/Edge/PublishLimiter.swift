@@ -1,6 +1,6 @@
 package import MartletCore
 package import MartletWire
-import NIOCore
+package import NIOCore
 import Synchronization
 
 /// Bounds how many messages an API key, and all keys of an app, publish in a second.
@@ -44,7 +44,7 @@ package final class PublishLimiter: Sendable {
     ///   - count: messages; of a batch all its lines.
     ///   - who: as the refusal says.
     /// - Returns: nil if they may be published; otherwise the refusal, and nothing was counted.
-    func refusal(keyID: String, app: AppID, count: Int, who: String = "This key", now: NIODeadline = .now()) -> WireError? {
+    package func refusal(keyID: String, app: AppID, count: Int, who: String = "This key", now: NIODeadline = .now()) -> WireError? {
         let perApp = self.appRate(app)
         let nowNs = Int64(clamping: now.uptimeNanoseconds)
         let appRate = TokenBucket.Rate(perSecond: perApp, burst: max(self.burst, perApp))

@@ -45,21 +45,7 @@ final class HTTP2Connection: ChannelInboundHandler, Connection, Swept {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         // One request was not valid and its stream was reset: the others go on. Anything else ends the connection.
-        if !Self.isOfOneStream(error) { context.close(promise: nil) }
-    }
-
-    /// Errors that NIO answers with RST_STREAM. What is not known to be one counts as the connection's.
-    private static func isOfOneStream(_ error: any Error) -> Bool {
-        switch error {
-        case is NIOHTTP2Errors.ForbiddenHeaderField, is NIOHTTP2Errors.InvalidPseudoHeaders, is NIOHTTP2Errors.InvalidPseudoHeaderValue,
-            is NIOHTTP2Errors.DuplicatePseudoHeader, is NIOHTTP2Errors.MissingPseudoHeader, is NIOHTTP2Errors.PseudoHeaderAfterRegularHeader,
-            is NIOHTTP2Errors.UnknownPseudoHeader, is NIOHTTP2Errors.InvalidHTTP2HeaderFieldName,
-            is NIOHTTP2Errors.InvalidHTTP2HeaderFieldValue, is NIOHTTP2Errors.EmptyPathHeader, is NIOHTTP2Errors.ContentLengthViolated,
-            is NIOHTTP2Errors.UnsupportedPseudoHeader, is NIOHTTP2Errors.ContentLengthHeadersMismatch,
-            is NIOHTTP2Errors.ContentLengthHeaderNegative, is NIOHTTP2Errors.ContentLengthHeaderMalformedValue:
-            true
-        default: false
-        }
+        if !HTTP2Profile.isOfOneStream(error) { context.close(promise: nil) }
     }
 
     // MARK: Streams

@@ -14,39 +14,15 @@ final class HTTP2Setup: Sendable {
 
     /// Streams that a connection may have open at a time.
     static let streamsMost = 100
-    /// Bytes of a request's body that a client may send before they are read.
-    private static let windowBytes = 65_535
-    /// Bytes that a stream may hold unsent before it counts as full: as a stream of HTTP/1.1.
-    private static let heldBytes = 4_096
-    /// Frames that wait for a client that does not read (acks of its pings and settings), before the connection ends.
-    private static let controlFramesMost = 1_000
-
     init(services: HTTPServices, control: ControlPlane) {
         self.services = services
         self.control = control
-        var connection = NIOHTTP2Handler.ConnectionConfiguration()
-        connection.initialSettings = [
-            HTTP2Setting(parameter: .maxConcurrentStreams, value: Self.streamsMost),
-            HTTP2Setting(parameter: .maxHeaderListSize, value: services.limits.headerBytes),
-            HTTP2Setting(parameter: .initialWindowSize, value: Self.windowBytes),
-        ]
-        connection.maximumBufferedControlFrames = Self.controlFramesMost
-        self.connection = connection
-        // Resets, errors and control frames: at most 200 each in 30 s, five CONTINUATION frames in a row (NIO's defaults).
-        var stream = NIOHTTP2Handler.StreamConfiguration()
-        stream.targetWindowSize = Self.windowBytes
-        stream.outboundBufferSizeHighWatermark = Self.heldBytes
-        stream.outboundBufferSizeLowWatermark = 1
-        self.stream = stream
+        self.connection = HTTP2Profile.connection(limits: services.limits, streams: Self.streamsMost)
+        self.stream = HTTP2Profile.stream
     }
-
-    // The first line of the preface, and the empty one after it (§3.4). The handler checks the rest.
-    private static let preface = Array("PRI * HTTP/2.0\r\n\r\n".utf8)
 
     /// Whether a plain connection begins like one whose client knows that HTTP/2 is spoken here; what is missing may still come.
-    static func isPreface(_ bytes: ByteBuffer) -> Bool {
-        bytes.readableBytes >= Self.preface.count && bytes.readableBytesView.starts(with: Self.preface)
-    }
+    static func isPreface(_ bytes: ByteBuffer) -> Bool { HTTP2Profile.beginsWithPreface(bytes) == true }
 
     /// Adds the handlers that speak HTTP/2. What the client sends from now on must reach them; the peer's place in the counts is theirs.
     func install(on channel: any Channel, after handler: any ChannelHandler, loop: HTTPLoop, peer: Peer) throws {

@@ -193,6 +193,13 @@ package final class WebSocketCarrier: ChannelDuplexHandler, RemovableChannelHand
         self.close(.normal)
     }
 
+    /// The service says how it ends.
+    package func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?) {
+        guard let end = event as? CarriedEnd else { return context.triggerUserOutboundEvent(event, promise: promise) }
+        promise?.succeed()
+        self.close(end.code, end.reason)
+    }
+
     /// Sends a close frame, then waits for the peer's for a moment.
     private func close(_ code: CloseCode, _ reason: String? = nil) {
         guard let context = self.context, case .open = self.stage else { return }

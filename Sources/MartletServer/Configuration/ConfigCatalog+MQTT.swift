@@ -1,9 +1,9 @@
 extension ConfigCatalog {
     static let mqtt: [ConfigOption] = [
         Self.address(
-            "mqtt.listen", \.mqtt.listen, "Where MQTT is spoken in plain, such as `0.0.0.0:1883`; nowhere if empty. Port 0 takes a free one."),
+            .mqtt, "mqtt.listen", \.mqtt.listen, "Where MQTT is spoken in plain, such as `0.0.0.0:1883`; nowhere if empty. Port 0 takes a free one."),
         Self.address(
-            "mqtt.tlsListen", \.mqtt.tlsListen,
+            .mqtt, "mqtt.tlsListen", \.mqtt.tlsListen,
             "Where MQTT is spoken with TLS, such as `0.0.0.0:8883`; nowhere if empty. The certificate is that of `tls.certificate`."),
         .text(
             .mqtt, "mqtt.serverReference", "text",
@@ -22,9 +22,9 @@ extension ConfigCatalog {
     ]
 
     /// An address to listen on; empty is none.
-    private static func address(_ name: String, _ path: Field<ServerConfiguration, ListenAddress?>, _ doc: String) -> ConfigOption {
+    static func address(_ group: OptionGroup, _ name: String, _ path: Field<ServerConfiguration, ListenAddress?>, _ doc: String) -> ConfigOption {
         .text(
-            .mqtt, name, "host:port", doc, read: { $0[keyPath: path]?.description },
+            group, name, "host:port", doc, read: { $0[keyPath: path]?.description },
             write: { $0[keyPath: path] = ListenAddress(parsing: $1) },
             check: { $0.isEmpty || ListenAddress(parsing: $0) != nil ? nil : "must be HOST:PORT, for example 127.0.0.1:1883" })
     }

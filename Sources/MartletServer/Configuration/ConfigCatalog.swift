@@ -3,7 +3,8 @@ package enum ConfigCatalog {
     package static let defaultApp = "default"
 
     package static let all: [ConfigOption] =
-        Self.server + Self.network + Self.protocols + Self.mqtt + Self.logs + Self.tokens + Self.apps + Self.topics + Self.namespaces + Self.bridge
+        Self.server + Self.network + Self.protocols + Self.mqtt + Self.grpc + Self.logs + Self.tokens + Self.apps + Self.topics + Self.namespaces
+        + Self.bridge
         + Self.bridges + Self.messages + Self.storage + Self.topicLimits + Self.bridgeLimits + Self.sessions + Self.connections + Self.rates
 
     /// What may stand in the file as a section.

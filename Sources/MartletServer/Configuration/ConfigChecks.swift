@@ -4,7 +4,7 @@ import MartletCore
 enum ConfigChecks {
     static func run(_ loaded: inout LoadedConfiguration) {
         self.network(&loaded)
-        self.mqtt(&loaded)
+        self.listeners(&loaded)
         self.tokens(&loaded)
         self.limits(&loaded)
         self.bridges(&loaded)

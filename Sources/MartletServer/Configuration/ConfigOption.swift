@@ -41,6 +41,7 @@ package enum OptionGroup: String, CaseIterable, Sendable {
     case network = "Network and TLS"
     case protocols = "WebSocket compression"
     case mqtt = "MQTT"
+    case grpc = "gRPC"
     case logs = "Logs and metrics"
     case tokens = "Client tokens"
     case apps = "Apps"

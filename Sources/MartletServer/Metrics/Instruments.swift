@@ -1,4 +1,5 @@
 import MartletBridge
+import MartletGRPC
 import MartletHTTP
 import MartletMQTT
 import MartletNet
@@ -14,10 +15,12 @@ struct Instruments: Sendable {
     let store: StoreMetrics
     let http: HTTPMetrics
     let mqtt: MQTTMetrics
+    let grpc: GRPCMetrics
 
     init(isTLS: Bool) {
         let prometheus = Prometheus()
-        for (name, help) in NodeMetrics.help + StoreMetrics.help + HTTPMetrics.help + MQTTMetrics.help + BridgeService.metricsHelp {
+        for (name, help) in NodeMetrics.help + StoreMetrics.help + HTTPMetrics.help + MQTTMetrics.help + GRPCMetrics.help + BridgeService.metricsHelp
+        {
             prometheus.describe(name, help)
         }
         if let (name, help) = StoreMetrics.help.first(where: { $0.name == "martlet_store_commit_messages" }) {
@@ -28,6 +31,7 @@ struct Instruments: Sendable {
         self.store = StoreMetrics(factory: prometheus)
         self.http = HTTPMetrics(factory: prometheus, isTLS: isTLS)
         self.mqtt = MQTTMetrics(factory: prometheus)
+        self.grpc = GRPCMetrics(factory: prometheus)
         prometheus.ask("martlet_build_info", "1, with the version that runs.", labels: [("version", BuildInfo.version)]) { 1 }
         ProcessMetrics.add(to: prometheus)
     }

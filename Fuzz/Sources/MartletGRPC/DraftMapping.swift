@@ -1,0 +1,1 @@
+../../../Sources/MartletGRPC/Mapping/DraftMapping.swift

@@ -1,0 +1,1 @@
+../../../Sources/MartletGRPC/Codec/GRPCStatus.swift

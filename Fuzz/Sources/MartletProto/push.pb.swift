@@ -1,0 +1,1 @@
+../../../Sources/MartletProto/Generated/push.pb.swift
