@@ -21,7 +21,7 @@ extension LiveSession {
     private var isAnswer: Bool {
         switch self.transport {
         case .poll, .jsonp, .exchange: true
-        case .sse, .ramen, .websocket, .stream, .mqtt: false
+        case .sse, .ramen, .websocket, .stream, .mqtt, .grpc: false
         }
     }
 
