@@ -84,6 +84,8 @@ enum GRPCTarget {
         var fields = HPACKHeaders()
         for line in bytes.split(separator: 10) {
             let parts = line.split(separator: 32, maxSplits: 1, omittingEmptySubsequences: false)
+            // NIO lets no other names pass, and takes none.
+            guard parts[0].allSatisfy({ $0 < 0x80 }) else { continue }
             fields.add(name: String(decoding: parts[0], as: UTF8.self), value: parts.count > 1 ? String(decoding: parts[1], as: UTF8.self) : "")
         }
         do throws(GRPCRequestHead.Refusal) {

@@ -20,7 +20,7 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
     private var lastActivity = NIODeadline.now()
     /// When a ping was sent that is not answered.
     private var pingedAt: NIODeadline?
-    /// Pings without a message to the client in between, and calls that it reset, in the interval that began then.
+    /// Pings (settings and priorities, too) without a message to the client in between, and calls that it reset, in the interval that began then.
     private var pings = 0
     private var resets = 0
     private var countedSince = NIODeadline.now()
@@ -68,7 +68,10 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
     /// Frames of the connection itself; NIO answers pings.
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         self.heard()
-        guard case .ping(_, let ack) = self.unwrapInboundIn(data).payload, !ack else { return }
+        switch self.unwrapInboundIn(data).payload {
+        case .ping(_, ack: false), .settings(.settings), .priority: break
+        default: return
+        }
         self.pings += 1
         self.checkAbuse()
     }

@@ -12,17 +12,25 @@ final class GRPCSetup: Sendable {
     private let connection: NIOHTTP2Handler.ConnectionConfiguration
     private let stream: NIOHTTP2Handler.StreamConfiguration
 
+    /// Events that NIO counts in its shortest time.
+    private static let countedMost = 8
+    /// Frames of a client that are wrong for their stream, in 30 seconds.
+    private static let errorsMost = 64
+
     init(services: GRPCServices, loops: [any EventLoop]) {
         self.services = services
         // Nobody uses them before.
         self.loops = loops.map { NIOLoopBoundBox.makeBoxSendingValue(GRPCLoop(), eventLoop: $0) }
         var connection = HTTP2Profile.connection(limits: services.limits, streams: services.options.streamsPerConnection)
-        // Clients of gRPC measure with pings as often as answers come: what is too much, GRPCConnection says.
-        connection.controlFrameRateLimit.windowLength = .milliseconds(10)
+        // Clients of gRPC measure with pings as often as answers come, and may cancel all calls at once: what is too much, GRPCConnection
+        // says. NIO's own counts take room for each event that they allow, so few are, in no time.
+        connection.controlFrameRateLimit.maximumCount = Self.countedMost
+        connection.controlFrameRateLimit.windowLength = .nanoseconds(1)
         self.connection = connection
         var stream = HTTP2Profile.stream
-        // All calls of a connection may be cancelled at once: as above.
-        stream.streamResetFrameRateLimit.windowLength = .milliseconds(1)
+        stream.streamResetFrameRateLimit.maximumCount = Self.countedMost
+        stream.streamResetFrameRateLimit.windowLength = .nanoseconds(1)
+        stream.streamErrorRateLimit.maximumCount = Self.errorsMost
         self.stream = stream
     }
 
