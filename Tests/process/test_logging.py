@@ -29,9 +29,9 @@ def test_a_life_in_text(server):
     lines = server.log.read_text().splitlines()
     assert all(TEXT.match(line) for line in lines), lines
     messages = [line.split(None, 2)[2] for line in lines]
-    assert [message.split(" ")[0] for message in messages] == ["starting", "ready", "draining", "stopped"]
+    assert [message.split(" ")[0] for message in messages] == ["starting", "listening", "ready", "draining", "stopped"]
     assert f"data={server.data}" in messages[0] and "version=0.1.0" in messages[0] and "durability=full" in messages[0]
-    assert f"address=127.0.0.1:{server.port}" in messages[1]
+    assert f"address=127.0.0.1:{server.port}" in messages[2]
 
 
 def test_a_life_in_json(json_server):
