@@ -152,8 +152,8 @@ package struct NodeMetrics: Sendable {
 
 /// What one turn of a loop has sent: plain numbers, so that a message costs next to nothing.
 struct TurnTally {
-    /// By transport: as many as ``TransportKind`` has.
-    var deliveries: InlineArray<9, Int> = .init(repeating: 0)
+    /// By transport: room for more than ``TransportKind`` has.
+    var deliveries: InlineArray<16, Int> = .init(repeating: 0)
     var redeliveries = 0
 
     var isEmpty: Bool { self.deliveries.indices.allSatisfy { self.deliveries[$0] == 0 } }
