@@ -176,7 +176,7 @@ def test_backlog(hub, transport):
 
 
 def test_stalled(hub):
-    found, result = report(hub.url, "stalled", "--subscribers", "20", "--seconds", "0.5", "--stall-seconds", "2", "--rate", "200", "--payload", "20000")
+    found, result = report(hub.url, "stalled", "--subscribers", "4", "--seconds", "0.5", "--stall-seconds", "3", "--rate", "100", "--payload", "20000")
     assert result.returncode == 0, result.stderr
     assert (found["lost"], found["duplicates"]) == (0, 0)
     assert found["stalledMissed"] > 0 and found["stalledGaps"] > 0, "it did not stall"

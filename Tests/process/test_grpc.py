@@ -301,6 +301,7 @@ def test_a_large_low_message_does_not_hold_a_high_one(hub, wire, user):
 
 def test_many_sessions_on_one_connection(hub, wire):
     name = unique("crowd")
+    before = live(hub)
     sessions = [Session(wire, hello(f"{name}-{n}")) for n in range(200)]
     try:
         for session in sessions:
@@ -311,7 +312,7 @@ def test_many_sessions_on_one_connection(hub, wire):
     finally:
         for session in sessions:
             session.close()
-    wait_until(lambda: live(hub) == 0, 10, "sessions are left")
+    wait_until(lambda: live(hub) <= before, 10, "sessions are left")
 
 
 def test_a_subscriber_that_does_not_read_delays_nobody(hub, wire, user):

@@ -102,8 +102,6 @@ extension PushConnection {
             self.send(ServerFrames.refused(error, ref: wish.ref))
         }
         self.ref = 0
-        // Each may bring many retained values, which are not asked for again while nobody takes them.
-        if self.phase == .open, !self.flush() { self.isHeld = true }
     }
 
     private func unsubscribe(_ wish: ProtoConnectRequest.Unsubscribe, _ handle: any SessionHandle) {

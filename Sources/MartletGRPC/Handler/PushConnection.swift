@@ -45,8 +45,6 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
     var isChecking = false
     /// Publishes without an outcome.
     var publishes = 0
-    /// What a subscribe brought waits for the socket: requests that came after it wait, too.
-    var isHeld = false
     /// Bytes of answers since the socket took all.
     var answerBytes = 0
     private var isReadingPaused = false
@@ -147,7 +145,7 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
         switch self.phase {
         case .new, .leaving: true
         case .open:
-            !self.isChecking && !self.isHeld && self.publishes < Self.publishesMost
+            !self.isChecking && self.publishes < Self.publishesMost
                 && !(self.output.isWaiting && self.answerBytes > Self.answersMost)
         case .opening, .closing: false
         }
@@ -226,10 +224,8 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
 
     func socketTook() {
         self.answerBytes = 0
-        let wasHeld = self.isHeld
-        self.isHeld = false
         self.handle?.socketTook()
-        if wasHeld || !self.takesMessages || self.isReadingPaused { self.resumeReading() }
+        if !self.takesMessages || self.isReadingPaused { self.resumeReading() }
         self.call?.readOn()
     }
 
