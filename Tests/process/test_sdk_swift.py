@@ -15,7 +15,8 @@ from holding_proxy import HoldingProxy
 from sdk_swift import GRPC_PORTS, URLSESSION, Probe, speaks_grpc
 from server import Server, unique, wait_until
 
-TRANSPORTS = ["websocket", "sse", "grpc", URLSESSION]
+# With the URLSession of Linux, which now and then loses the end of a stream or a connection: `make long` shows how it stands.
+TRANSPORTS = ["websocket", "sse", "grpc", pytest.param(URLSESSION, marks=pytest.mark.long)]
 
 
 @pytest.fixture(scope="session", params=TRANSPORTS)
