@@ -29,6 +29,9 @@ package struct GRPCFrameDecoder {
         }
     }
 
+    /// Lets go of the storage that the bytes which wait came in: a few of them would hold all of it, and have what reads it make another.
+    package mutating func letGo() { self.input.letGo() }
+
     /// The next message, decompressed.
     ///
     /// - Parameters:
@@ -59,5 +62,16 @@ package struct GRPCFrameDecoder {
         status.error = .messageTooLarge
         status.limit = most
         return status
+    }
+}
+
+extension ByteBuffer {
+    /// Copies what is to be kept, where it is a small part of what it came in.
+    mutating func letGo() {
+        let count = self.readableBytes
+        guard count > 0, self.storageCapacity > 2 * count + 512 else { return }
+        var own = ByteBufferAllocator().buffer(capacity: count)
+        own.writeImmutableBuffer(self)
+        self = own
     }
 }

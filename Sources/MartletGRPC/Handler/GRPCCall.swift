@@ -9,6 +9,9 @@ protocol GRPCCall: AnyObject {
     /// Whether who calls was checked.
     var isSigned: Bool { get }
 
+    /// Bytes of messages that it keeps until the client has said all.
+    var keptBytes: Int { get }
+
     func received(_ message: ByteBuffer)
 
     /// The client sends no more.
@@ -22,6 +25,7 @@ protocol GRPCCall: AnyObject {
 }
 
 extension GRPCCall {
+    var keptBytes: Int { 0 }
     func over() {}
     func quiesce() {}
 }

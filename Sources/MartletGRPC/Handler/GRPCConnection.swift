@@ -26,6 +26,8 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
     private var countedSince = NIODeadline.now()
     /// Calls of `Health.Watch`.
     private var watches = 0
+    /// Calls whose client nobody has checked.
+    private var unsigned = 0
     /// Bytes of calls' messages that are not complete.
     private var heldBytes = 0
     private var unsignedBytes = 0
@@ -38,10 +40,13 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
     private static let abuseInterval = TimeAmount.seconds(30)
     /// Nobody is asked who they are for these.
     private static let watchesMost = 16
+    /// Calls whose client nobody has checked: health, reflection, and sessions that say hello.
+    private static let unsignedCalls = 256
     /// Bytes of messages that may be incomplete on all calls whose client nobody has checked.
     private static let unsignedMost = 1_048_576
     /// The same of the others, beside a batch.
     private static let heldMost = 4_194_304
+    private static let lastAnswers = TimeAmount.milliseconds(250)
     private static let pingData = HTTP2PingData(withInteger: 0x6d61_7274_6c65_74)
 
     init(services: GRPCServices, loop: GRPCLoop, state: LoopState, peer: Peer) {
@@ -97,8 +102,17 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
             self.resets += 1
             self.checkAbuse()
         }
-        if self.isLeaving, self.streams == 0 { self.context?.close(promise: nil) }
+        if self.isLeaving, self.streams == 0 { self.closeSoon(Self.lastAnswers) }
     }
+
+    /// - Returns: whether there may be one more call of nobody known; then ``unsignedEnded()`` must follow.
+    func unsignedBegan() -> Bool {
+        guard self.unsigned < Self.unsignedCalls else { return false }
+        self.unsigned += 1
+        return true
+    }
+
+    func unsignedEnded() { self.unsigned -= 1 }
 
     /// Bytes came from the client.
     func heard() {
@@ -158,11 +172,16 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
 
     /// Says that no more calls are taken; those that are open go on. A call that is on its way already is taken, too.
     func quiesce() {
-        guard let context = self.context, !self.isLeaving else { return }
+        guard self.context != nil, !self.isLeaving else { return }
         self.leave(.noError, "")
-        guard self.streams == 0 else { return }
+        if self.streams == 0 { self.closeSoon(.seconds(1)) }
+    }
+
+    /// The last answers are still on their way to the socket when their streams are closed.
+    private func closeSoon(_ time: TimeAmount) {
+        guard let context = self.context else { return }
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(1)) {
+        context.eventLoop.assumeIsolated().scheduleTask(in: time) {
             if bound.value.streams == 0 { bound.value.context?.close(promise: nil) }
         }
     }

@@ -25,6 +25,10 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
     /// Bytes that ``GRPCConnection/holds(_:isSigned:)`` knows of.
     private var held = 0
     private var heldIsSigned = false
+    /// Whether it counts among the calls of nobody known.
+    private var isUnsigned = false
+    /// By when a call with one message, or of a tool, must have said all.
+    private var requestDeadline: NIODeadline?
     private var answer = Answer.head
     private var isRequestEnded = false
     private var isEndTold = false
@@ -74,6 +78,7 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
         if self.held != 0 { _ = self.connection.holds(-self.held, isSigned: self.heldIsSigned) }
         self.held = 0
         self.decoder = GRPCFrameDecoder(encoding: .identity)
+        self.countUnsigned(false)
         if self.isWatched { self.state.unwatch(self) }
         self.isWatched = false
         if self.isListed { self.state.closed(self) }
@@ -118,7 +123,17 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
                 self.deadline = .now() + timeout
                 self.watch()
             }
-            self.call = try GRPCMethods.call(head, self)
+            let call = try GRPCMethods.call(head, self)
+            self.call = call
+            guard call.isSigned || self.connection.unsignedBegan() else {
+                throw .status(GRPCStatus(.resourceExhausted, "This connection has as many calls of nobody known as it may: try again in a moment."))
+            }
+            self.isUnsigned = !call.isSigned
+            // A session has a time of its own for its hello.
+            if call as? PushConnection == nil {
+                self.requestDeadline = .now() + .seconds(Int64(self.services.limits.bodySeconds))
+                self.watch()
+            }
             // Nobody asks for them again.
             self.head?.authorization = nil
             self.head?.apiKey = nil
@@ -148,6 +163,7 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
         }
         self.services.metrics.received(messages)
         guard let call = self.call else { return }
+        self.decoder.letGo()
         self.count(call)
         guard self.isRequestEnded, !self.isEndTold, call.takesMessages else { return }
         guard !self.decoder.isWithinMessage else { return self.finish(GRPCStatus(.internal, "The call ended within a message.")) }
@@ -155,13 +171,20 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
         call.requestEnded()
     }
 
+    private func countUnsigned(_ isUnsigned: Bool) {
+        guard self.isUnsigned, !isUnsigned else { return }
+        self.isUnsigned = false
+        self.connection.unsignedEnded()
+    }
+
     private func count(_ call: any GRPCCall) {
+        self.countUnsigned(!call.isSigned)
         if call.isSigned != self.heldIsSigned {
             if self.held != 0 { _ = self.connection.holds(-self.held, isSigned: self.heldIsSigned) }
             self.held = 0
             self.heldIsSigned = call.isSigned
         }
-        let change = self.decoder.heldBytes - self.held
+        let change = self.decoder.heldBytes + call.keptBytes - self.held
         guard change != 0 else { return }
         self.held += change
         guard !self.connection.holds(change, isSigned: self.heldIsSigned), change > 0 else { return }
@@ -288,6 +311,10 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
     }
 
     func sweep(now: NIODeadline) {
+        if let requestDeadline, !self.isRequestEnded, now >= requestDeadline {
+            let seconds = self.services.limits.bodySeconds
+            return self.finish(GRPCStatus(WireError(.requestTimeout, "The request did not end within \(seconds) seconds.", limit: seconds)))
+        }
         if let deadline, now >= deadline { return self.finish(GRPCStatus(.deadlineExceeded, "The call's time is over.")) }
         // On HTTP/1.1 the socket's own timeout does this.
         if let stalledAt, now - stalledAt > .milliseconds(self.services.limits.heartbeatMs * 2) { self.context?.close(promise: nil) }

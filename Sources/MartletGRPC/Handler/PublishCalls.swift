@@ -48,9 +48,12 @@ class UnaryCall: GRPCCall, @unchecked Sendable {
     var messageBytes: Int { self.services.messageBytes }
     var takesMessages: Bool { true }
     var isSigned: Bool { true }
+    var keptBytes: Int { self.message?.readableBytes ?? 0 }
 
     func received(_ message: ByteBuffer) {
         guard self.message == nil else { return self.stream.finish(GRPCStatus(.invalidArgument, "This method takes one message.")) }
+        var message = message
+        message.letGo()
         self.message = message
     }
 
@@ -71,7 +74,10 @@ class UnaryCall: GRPCCall, @unchecked Sendable {
     /// - Parameter message: untrusted.
     func call(_ message: [UInt8]) throws(WireError) {}
 
-    func over() { self.isOver = true }
+    func over() {
+        self.isOver = true
+        self.message = nil
+    }
 
     func quiesce() {}
 

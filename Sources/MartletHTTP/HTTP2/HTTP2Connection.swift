@@ -16,6 +16,7 @@ final class HTTP2Connection: ChannelInboundHandler, Connection, Swept {
     private var isUsed = false
     private var isQuiescing = false
     private var lastActivity = NIODeadline.now()
+    private static let lastAnswers = TimeAmount.milliseconds(250)
 
     init(services: HTTPServices, loop: HTTPLoop, peer: Peer) {
         self.services = services
@@ -60,7 +61,16 @@ final class HTTP2Connection: ChannelInboundHandler, Connection, Swept {
         self.streams -= 1
         self.lastActivity = .now()
         self.services.metrics.streams(-1)
-        if self.isQuiescing, self.streams == 0 { self.context?.close(promise: nil) }
+        if self.isQuiescing, self.streams == 0 { self.closeSoon() }
+    }
+
+    /// The last answers are still on their way to the socket when their streams are closed.
+    private func closeSoon() {
+        guard let context = self.context else { return }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.assumeIsolated().scheduleTask(in: Self.lastAnswers) {
+            if bound.value.streams == 0 { bound.value.context?.close(promise: nil) }
+        }
     }
 
     // MARK: Connection
