@@ -321,6 +321,6 @@ extension LiveSession {
             book.settingsChanged()
         }
         let isOwn = self.node.kept.ended(record, holder: book.holder)
-        self.node.store(isOwn ? book.save(record) : nil, will: will, done: done)
+        self.node.store(book.key, isOwn ? book.save(record).change : nil, will: will, done: done)
     }
 }

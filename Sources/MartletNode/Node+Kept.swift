@@ -18,6 +18,20 @@ extension Node {
                     self.logger.error("kept sessions cannot be read", metadata: ["count": "\(rows.count - sessions.count)"])
                 }
                 self.kept.load(sessions, wall: self.clock.wall())
+                self.loadQueues(done)
+            }
+        }
+    }
+
+    /// Finds the queues that were there before the start: what nobody needs of them any more is to go.
+    private func loadQueues(_ done: @escaping @Sendable (StoreError?) -> Void) {
+        self.store.topics(beginningWith: QueueTopic.prefix) { result in
+            switch result {
+            case .failure(let error): done(error)
+            case .success(let found):
+                for queue in found.topics {
+                    self.kept.queued(TopicKey(app: queue.app, name: QueueTopic.original(of: queue.name)), offset: found.newest)
+                }
                 self.shards.first?.loop.execute { self.tendKept() }
                 done(nil)
             }
@@ -31,16 +45,10 @@ extension Node {
         self.kept.inOrder {
             let due = self.kept.takeDue(wall: self.clock.wall()) { self.groups.hasMembers($0) }
             for (session, will) in due.changed {
-                self.store(SessionSave(key: session.key, change: .set(settings: session.settings, state: session.state)), will: will)
+                self.store(session.key, .set(settings: session.settings, state: session.state), will: will)
             }
             for (key, will) in due.expired { self.delete(key, will: will) }
-            for (key, session) in self.kept.takeUndone() {
-                if let session {
-                    self.store(SessionSave(key: key, change: .set(settings: session.settings, state: session.state)), will: nil)
-                } else {
-                    self.delete(key, will: nil)
-                }
-            }
+            for undone in self.kept.takeUndone() { self.again(undone) }
         }
         for (topic, upTo) in self.kept.takeNeedless() {
             self.store.trim(TopicKey(app: topic.app, name: QueueTopic.name(of: topic.name)), upTo: upTo)
@@ -55,15 +63,26 @@ extension Node {
 
     // MARK: Ending
 
+    /// Tries once more what the store could not do.
+    private func again(_ undone: KeptSessions.Undone) {
+        var wills = undone.wills[...]
+        switch undone.record {
+        case .write(let session): self.store(undone.key, .set(settings: session.settings, state: session.state), will: wills.popFirst())
+        case .delete: self.delete(undone.key, will: wills.popFirst())
+        case .leave: break
+        }
+        for will in wills { self.store(undone.key, nil, will: will) }
+    }
+
     /// Stores what becomes of a session whose client is away, and publishes its will, in one commit: the will comes once, whenever the
     /// process ends.
     ///
     /// - Parameters:
-    ///   - save: nil if there is nothing to be stored.
+    ///   - change: nil if there is nothing to be stored.
     ///   - done: called on any thread, when that is stored or has failed; what has failed is tried again before long.
-    func store(_ save: SessionSave?, will: Will?, done: @escaping @Sendable () -> Void = {}) {
-        self.write(save, will) { error in
-            if error != nil, let save { self.kept.failed(save.key) }
+    func store(_ key: DeviceKey, _ change: SessionSave.Change?, will: Will?, done: @escaping @Sendable () -> Void = {}) {
+        self.write(key, change, will) { error in
+            if error != nil, change != nil { self.kept.failed(key) }
             done()
         }
     }
@@ -71,21 +90,26 @@ extension Node {
     /// As ``store(_:will:done:)``: deletes the record of a session that is over.
     func delete(_ key: DeviceKey, will: Will?, done: @escaping @Sendable () -> Void = {}) {
         self.kept.willDelete(key)
-        self.write(SessionSave(key: key, change: .delete), will) { error in
+        self.write(key, .delete, will) { error in
             self.kept.deleted(key, isDone: error == nil)
             done()
         }
     }
 
-    private func write(_ save: SessionSave?, _ will: Will?, done: @escaping @Sendable (StoreError?) -> Void) {
-        guard var request = will?.request else {
+    private func write(_ key: DeviceKey, _ change: SessionSave.Change?, _ will: Will?, done: @escaping @Sendable (StoreError?) -> Void) {
+        let save = change.map { SessionSave(key: key, change: $0) }
+        guard let will else {
             guard let save else { return done(nil) }
             return self.store.save([save], done: done)
         }
+        var request = will.request
         request.save = save
         self.publish([request]) { outcomes in
             guard case .failed(let error)? = outcomes.first else { return done(nil) }
-            self.logger.error("a will could not be published", metadata: ["error": "\(error.detail)"])
+            // Otherwise it is tried again until the store can.
+            if !self.kept.failed(key, will) {
+                self.logger.error("a will could not be published", metadata: ["error": "\(error.detail)"])
+            }
             done(error)
         }
     }
@@ -93,7 +117,7 @@ extension Node {
     /// The connection of a session is gone that is not kept from now on.
     func end(_ book: SessionBook, will: Will?, done: @escaping @Sendable () -> Void) {
         let wasKept = book.isKept ? self.kept.drop(book.key, holder: book.holder) : self.kept.endLone(book.key)
-        guard wasKept else { return self.store(nil, will: will, done: done) }
+        guard wasKept else { return self.store(book.key, nil, will: will, done: done) }
         self.delete(book.key, will: will, done: done)
     }
 
@@ -102,6 +126,13 @@ extension Node {
     /// Opens a session with terms, on its shard's loop.
     func openKept(_ session: LiveSession, _ terms: SessionTerms, _ claim: Registry.Claim) {
         guard let device = session.deviceKey else { return }
+        if let book = session.book {
+            do throws(WireError) {
+                try self.kept.check(book.key, user: book.user, terms: terms, wall: self.clock.wall())
+            } catch {
+                return session.refuse(error)
+            }
+        }
         guard let previous = self.registry.claim(device, for: claim, lineage: nil) else { return self.openKept(session, terms) }
         guard previous.shard !== session.shard else {
             previous.session.takenOver()
@@ -149,7 +180,7 @@ extension Node {
             guard begun.hasDropped else { return false }
             let key = book.key
             self.kept.willDelete(key)
-            self.write(SessionSave(key: key, change: .delete), begun.will) { error in
+            self.write(key, .delete, begun.will) { error in
                 self.kept.deleted(key, isDone: error == nil)
                 begin(error)
             }
@@ -160,7 +191,7 @@ extension Node {
         record.will = book.will
         record.endedAt = nil
         // All of it: nothing of what was there stays.
-        self.write(SessionSave(key: book.key, change: .set(settings: record.settings, state: record.state)), begun.will, done: begin)
+        self.write(book.key, .set(settings: record.settings, state: record.state), begun.will, done: begin)
         return true
     }
 
@@ -172,8 +203,7 @@ extension Node {
         guard var before = entered.resumed else { return self.end(book, will: nil, done: done) }
         before.endedAt = before.endedAt ?? self.clock.wall()
         let isOwn = self.kept.ended(before, holder: book.holder)
-        self.store(
-            isOwn ? SessionSave(key: book.key, change: .set(settings: before.settings, state: before.state)) : nil, will: nil, done: done)
+        self.store(book.key, isOwn ? .set(settings: before.settings, state: before.state) : nil, will: nil, done: done)
     }
 
     // MARK: Queues

@@ -4,7 +4,7 @@ import json
 import threading
 import time
 
-from server import Server
+from server import Server, wait_until
 from wire import Wire, request
 
 
@@ -51,6 +51,8 @@ class Others:
         return self
 
     def __exit__(self, *_) -> None:
+        # What is watched may be over before the first message was timed.
+        wait_until(lambda: self.times or self.failure, 30, "a message of others")
         self.is_over.set()
         self.thread.join(60)
         if self.failure:

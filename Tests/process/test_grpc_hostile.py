@@ -193,6 +193,34 @@ def test_messages_that_never_end_take_little(server):
     still_alive(server)
 
 
+def test_a_few_bytes_do_not_keep_what_they_came_in(server):
+    """Two bytes of a message, then a frame of a type that nobody knows, on one call after the other."""
+    before = server.rss_kb()
+    with Client(Port(server)) as client:
+        client.until(lambda: client.h2.remote_settings.max_concurrent_streams == 1_000)
+        client.flush()
+        for n in range(200):
+            client.raw(HEADERS, 4, 2 * n + 1, block(client))
+            client.raw(DATA, 0, 2 * n + 1, b"\0\0")
+            client.raw(0x55, 0, 0, b"x" * 16_000)
+        wait_until(lambda: metric(server, "martlet_grpc_streams") >= 200, 10, "the calls")
+        assert server.rss_kb() - before < 60_000
+    still_alive(server)
+
+
+@pytest.mark.parametrize("path", ["/grpc.health.v1.Health/Check", "/martlet.v1.Push/Publish"])
+def test_a_call_that_is_never_finished_ends(tmp_path, path):
+    server = Server(tmp_path / "data", "--grpc-listen", "127.0.0.1:0", "--limits-body-seconds", "2").start()
+    try:
+        with Client(Port(server)) as client:
+            stream = client.request("POST", path, GRPC, end=False)
+            client.h2.send_data(stream, b"\0")
+            client.flush()
+            assert status_of(client, stream) == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]
+    finally:
+        server.stop()
+
+
 def test_a_bomb_in_a_session(server):
     before = server.rss_kb()
     bomb = message(gzip.compress(b"\0" * 8_000_000), flag=1)

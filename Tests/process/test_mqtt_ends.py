@@ -1,12 +1,14 @@
 """Ends of sessions and `kill -9`: what a client was shown by the end of its connection, or by a CONNACK, is on disk."""
 
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
 from mqtt import Will, Wire, connect, disconnect
 from mqtt_tools import make_broker, only_martlet
-from server import unique
+from server import unique, wait_until
 
 pytestmark = only_martlet
 
@@ -153,3 +155,24 @@ def test_a_store_that_does_not_answer_keeps_nobody(tmp_path, slow_flushes):
             assert time.monotonic() - begin < 2
             assert kept.ended(timeout=8.5) is None
             assert 3 < time.monotonic() - begin < 8.5
+
+
+def test_queues_of_before_a_restart_go_when_nobody_waits(own_broker, topic):
+    """Nothing is published to their topics again: what was put aside is found all the same."""
+    with Wire.connected(own_broker, "waits", clean=False, session_expiry=600) as wire:
+        wire.subscribe((f"{topic}/#", 1))
+        wire.leave()
+    with Wire.connected(own_broker) as publisher:
+        for number in range(20):
+            publisher.publish(f"{topic}/{number}", "x", 1)
+    own_broker.kill9()
+    own_broker.restart()
+
+    def stored() -> int:
+        with closing(sqlite3.connect(f"file:{own_broker.data}/martlet.sqlite?mode=ro", uri=True)) as db:
+            return db.execute("SELECT count(*) FROM body").fetchone()[0]
+
+    assert stored() == 20
+    with Wire.connected(own_broker, "waits") as wire:
+        wire.leave()
+    wait_until(lambda: stored() <= 1, 20, "queues without messages")

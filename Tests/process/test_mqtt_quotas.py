@@ -70,3 +70,28 @@ def test_wills_have_a_budget(small_broker, topic, is_kept, version):
     wires += [Wire.connected(small_broker, version=version, user="one-more", will=Will(topic, b"w" * 45_000), **how)]
     for wire in wires:
         wire.close()
+
+
+def test_who_is_refused_takes_nothing_over(small_broker, topic):
+    with Wire.connected(small_broker) as watcher:
+        watcher.subscribe((topic, 1))
+        for _ in range(3):
+            with Wire.connected(small_broker, version=5, user="alice", **kept(5)) as wire:
+                wire.leave()
+        client = unique("client")
+        with Wire.connected(small_broker, client, 5, user="bob", will=Will(topic, b"bob's", 1), **kept(5)) as bob:
+            refused(small_broker, 5, "3 sessions of this user", client=client, user="alice", **kept(5))
+            bob.subscribe((topic, 1))
+            watcher.publish(topic, "still here", 1)
+            assert bob.message().text == "still here"
+        assert watcher.message().text == "still here"
+
+
+def test_zero_is_any_number(tmp_path):
+    broker = make_broker(tmp_path, "--limits-kept-sessions-per-user", "0").start()
+    try:
+        for _ in range(5):
+            with Wire.connected(broker, version=5, user="alice", **kept(5)) as wire:
+                wire.leave()
+    finally:
+        broker.stop()

@@ -22,7 +22,7 @@ NAMES = {
 }
 OPTIONS = {
     "grpc": ["--transport", "grpc"], "grpc100": ["--transport", "grpc", "--streams", "100"], "ws": ["--transport", "ws"],
-    "sse": ["--transport", "sse"], "sseLate": ["--transport", "sse", "--ack-every", "30", "--devices", "200"],
+    "sse": ["--transport", "sse"], "sseLate": ["--transport", "sse", "--ack-every", "30", "--devices", "8"],
 }
 
 
@@ -95,7 +95,7 @@ def cases(options):
     yield ("delivered", "from publish to delivered, as GET /v1/messages/{id} shows it, 4 devices", "delivered",
            ["--seconds", seconds], ["grpc", "ws", "sse"], delivered)
     if not quick:
-        yield ("late", "the same for SSE with late acks, 200 devices", "delivered", ["--seconds", 31], ["sseLate"], delivered)
+        yield ("late", "the same for SSE with late acks, 8 devices", "delivered", ["--seconds", 31], ["sseLate"], delivered)
     yield ("broadcast", "broadcast of a topic to 1,000 subscribers, 30 messages a second", "fan-out",
            ["--subscribers", 1_000, "--rate", 30, "--seconds", seconds], ["grpc", "grpc100", "ws", "sse"], delivery)
     yield ("inbox", f"inboxes of 100 devices with {200 if quick else 2_000:,} messages each, every one acked (SSE: none)", "backlog",

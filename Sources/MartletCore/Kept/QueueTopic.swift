@@ -4,7 +4,7 @@
 /// So what is kept for them neither shows in the history of the topic nor depends on its options, and is deleted when all have it.
 package enum QueueTopic {
     /// `$`, so that no wildcard of a client's matches; then a character that names cannot have.
-    static let prefix = "$\u{1}/"
+    package static let prefix = "$\u{1}/"
 
     /// The queue of a topic.
     package static func name(of topic: String) -> String { self.prefix + topic }

@@ -100,6 +100,14 @@ package protocol LogStore: AnyObject, Sendable {
     /// All records of sessions, at the start.
     func loadSessions(done: @escaping @Sendable (Result<[SessionRow], StoreError>) -> Void)
 
+    /// Topics that are known, at the start.
+    ///
+    /// - Parameters:
+    ///   - prefix: what their names begin with.
+    ///   - done: called with them, and with the newest offset of all messages that were stored; 0 for none.
+    func topics(
+        beginningWith prefix: String, done: @escaping @Sendable (Result<(topics: [TopicKey], newest: UInt64), StoreError>) -> Void)
+
     /// What became of a message on each device that it addresses.
     ///
     /// - Parameter done: nil if the app has no such message.

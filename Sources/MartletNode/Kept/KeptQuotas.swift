@@ -32,7 +32,7 @@ struct KeptQuotas {
                     .tooManySessions, "The app keeps \(self.most.sessions) sessions, as many as it may: let some end.", limit: self.most.sessions)
             }
             // Who has no user is a back end, or dev mode's nobody.
-            guard let user, old == nil || !isSameName(old?.user, user) || self.most.perUser == 0 else { return try self.check(app, will, for: old) }
+            guard let user, self.most.perUser > 0, old == nil || !isSameName(old?.user, user) else { return try self.check(app, will, for: old) }
             guard self.users[Owner(app: app, user: user), default: 0] < self.most.perUser else {
                 throw WireError(
                     .tooManySessions, "The server keeps \(self.most.perUser) sessions of this user, as many as one user may have: let some end.",

@@ -23,6 +23,9 @@ final class KeptSessions: Sendable {
         var leaving: [DeviceKey: Int] = [:]
         /// Records that the store could not write when it was told.
         var undone: Set<DeviceKey> = []
+        /// Wills that could not be published, and what they weigh.
+        var wills: [DeviceKey: [Will]] = [:]
+        var willBytes = 0
         /// Topics of which something waits.
         var queues = NeedlessSearch()
         /// When something is due next; Unix time in milliseconds.
@@ -73,9 +76,7 @@ final class KeptSessions: Sendable {
         try self.state.withLock { (state) throws(WireError) in
             var begun = Begun()
             let entry = state.entries[key]
-            if let entry, !terms.isClean, isSameName(entry.session.user, user), entry.holder != 0 || entry.session.expiresAt ?? .max > wall {
-                begun.resumed = entry.session
-            }
+            begun.resumed = Self.resumed(entry, user: user, terms, wall: wall)
             try state.quotas.check(
                 key.app, user: user, isKept: terms.expirySeconds > 0 || begun.resumed != nil, will: terms.will, for: entry?.session)
             begun.hasDropped = state.leaving[key] != nil
@@ -97,6 +98,29 @@ final class KeptSessions: Sendable {
             session.endedAt = nil
             self.insert(session, holder: holder, &state)
             return begun
+        }
+    }
+
+    /// What goes on with a connection; nil if it begins anew.
+    private static func resumed(_ entry: Entry?, user: String?, _ terms: SessionTerms, wall: Int64) -> KeptSession? {
+        guard let entry, !terms.isClean, isSameName(entry.session.user, user), entry.holder != 0 || entry.session.expiresAt ?? .max > wall else {
+            return nil
+        }
+        return entry.session
+    }
+
+    /// Asks whether a session could begin: before it takes over from one that it would not go on with.
+    ///
+    /// - Throws: as ``begin(_:user:terms:holder:wall:)``.
+    func check(_ key: DeviceKey, user: String?, terms: SessionTerms, wall: Int64) throws(WireError) {
+        try self.state.withLock { (state) throws(WireError) in
+            let entry = state.entries[key]
+            let isKept = terms.expirySeconds > 0 || Self.resumed(entry, user: user, terms, wall: wall) != nil
+            // What a session that is not kept has as its will goes for this one's.
+            let lone = state.lone[key] ?? 0
+            state.quotas.add(-lone, of: key.app)
+            defer { state.quotas.add(lone, of: key.app) }
+            try state.quotas.check(key.app, user: user, isKept: isKept, will: terms.will, for: entry?.session)
         }
     }
 
@@ -223,38 +247,6 @@ final class KeptSessions: Sendable {
                 due.expired.append((group, nil))
             }
             return due
-        }
-    }
-
-    // MARK: The store
-
-    /// The store is told to delete a record.
-    func willDelete(_ key: DeviceKey) { self.state.withLock { $0.leaving[key, default: 0] += 1 } }
-
-    /// - Parameter isDone: whether it could.
-    func deleted(_ key: DeviceKey, isDone: Bool) {
-        self.state.withLock { state in
-            let left = state.leaving[key, default: 1] - 1
-            if !isDone { state.undone.insert(key) }
-            state.leaving[key] = left > 0 || state.undone.contains(key) ? left : nil
-        }
-    }
-
-    /// The store could not write the record of a session whose client is away.
-    func failed(_ key: DeviceKey) { _ = self.state.withLock { $0.undone.insert(key) } }
-
-    /// What the store has failed to write, as it is now: nil for what is over. To be called ``inOrder(_:)``.
-    func takeUndone() -> [(key: DeviceKey, session: KeptSession?)] {
-        self.state.withLock { state in
-            let undone = state.undone
-            state.undone = []
-            return undone.compactMap { key in
-                if state.leaving[key] == 0 { state.leaving[key] = nil }
-                let entry = state.entries[key]
-                // A live one was stored when it began, and is by its connection.
-                guard state.lone[key] == nil, entry == nil || entry?.holder == 0 else { return nil }
-                return (key, entry?.session)
-            }
         }
     }
 

@@ -55,7 +55,7 @@ extension LiveSession {
         if isKept {
             let (record, isNew) = self.node.kept.group(key, filter, position: self.node.store.end)
             if isNew {
-                self.node.store(SessionSave(key: key, change: .set(settings: record.settings, state: record.state)), will: nil)
+                self.node.store(key, .set(settings: record.settings, state: record.state), will: nil)
             }
         }
         let member = ShareGroup.Member(id: book.holder, session: self, options: options, room: max(0, book.windowMessages - book.flights.count))

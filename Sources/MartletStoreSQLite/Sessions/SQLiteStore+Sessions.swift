@@ -14,7 +14,27 @@ extension SQLiteStore {
     }
 }
 
+extension SQLiteStore {
+    package func topics(
+        beginningWith prefix: String, done: @escaping @Sendable (Result<(topics: [TopicKey], newest: UInt64), StoreError>) -> Void
+    ) {
+        let error = self.writer.submit(.barrier { [self] in self.onReader({ try $0.topics(beginningWith: prefix) }, done) })
+        if let error { done(.failure(error)) }
+    }
+}
+
 extension Reader {
+    fileprivate func topics(beginningWith prefix: String) throws -> (topics: [TopicKey], newest: UInt64) {
+        let select = try self.db.prepare("SELECT app, name FROM topic")
+        var topics: [TopicKey] = []
+        while try select.step() {
+            guard let name = select.text(1), name.utf8.starts(with: prefix.utf8) else { continue }
+            topics.append(TopicKey(app: AppID(UInt32(truncatingIfNeeded: select.integer(0))), name: name))
+        }
+        let last = try self.db.prepare("SELECT max(offset) FROM message")
+        return (topics, try last.step() && !last.isNull(0) ? last.unsigned(0) : 0)
+    }
+
     fileprivate func sessions() throws -> [SessionRow] {
         let select = try self.db.prepare("SELECT app, name, settings, state FROM session")
         var rows: [SessionRow] = []

@@ -39,6 +39,7 @@ package final class MemoryLogStore: LogStore, @unchecked Sendable {
         case trim(TopicKey, UInt64)
         case save([SessionSave], @Sendable (StoreError?) -> Void)
         case loadSessions(@Sendable (Result<[SessionRow], StoreError>) -> Void)
+        case topics(String, @Sendable (Result<(topics: [TopicKey], newest: UInt64), StoreError>) -> Void)
         case status(StatusRequest, @Sendable (Result<MessageStatus?, StoreError>) -> Void)
         case stop(@Sendable (StoreError?) -> Void)
     }
@@ -169,6 +170,10 @@ package final class MemoryLogStore: LogStore, @unchecked Sendable {
     package func save(_ sessions: [SessionSave], done: @escaping @Sendable (StoreError?) -> Void) { self.submit(.save(sessions, done)) }
 
     package func loadSessions(done: @escaping @Sendable (Result<[SessionRow], StoreError>) -> Void) { self.submit(.loadSessions(done)) }
+
+    package func topics(
+        beginningWith prefix: String, done: @escaping @Sendable (Result<(topics: [TopicKey], newest: UInt64), StoreError>) -> Void
+    ) { self.submit(.topics(prefix, done)) }
 
     package func stop(done: @escaping @Sendable (StoreError?) -> Void) { self.submit(.stop(done)) }
 
@@ -307,6 +312,11 @@ package final class MemoryLogStore: LogStore, @unchecked Sendable {
                 calls.append { done(error) }
             case .loadSessions(let done):
                 let result = self.readsFail ? .failure(StoreError(.unavailable)) : self.canWork.map { self.disk.tables.sessionRows }
+                calls.append { done(result) }
+            case .topics(let prefix, let done):
+                let result = self.canWork.map {
+                    (topics: self.disk.tables.topics.keys.filter { $0.name.utf8.starts(with: prefix.utf8) }, newest: self.disk.tables.end)
+                }
                 calls.append { done(result) }
             case .status(let request, let done):
                 let result = self.canWork.map { self.disk.tables.status(request, devices: self.devices) }

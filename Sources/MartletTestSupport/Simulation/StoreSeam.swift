@@ -74,6 +74,10 @@ final class StoreSeam: LogStore, @unchecked Sendable {
 
     func save(_ sessions: [SessionSave], done: @escaping @Sendable (StoreError?) -> Void) { self.store.save(sessions, done: done) }
 
+    func topics(
+        beginningWith prefix: String, done: @escaping @Sendable (Result<(topics: [TopicKey], newest: UInt64), StoreError>) -> Void
+    ) { self.store.topics(beginningWith: prefix, done: done) }
+
     func loadSessions(done: @escaping @Sendable (Result<[SessionRow], StoreError>) -> Void) { self.store.loadSessions(done: done) }
 
     func stop(done: @escaping @Sendable (StoreError?) -> Void) { self.store.stop(done: done) }
