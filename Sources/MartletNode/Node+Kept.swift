@@ -48,7 +48,7 @@ extension Node {
                 self.store(session.key, .set(settings: session.settings, state: session.state), will: will)
             }
             for (key, will) in due.expired { self.delete(key, will: will) }
-            for undone in self.kept.takeUndone() { self.again(undone) }
+            for undone in self.kept.takeUndone(withWills: self.store.isWritable) { self.again(undone) }
         }
         for (topic, upTo) in self.kept.takeNeedless() {
             self.store.trim(TopicKey(app: topic.app, name: QueueTopic.name(of: topic.name)), upTo: upTo)

@@ -100,6 +100,9 @@ package protocol LogStore: AnyObject, Sendable {
     /// All records of sessions, at the start.
     func loadSessions(done: @escaping @Sendable (Result<[SessionRow], StoreError>) -> Void)
 
+    /// Whether it could write when it last tried.
+    var isWritable: Bool { get }
+
     /// Topics that are known, at the start.
     ///
     /// - Parameters:

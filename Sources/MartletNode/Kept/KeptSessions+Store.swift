@@ -50,13 +50,17 @@ extension KeptSessions {
     }
 
     /// What the store has failed to write, as it is now. To be called ``inOrder(_:)``.
-    func takeUndone() -> [Undone] {
+    ///
+    /// - Parameter withWills: false leaves those with a will: who is connected gets it with each try.
+    func takeUndone(withWills: Bool) -> [Undone] {
         self.withLock { state in
-            let undone = state.undone
-            let wills = state.wills
-            state.undone = []
-            state.wills = [:]
-            state.willBytes = 0
+            let wills = withWills ? state.wills : [:]
+            let undone = withWills ? state.undone : state.undone.filter { state.wills[$0] == nil }
+            state.undone.subtract(undone)
+            if withWills {
+                state.wills = [:]
+                state.willBytes = 0
+            }
             return undone.map { key in
                 if state.leaving[key] == 0 { state.leaving[key] = nil }
                 let entry = state.entries[key]

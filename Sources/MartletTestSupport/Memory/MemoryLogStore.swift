@@ -171,6 +171,8 @@ package final class MemoryLogStore: LogStore, @unchecked Sendable {
 
     package func loadSessions(done: @escaping @Sendable (Result<[SessionRow], StoreError>) -> Void) { self.submit(.loadSessions(done)) }
 
+    package var isWritable: Bool { !self.cannotWrite }
+
     package func topics(
         beginningWith prefix: String, done: @escaping @Sendable (Result<(topics: [TopicKey], newest: UInt64), StoreError>) -> Void
     ) { self.submit(.topics(prefix, done)) }

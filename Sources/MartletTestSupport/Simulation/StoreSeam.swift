@@ -74,6 +74,8 @@ final class StoreSeam: LogStore, @unchecked Sendable {
 
     func save(_ sessions: [SessionSave], done: @escaping @Sendable (StoreError?) -> Void) { self.store.save(sessions, done: done) }
 
+    var isWritable: Bool { self.store.isWritable }
+
     func topics(
         beginningWith prefix: String, done: @escaping @Sendable (Result<(topics: [TopicKey], newest: UInt64), StoreError>) -> Void
     ) { self.store.topics(beginningWith: prefix, done: done) }
