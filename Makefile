@@ -39,7 +39,7 @@ bench-peers: ## Martlet beside nchan, about ten minutes: .build-bench/peers.md a
 bench-mqtt: ## MQTT of Martlet beside mosquitto, about fifteen minutes: .build-bench/mqtt.md and .json
 	@scripts/bench-mqtt
 
-bench-grpc: ## gRPC beside WebSocket and SSE, about twelve minutes: .build-bench/grpc.md and .json
+bench-grpc: ## gRPC beside WebSocket and SSE, about eight minutes: .build-bench/grpc.md and .json
 	@scripts/bench-grpc
 
 docc: ## the Swift client's documentation as .build/docc, which any web server shows

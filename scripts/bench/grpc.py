@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """gRPC beside Martlet's other transports, in one run: server on two cores, load on the others, all in turn in each round, medians.
 
-The table goes to standard output and .build-bench/grpc.md, every single run to .build-bench/grpc.json. Takes about four
+The table goes to standard output and .build-bench/grpc.md, every single run to .build-bench/grpc.json. Takes about three
 minutes a round; --rounds 1 --quick shows within one that it works.
 """
 import argparse

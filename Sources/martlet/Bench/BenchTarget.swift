@@ -35,7 +35,7 @@ struct BenchTarget: PublishWay {
 
     /// - Throws: a sentence if the address cannot be used.
     init(
-        url: Endpoint, grpc: BrokerAddress, transport: Transport, subscribePath: String?, publishPath: String?, subscriberToken: String?,
+        url: Endpoint, grpc: HostPort, transport: Transport, subscribePath: String?, publishPath: String?, subscriberToken: String?,
         publisherKey: String?
     ) throws(ClientError) {
         let text = url.description

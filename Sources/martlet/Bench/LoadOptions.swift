@@ -40,7 +40,7 @@ struct LoadOptions: ParsableArguments {
     var transport = BenchTarget.Transport.sse
 
     @Option(help: ArgumentHelp("Where the server speaks gRPC, for --transport grpc.", valueName: "host:port"))
-    var grpc = BrokerAddress(host: "127.0.0.1", port: 9_090)
+    var grpc = HostPort.grpc
 
     @Option(help: "Streams on each connection, for --transport grpc.")
     var streams = 1

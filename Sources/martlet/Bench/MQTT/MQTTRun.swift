@@ -3,7 +3,7 @@ import NIOCore
 /// What a scenario over MQTT works with.
 struct MQTTRun {
     let address: SocketAddress
-    let broker: BrokerAddress
+    let broker: HostPort
     let qos: UInt8
     let subscribing: MQTTLogin
     let publishing: MQTTLogin
@@ -64,7 +64,7 @@ struct MQTTRun {
         return opening
     }
 
-    private static func unreachable(_ broker: BrokerAddress) -> String { "cannot reach \(broker). \(Self.hint)" }
+    private static func unreachable(_ broker: HostPort) -> String { "cannot reach \(broker). \(Self.hint)" }
 
     private static let hint = "Is it running? Start it with: martlet serve --dev --mqtt-listen 127.0.0.1:1883, or: mosquitto -p 1883"
 }
