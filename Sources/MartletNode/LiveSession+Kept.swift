@@ -26,6 +26,8 @@ extension LiveSession {
 
     private func resume(_ kept: KeptSession, _ book: SessionBook) {
         book.flights = kept.flights
+        book.retainedNumbers = kept.retainedNumbers
+        book.memoryEpoch = kept.memoryEpoch
         // Of what was still under way when it was asked for, some may have failed.
         book.received = Set(self.node.kept[book.key]?.received ?? kept.received)
         book.again = kept.flights.all[...]
@@ -77,6 +79,11 @@ extension LiveSession {
                 self.touch()
                 continue
             }
+            if let topic = book.retainedNumbers[flight.number] {
+                self.sendValueAgain(flight, of: topic, book)
+                guard !book.isReadingAgain, self.book != nil else { return }
+                continue
+            }
             let request = TopicReadRequest(
                 app: self.app, filter: QueueTopic.all, start: .after(flight.offset - 1), messages: 1, bytes: 1, now: self.node.clock.now())
             book.isReadingAgain = true
@@ -91,8 +98,8 @@ extension LiveSession {
     }
 
     /// Whether a message that was under way may still go to the client, whose rights may have changed while it was away.
-    private func maySend(_ entry: TopicSlice.Entry) -> Bool {
-        let filter = TopicFilter(topic: QueueTopic.original(of: entry.topic))
+    func maySend(_ topic: String) -> Bool {
+        let filter = TopicFilter(topic: QueueTopic.original(of: topic))
         return self.rights.allows(.subscribe, filter, self.node.access(to: filter, in: self.app))
     }
 
@@ -103,7 +110,7 @@ extension LiveSession {
         guard case .success(let slice) = result else { return self.close(.storeUnavailable, retryAfterMs: self.pause) }
         book.again.removeFirst()
         if let entry = slice.entries.first, entry.message.offset == flight.offset, !entry.message.isExpired(at: self.node.clock.now()),
-            self.maySend(entry)
+            self.maySend(entry.topic)
         {
             let grant = self.grant(for: entry.topic, entry.message.marks)
             let ticket = DeliveryTicket(
@@ -113,16 +120,26 @@ extension LiveSession {
             client.send(
                 TopicDelivery(message: entry.message, isRetained: false, cursor: nil, isCursorShared: false, frames: SharedFrames()), ticket)
             self.shard.tally.sentTopic(on: self.transport)
-        } else if flight.step == .sentOnce {
-            // It is gone; the client may have it, and must not take the number's next message for it.
+        } else {
+            self.giveUp(flight, client, book)
+        }
+        self.touch()
+        self.sendAgain(book)
+        self.shard.endTurn()
+    }
+
+    /// What was under way is gone.
+    func giveUp(_ flight: Flights.Flight, _ client: any LiveClient, _ book: SessionBook) {
+        book.retainedNumbers[flight.number] = nil
+        self.noteState(book)
+        if flight.step == .sentOnce {
+            // The client may have it, and must not take the number's next message for it.
             _ = book.flights.received(flight.number)
             client.release(flight.number)
         } else {
             _ = book.flights.land(flight.number, in: .sent)
         }
         self.touch()
-        self.sendAgain(book)
-        self.shard.endTurn()
     }
 
     /// How a message goes that one of the subscriptions matches.
@@ -218,13 +235,17 @@ extension LiveSession {
             }
         }
         let flights = book.flights.all.compactMap { flight -> Flights.Flight? in
-            guard flight.isApart || flight.log != .durable, flight.step != .released else { return flight }
+            guard flight.isApart || flight.log != .durable, flight.step != .released, book.retainedNumbers[flight.number] == nil else {
+                return flight
+            }
             guard flight.step == .sentOnce else { return nil }
-            // It comes under another number; the client forgets this one first.
+            // It is sent to nobody again; the client forgets its number.
             var released = flight
             released.step = .released
             return released
         }
+        kept.retainedNumbers = book.retainedNumbers
+        kept.memoryEpoch = book.isCatchingUp ? book.memoryEpoch : self.node.hub.memoryEpoch
         kept.flights = Flights(all: flights, lastNumber: book.flights.last)
         kept.retainedAgain = self.retainedAgain(book)
         kept.received = book.received.sorted()

@@ -42,11 +42,11 @@ extension LiveSession {
     /// Enters values that a subscription is to be sent; call ``pumpRetained()`` then.
     func oweRetained(
         _ values: TopicFilter, for filter: TopicFilter, reader: TopicFilter, _ logs: [TopicLogKind], _ ends: TopicSubscriptions.Ends,
-        after: String? = nil
+        after: String? = nil, isResumed: Bool = false
     ) {
         guard let topics = self.topics, let slot = topics.subscriptions.slot(of: reader) else { return }
-        topics.retained.add(values, for: filter, reader: reader, logs: logs, ends: ends, after: after)
-        topics.subscriptions.hold(slot, true)
+        let isOwed = topics.retained.add(values, for: filter, reader: reader, logs: logs, ends: ends, after: after, isResumed: isResumed)
+        if isOwed { topics.subscriptions.hold(slot, true) }
     }
 
     /// A subscription ended: no more of its values.
@@ -73,6 +73,7 @@ extension LiveSession {
     /// Goes on with values if there is room.
     func pumpRetained() {
         guard let topics = self.topics, !topics.retained.isEmpty, self.isLive, self.book?.isCatchingUp != true else { return }
+        var looks = RetainedFeeds.turnLooks
         while let feed = topics.retained.next {
             let room = self.retainedRoom(topics)
             guard room > 0 else {
@@ -81,7 +82,7 @@ extension LiveSession {
             }
             switch feed.log {
             case .memory:
-                guard self.sendFromMemory(feed, room, topics) else { return self.letGo(topics) }
+                guard self.sendFromMemory(feed, room, topics, &looks) else { return self.letGo(topics) }
             case .durable:
                 let values = min(Self.readValues, self.acksRetained(feed) ? topics.subscriptions.ackRoom : .max)
                 // The first value comes however large it is, so when nothing is under way. Without room to ack it, with the next ack.
@@ -112,14 +113,17 @@ extension LiveSession {
     /// Sends the next values that are in memory.
     ///
     /// - Returns: whether to go on now.
-    private func sendFromMemory(_ feed: RetainedFeeds.Feed, _ room: Int, _ topics: TopicReader) -> Bool {
+    private func sendFromMemory(_ feed: RetainedFeeds.Feed, _ room: Int, _ topics: TopicReader, _ looks: inout Int) -> Bool {
         if feed.names.isEmpty {
-            topics.retained.turn(self.node.hub.retainedNames(feed.values, app: self.app, after: feed.after, limit: RetainedFeeds.pageNames))
-            // Many topics were looked at, perhaps.
-            if feed.after != nil, topics.retained.all.first?.id == feed.id {
-                self.pumpTopicsLater()
+            guard looks > 0 else {
+                self.pumpTopicsLater(rests: true)
                 return false
             }
+            let page = self.node.hub.retainedNames(
+                feed.values, app: self.app, after: feed.after, limit: RetainedFeeds.pageNames, looks: looks)
+            // Finding none takes its time, too.
+            looks -= page.looks + 8
+            topics.retained.turn(page)
             return true
         }
         let now = self.node.clock.now()
@@ -144,18 +148,16 @@ extension LiveSession {
             return
         }
         let now = self.node.clock.now()
-        // What was read is sent even if messages have taken the room meanwhile, or they might take it for ever.
-        for (index, entry) in slice.entries.enumerated() {
-            if topics.retained.isDue(entry.message, of: entry.topic, now: now), !recalled.contains(entry.message.offset),
-                !self.send(entry.message, of: entry.topic, for: feed, topics)
-            {
-                // With the next ack.
-                break
-            }
-            topics.retained.pass(entry.topic)
-            if index == slice.entries.count - 1, !slice.more { topics.retained.endLog() }
+        // What was read is sent even if messages have taken the room meanwhile, or they might take it for ever; what has to be acked, with
+        // the next ack.
+        let sent = slice.entries.prefix { entry in
+            guard topics.retained.isDue(entry.message, of: entry.topic, now: now), !recalled.contains(entry.message.offset) else { return true }
+            return self.send(entry.message, of: entry.topic, for: feed, topics)
         }
-        if slice.entries.isEmpty { topics.retained.endLog() }
+        for entry in sent { topics.retained.pass(entry.topic) }
+        if sent.count == slice.entries.count {
+            if let reached = slice.reached { topics.retained.skip(to: reached) } else { topics.retained.endLog() }
+        }
         self.letGo(topics)
         self.pumpTopics()
         self.settleIfDone()
@@ -172,7 +174,7 @@ extension LiveSession {
             let qos = min(options.qos, value.marks.qos)
             guard qos == 0 || topics.subscriptions.ackRoom > 0 else { return false }
             topics.subscriptions.started(bytes)
-            self.hand(delivery, .init(qos: qos, retainAsPublished: false, identifier: options.identifier), nil, book)
+            self.hand(delivery, .init(qos: qos, retainAsPublished: false, identifier: options.identifier), feed.log, book, isApart: true)
             guard qos > 0 else { return true }
             book.retainedNumbers[book.flights.last] = topic
             self.setAckRoom(book)
@@ -196,40 +198,10 @@ extension LiveSession {
 
     /// What waited for values that have gone out is read.
     private func letGo(_ topics: TopicReader) {
-        var isMore = false
-        for (slot, filter) in topics.subscriptions.held where !topics.retained.holds(filter) {
-            topics.subscriptions.hold(slot, false)
-            isMore = true
-        }
+        let unheld = topics.retained.takeUnheld(of: topics.subscriptions.held)
+        for slot in unheld { topics.subscriptions.hold(slot, false) }
         if self.isAnswer, topics.retained.isEmpty { self.touch() }
-        if isMore, topics.subscriptions.isBehind { self.pumpTopicsLater() }
-    }
-
-    // MARK: Kept sessions
-
-    /// Values that are under way, or still to be sent, and that the client has to ack.
-    func retainedAgain(_ book: SessionBook) -> [String] {
-        let rest = self.topics?.retained.rest { filter in book.subscriptions.contains { $0.filter == filter && $0.options.qos > 0 } } ?? []
-        return Array(book.retainedNumbers.values) + rest
-    }
-
-    /// Goes on with values that were to be sent when the connection before this one ended.
-    func resumeRetained(_ kept: KeptSession, _ book: SessionBook) {
-        // What has come since may be sent both as a value and as a message.
-        let ends = TopicSubscriptions.Ends(memoryEpoch: self.node.hub.memoryEpoch, memory: .max, durable: .max)
-        for text in kept.retainedAgain {
-            self.topics?.retained.begin()
-            if let rest = RetainedFeeds.rest(text) {
-                guard let own = book.subscriptions.first(where: { isSameName($0.filter.text, rest.filter) && $0.options.share == nil }) else {
-                    continue
-                }
-                let logs = self.node.retainedLogs(of: own.filter, in: self.app).drop { $0 != rest.log }
-                self.oweRetained(own.filter, for: own.filter, reader: book.actual(own), Array(logs), ends, after: rest.after)
-            } else if let own = book.subscriptions.first(where: { $0.filter.matches(text) && $0.options.share == nil }) {
-                let topic = TopicFilter(topic: text)
-                self.oweRetained(topic, for: own.filter, reader: book.actual(own), self.node.retainedLogs(of: topic, in: self.app), ends)
-            }
-        }
+        if !unheld.isEmpty, topics.subscriptions.isBehind { self.pumpTopicsLater() }
     }
 
     // MARK: Messages that come meanwhile

@@ -207,15 +207,20 @@ extension LiveSession {
     // MARK: Reading on
 
     /// In a turn of its own, so that one who reads much does not keep the loop.
-    func pumpTopicsLater() {
+    ///
+    /// - Parameter rests: whether the sockets of the loop come first; whoever goes on and on must.
+    func pumpTopicsLater(rests: Bool = false) {
         guard let topics = self.topics, !topics.isPumpScheduled else { return }
         topics.isPumpScheduled = true
-        self.shard.loop.execute {
-            self.topics?.isPumpScheduled = false
-            self.pumpTopics()
-            self.settleIfDone()
-            self.shard.endTurn()
-        }
+        if rests { self.shard.topics.rest(self, on: self.shard.loop) } else { self.shard.loop.execute { self.readOn() } }
+    }
+
+    /// The turn has come.
+    func readOn() {
+        self.topics?.isPumpScheduled = false
+        self.pumpTopics()
+        self.settleIfDone()
+        self.shard.endTurn()
     }
 
     /// Reads on in the logs of topics if there is something to read and room for it.

@@ -32,10 +32,9 @@ extension Node {
             let isDurable = options.storage == .durable && (options.keepsHistory && request.ttl > 0 || topic.retain != .leave)
             let queued = self.queued(request, key)
             if isDurable {
-                var request = request
-                request.topic?.keep = .init(
-                    messages: options.historyMessages, seconds: options.historySeconds, bytes: options.historyBytes)
-                stored.append((request, index, .nothing))
+                var kept = request
+                kept.topic?.keep = self.hub.keep(request, of: key, options)
+                stored.append((kept, index, .nothing))
             } else if let queued, Self.waits(request) {
                 // It may have been published before, when nobody waited.
                 if let known = self.hub.known(request, now: now) {

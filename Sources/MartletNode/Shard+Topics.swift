@@ -75,7 +75,23 @@ final class ShardTopics {
     private var reads = 0
     private var recalled: Set<UInt64> = []
 
+    /// Sessions that read on when the sockets of the loop have had their turn.
+    private var resting: [LiveSession] = []
+    /// The loop looks at its sockets only when no task is due.
+    private static let rest = TimeAmount.microseconds(50)
+
     func readBegan() { self.reads += 1 }
+
+    /// Has a session read on when the sockets have had their turn: tasks alone would keep them waiting.
+    func rest(_ session: LiveSession, on loop: any EventLoop) {
+        self.resting.append(session)
+        guard self.resting.count == 1 else { return }
+        loop.scheduleTask(in: Self.rest) {
+            let resting = self.resting
+            self.resting = []
+            for session in resting { session.readOn() }
+        }
+    }
 
     /// - Returns: what must not be sent, though the read may have returned it.
     func readEnded() -> Set<UInt64> {

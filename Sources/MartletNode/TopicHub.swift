@@ -106,6 +106,20 @@ final class TopicHub: Sendable {
     /// What is held for those who ack: messages, seconds and bytes of a topic.
     private static let ring = (messages: 1_000, seconds: 30, bytes: 1_048_576)
 
+    /// The options of a topic for one publish: what somebody is to ack is held for a while even where nothing else is.
+    private static func held(_ request: AppendRequest, of topic: TopicKey, _ options: TopicOptions, in state: borrowing State) -> TopicOptions {
+        guard !options.keepsHistory, request.marks.qos > 0, request.ttl > 0, Self.isAcked(topic, in: state) else { return options }
+        var options = options
+        (options.historyMessages, options.historySeconds, options.historyBytes) = Self.ring
+        return options
+    }
+
+    /// What the store keeps of a topic after one publish.
+    func keep(_ request: AppendRequest, of topic: TopicKey, _ options: TopicOptions) -> TopicAppend.Keep {
+        let held = options.keepsHistory ? options : self.state.withLock { Self.held(request, of: topic, options, in: $0) }
+        return .init(messages: held.historyMessages, seconds: held.historySeconds, bytes: held.historyBytes)
+    }
+
     private static func isAcked(_ topic: TopicKey, in state: borrowing State) -> Bool {
         guard !state.acked.isEmpty, let filters = state.acked[topic.app] else { return false }
         var isAcked = false
@@ -130,10 +144,7 @@ final class TopicHub: Sendable {
     ) -> (outcome: AppendOutcome, wake: UInt64) {
         self.state.withLock { state in
             let id = id ?? state.ids.next(wall: at, random: random)
-            var options = options
-            if !options.keepsHistory, request.marks.qos > 0, Self.isAcked(topic, in: state) {
-                (options.historyMessages, options.historySeconds, options.historyBytes) = Self.ring
-            }
+            let options = Self.held(request, of: topic, options, in: state)
             switch state.table.append(request, to: topic, options: options, id: id, now: now, at: at) {
             case .conflict: return (.conflict, 0)
             case .repeated(let id): return (.stored(id, repeated: true), 0)
@@ -219,9 +230,9 @@ final class TopicHub: Sendable {
         self.state.withLock { $0.table.retained(topic.name, app: topic.app, now: now) }
     }
 
-    /// See ``TopicTable/retainedNames(_:app:after:limit:)``.
-    func retainedNames(_ filter: TopicFilter, app: AppID, after: String?, limit: Int) -> [String] {
-        self.state.withLock { $0.table.retainedNames(filter, app: app, after: after, limit: limit) }
+    /// See ``TopicTable/retainedNames(_:app:after:limit:looks:)``.
+    func retainedNames(_ filter: TopicFilter, app: AppID, after: String?, limit: Int, looks: Int) -> RetainedNames {
+        self.state.withLock { $0.table.retainedNames(filter, app: app, after: after, limit: limit, looks: looks) }
     }
 
     /// The retained values of the first of some topics: nil where one has none.

@@ -342,3 +342,27 @@ def test_5000_connections_that_do_nothing(target):
     assert sockets(target) >= number_before + 5_000 and held * 1024 / 5_000 < 16_384
     for wire in wires:
         wire.close()
+
+
+def test_filters_that_match_few_of_many_values_keep_nobody_waiting(target):
+    """Each looks at every retained value, as its first level may be anything. Others are answered in between, many times."""
+    with Wire.connected(target) as other, Wire.connected(target, timeout=60) as wire:
+        for start in range(0, 20_000, 500):
+            other.send(*(publish(f"many/{number}/of/them", "x", retain=True) for number in range(start, start + 500)))
+        other.publish("many/last", "found", 1, retain=True)
+        wire.send(subscribe(1, *(f"+/{number}/nothing" for number in range(400)), "+/last"))
+        got = []
+
+        def read() -> None:
+            wire.expect(Type.SUBACK, 60)
+            got.append(wire.message(60).text)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        answered = 0
+        while reader.is_alive():
+            other.send(PING).expect(Type.PINGRESP, 10)
+            answered += 1
+        reader.join()
+        assert got == ["found"]
+        assert answered > 50

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mqtt import PING, Type, Wire, options, publish, subscribe, unsubscribe
+from mqtt import PING, Type, Wire, ack, options, publish, subscribe, unsubscribe
 from mqtt_tools import REFERENCE, mosquitto_deviates, only_martlet
 from server import unique
 from topics import ask, put
@@ -156,6 +156,68 @@ def test_a_subscribe_of_many(wire, other):
     wire.send(subscribe(9, (f"{root}/a", 1), (f"{root}/b", 1), (f"{root}/c", 1)))
     assert wire.answer(Type.SUBACK).reasons == [1, 1, 1]
     assert sorted(wire.messages(2)) == ["a", "b"]
+
+
+# ---------------------------------------------------------------- under way when the connection ends
+
+
+def again(broker, client: str, version: int) -> Wire:
+    wire = Wire.connected(broker, client, version, **({"session_expiry": 60} if version == 5 else {}), clean=False)
+    assert wire.connack.present
+    return wire
+
+
+@VERSIONS
+@pytest.mark.parametrize("qos", [1, 2])
+def test_what_was_under_way_comes_again(broker, other, version, qos):
+    """MQTT-4.4.0-1, MQTT-3.3.1-1: with DUP, under its packet identifier, still as a retained message."""
+    root, client = unique("kept"), unique("client")
+    for name in "abc":
+        other.publish(f"{root}/{name}", name, qos, retain=True)
+    with Wire.connected(broker, client, version, **({"session_expiry": 60} if version == 5 else {"clean": False})) as wire:
+        wire.subscribe((f"{root}/#", qos))
+        first = [wire.expect(Type.PUBLISH) for _ in range(3)]
+        assert not any(got.dup for got in first)
+        wire.drop()
+    with again(broker, client, version) as wire:
+        got = [wire.expect(Type.PUBLISH) for _ in range(3)]
+        assert [(one.text, one.id, one.qos, one.retain) for one in got] == [(one.text, one.id, qos, True) for one in first]
+        assert all(one.dup for one in got)
+    with again(broker, client, version) as wire:
+        assert wire.messages(3) == [one.text for one in first]
+        wire.silent()
+        wire.leave()
+    with again(broker, client, version) as wire:
+        wire.silent()
+    for name in "abc":
+        other.publish(f"{root}/{name}", "", 1, retain=True)
+
+
+@only_martlet
+def test_durable_ones_under_way_survive_kill_9(own_broker):
+    """QoS 2: the packet identifier is the one of before, so the client takes it once; and what was left follows."""
+    from topics import options as set_options
+
+    namespace, client = unique("durable"), unique("client")
+    set_options(own_broker, namespace, storage="durable")
+    with Wire.connected(own_broker) as other, Wire.connected(own_broker, client, session_expiry=60, receive_maximum=3) as wire:
+        for number in range(9):
+            other.publish(f"{namespace}/{number}", str(number), 1 if number else 2, retain=True)
+        wire.subscribe((f"{namespace}/#", 2))
+        first = [wire.expect(Type.PUBLISH) for _ in range(3)]
+        assert [one.qos for one in first] == [2, 1, 1]
+        # It is answered when it is on disk, with what went out before.
+        wire.send(ack(Type.PUBREC, first[0].id)).expect(Type.PUBREL)
+        own_broker.kill9()
+    own_broker.restart()
+    with again(own_broker, client, 5) as wire:
+        assert wire.expect(Type.PUBREL).id == first[0].id
+        wire.send(ack(Type.PUBCOMP, first[0].id))
+        got = [wire.expect(Type.PUBLISH) for _ in range(2)]
+        assert [(one.text, one.id, one.dup, one.retain) for one in got] == [(one.text, one.id, True, True) for one in first[1:]]
+        wire.send(*(ack(Type.PUBACK, one.id) for one in got))
+        assert wire.messages(6) == [str(number) for number in range(3, 9)]
+        wire.silent()
 
 
 # ---------------------------------------------------------------- with the server

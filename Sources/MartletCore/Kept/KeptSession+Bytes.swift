@@ -61,6 +61,14 @@ extension KeptSession {
             output.append(range.from)
             output.append(range.position)
         }
+        guard !self.retainedNumbers.isEmpty else { return output.bytes }
+        output.append(UInt64(self.memoryEpoch))
+        output.append(UInt64(self.retainedNumbers.count))
+        for flight in self.flights.all {
+            guard let topic = self.retainedNumbers[flight.number] else { continue }
+            output.append(UInt64(flight.number))
+            output.append(topic)
+        }
         return output.bytes
     }
 
@@ -160,6 +168,20 @@ extension KeptSession {
                 let filter = try? TopicFilter(parsing: text, limits: Self.anyTopic)
             else { return false }
             self.ended.append(.init(filter: filter, from: from, position: position))
+        }
+        return self.readRetained(&input)
+    }
+
+    private mutating func readRetained(_ input: inout RecordReader) -> Bool {
+        // Without values under way.
+        guard !input.isEmpty else { return true }
+        guard let epoch = input.number(), let epoch = UInt32(exactly: epoch), let count = input.number() else { return false }
+        self.memoryEpoch = epoch
+        for _ in 0..<count {
+            guard let number = input.number(), let number = UInt16(exactly: number), let topic = input.text(),
+                let flight = self.flights.all.first(where: { $0.number == number }), flight.isApart, flight.step != .released
+            else { return false }
+            self.retainedNumbers[number] = topic
         }
         return true
     }

@@ -49,8 +49,12 @@ package struct KeptSession: Sendable {
     package var flights = Flights()
     /// What subscriptions were sent that have ended, as far as others that match the same have not come to it.
     package var ended: [TopicSubscriptions.Range] = []
-    /// Topics whose retained values are to be sent again.
+    /// Retained values that are still to be sent: the texts of ``RetainedRest``.
     package var retainedAgain: [String] = []
+    /// Retained values among the flights: their topics, by number.
+    package var retainedNumbers: [UInt16: String] = [:]
+    /// Names the history that offsets of values in memory are of.
+    package var memoryEpoch: UInt32 = 0
     /// Numbers of the client's own publishes that it has not released.
     package var received: [UInt16] = []
 

@@ -61,12 +61,13 @@ package struct RetainedRequest: Sendable {
 /// Some of the retained values that were asked for.
 package struct RetainedSlice: Sendable {
     package var entries: [TopicSlice.Entry]
-    /// Whether there may be others after these.
-    package var more: Bool
+    /// The name up to which these are all that there are, at or after the last one's; nil if there are none after these. A store may look at
+    /// some names only and return no value, so that a filter that matches few of many keeps nobody waiting.
+    package var reached: String?
 
-    package init(entries: [TopicSlice.Entry], more: Bool) {
+    package init(entries: [TopicSlice.Entry], reached: String? = nil) {
         self.entries = entries
-        self.more = more
+        self.reached = reached
     }
 }
 

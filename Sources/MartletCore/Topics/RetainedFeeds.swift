@@ -18,14 +18,16 @@ package struct RetainedFeeds: Sendable {
         package internal(set) var reader: TopicFilter
         /// What is newer comes as a message.
         package let ends: TopicSubscriptions.Ends
+        /// It goes on after a connection that was lost: what is newer comes as a message only if it waited for who was away.
+        let isResumed: Bool
         /// Where values are still to be looked for; the first is being read.
         package internal(set) var logs: [TopicLogKind]
         /// Up to which topic of the first log everything was sent; nil at the beginning.
         package internal(set) var after: String?
         /// The topics that come next in memory, as far as they were looked up.
         package internal(set) var names: ArraySlice<String> = []
-        /// Whether more may come after these.
-        var hasMoreNames = true
+        /// Up to where they were looked up; nil for the end.
+        var reached: String?
         /// Topics beyond ``after`` whose values went out before a message.
         var early: [String] = []
         /// Subscriptions that began together have the same.
@@ -46,11 +48,14 @@ package struct RetainedFeeds: Sendable {
 
     /// Names of topics that are looked up together.
     package static let pageNames = 256
+    /// Names that are looked at in one turn, whether the filters match them or not.
+    package static let turnLooks = 2_000
     private static let earlyMost = 64
 
     package private(set) var all: [Feed] = []
     /// Of those that began together with the first: they have sent everything.
-    private var finished: [TopicFilter] = []
+    var finished: [TopicFilter] = []
+    private var haveGone = false
     private var lastID: UInt32 = 0
     private var lastGroup: UInt32 = 0
     /// A read of the store is under way.
@@ -71,15 +76,23 @@ package struct RetainedFeeds: Sendable {
 
     /// Adds a feed; one of the same values for the same subscription begins anew.
     ///
-    /// - Parameter after: where it goes on in the first log; nil for the beginning.
+    /// - Parameters:
+    ///   - after: where it goes on in the first log; nil for the beginning.
+    ///   - isResumed: whether it goes on after a connection that was lost.
+    /// - Returns: whether there is anything to bring.
+    @discardableResult
     package mutating func add(
-        _ values: TopicFilter, for filter: TopicFilter, reader: TopicFilter, logs: [TopicLogKind], ends: TopicSubscriptions.Ends, after: String? = nil
-    ) {
-        guard !logs.isEmpty else { return }
+        _ values: TopicFilter, for filter: TopicFilter, reader: TopicFilter, logs: [TopicLogKind], ends: TopicSubscriptions.Ends,
+        after: String? = nil, isResumed: Bool = false
+    ) -> Bool {
+        guard !logs.isEmpty else { return false }
         self.removeAll { $0.filter == filter && $0.values == values }
         self.lastID &+= 1
         self.all.append(
-            Feed(values: values, filter: filter, reader: reader, ends: ends, logs: logs, after: after, group: self.lastGroup, id: self.lastID))
+            Feed(
+                values: values, filter: filter, reader: reader, ends: ends, isResumed: isResumed, logs: logs, after: after,
+                group: self.lastGroup, id: self.lastID))
+        return true
     }
 
     /// A subscription ended.
@@ -93,6 +106,7 @@ package struct RetainedFeeds: Sendable {
     private mutating func removeAll(_ isGone: (Feed) -> Bool) {
         guard let first = self.all.first else { return }
         self.all.removeAll(where: isGone)
+        self.haveGone = true
         if self.all.first?.id != first.id { (self.isReading, self.hasFailed) = (false, false) }
         if self.all.first?.group != first.group { self.finished = [] }
     }
@@ -100,18 +114,40 @@ package struct RetainedFeeds: Sendable {
     /// A subscription goes on as another one of the session's.
     package mutating func move(_ filter: TopicFilter, to reader: TopicFilter) {
         for index in self.all.indices where self.all[index].filter == filter { self.all[index].reader = reader }
+        self.haveGone = true
     }
 
-    package func holds(_ reader: TopicFilter) -> Bool { self.all.contains { $0.reader == reader } }
+    package func holds(_ reader: TopicFilter) -> Bool { self.all.indices.contains { self.all[$0].reader == reader } }
+
+    /// What the session may read on, of what it holds back; nothing unless some have gone since the last call.
+    package mutating func takeUnheld<Slot>(of held: @autoclosure () -> [(slot: Slot, filter: TopicFilter)]) -> [Slot] {
+        guard self.haveGone else { return [] }
+        self.haveGone = false
+        let readers = Set(self.all.lazy.map(\.reader))
+        return held().compactMap { readers.contains($0.filter) ? nil : $0.slot }
+    }
 
     // MARK: The first
 
     /// The next names in memory.
-    package mutating func turn(_ names: [String]) {
+    package mutating func turn(_ page: RetainedNames) {
         guard !self.all.isEmpty else { return }
-        self.all[0].names = names[...]
-        self.all[0].hasMoreNames = names.count >= Self.pageNames
-        if names.isEmpty { self.endLog() }
+        self.all[0].names = page.names[...]
+        self.all[0].reached = page.reached
+        if page.names.isEmpty { self.turned() }
+    }
+
+    /// Everything that was looked up was sent.
+    private mutating func turned() {
+        guard let reached = self.all[0].reached else { return self.endLog() }
+        self.skip(to: reached)
+    }
+
+    /// There is nothing to be sent up to this topic.
+    package mutating func skip(to topic: String) {
+        guard !self.all.isEmpty else { return }
+        self.all[0].after = topic
+        self.all[0].early.removeAll { !topic.utf8.lexicographicallyPrecedes($0.utf8) }
     }
 
     /// Everything up to this topic was sent.
@@ -121,7 +157,7 @@ package struct RetainedFeeds: Sendable {
         self.all[0].early.removeAll { isSameName($0, topic) }
         guard self.all[0].log == .memory else { return }
         self.all[0].names = self.all[0].names.dropFirst()
-        if self.all[0].names.isEmpty, !self.all[0].hasMoreNames { self.endLog() }
+        if self.all[0].names.isEmpty { self.turned() }
     }
 
     /// There is nothing more where it was read.
@@ -130,15 +166,17 @@ package struct RetainedFeeds: Sendable {
         self.all[0].logs.removeFirst()
         self.all[0].after = nil
         self.all[0].names = []
-        self.all[0].hasMoreNames = true
+        self.all[0].reached = nil
         guard self.all[0].logs.isEmpty else { return }
         let done = self.all.removeFirst()
+        self.haveGone = true
         if self.all.first?.group == done.group { self.finished.append(done.values) } else { self.finished = [] }
     }
 
     /// Whether a value that was found for the first feed is to be sent.
     package func isDue(_ value: StoredMessage, of topic: String, now: Int64) -> Bool {
-        guard let feed = self.all.first, value.offset <= feed.ends[feed.log], !value.isExpired(at: now) else { return false }
+        guard let feed = self.all.first, !value.isExpired(at: now) else { return false }
+        guard value.offset <= feed.ends[feed.log] || feed.isResumed && value.marks.qos == 0 else { return false }
         return !feed.early.contains { isSameName($0, topic) } && !self.finished.contains { $0.matches(topic) }
     }
 
@@ -162,29 +200,5 @@ package struct RetainedFeeds: Sendable {
     package mutating func sentEarly(_ topic: String, _ id: UInt32) {
         guard let index = self.all.firstIndex(where: { $0.id == id }) else { return }
         self.all[index].early.append(topic)
-    }
-
-    // MARK: Kept sessions
-
-    /// What is left to be sent, for a record.
-    ///
-    /// - Parameter isWanted: by the subscription.
-    package func rest(_ isWanted: (TopicFilter) -> Bool) -> [String] {
-        self.all.compactMap { feed in
-            guard isWanted(feed.filter) else { return nil }
-            guard feed.values.isWildcard else { return feed.values.text }
-            // No name has this character.
-            return "\u{0}\(feed.log.rawValue)\(feed.filter.text)\u{0}\(feed.after ?? "")"
-        }
-    }
-
-    /// Reads one of ``rest(_:)``.
-    ///
-    /// - Returns: nil if it is a topic's name.
-    package static func rest(_ text: String) -> (filter: String, log: TopicLogKind, after: String?)? {
-        let parts = text.utf8.split(separator: 0, omittingEmptySubsequences: false)
-        guard parts.count == 3, parts[0].isEmpty, let digit = parts[1].first, let log = TopicLogKind(rawValue: digit &- UInt8(ascii: "0"))
-        else { return nil }
-        return (String(Substring(parts[1].dropFirst())), log, parts[2].isEmpty ? nil : String(Substring(parts[2])))
     }
 }

@@ -60,6 +60,17 @@ extension TopicFilter {
         return withBytes(of: self.text) { own in withBytes(of: other.text) { Self.overlaps(own, $0) } }
     }
 
+    /// The names that it can match lie from `first` on and before `end` (nil: up to the last), as bytes compare.
+    package var names: (first: String, end: String?) {
+        guard self.isWildcard else { return (self.text, self.text + "\u{0}") }
+        let levels = self.text.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        let literal = levels.prefix { !$0.elementsEqual("+".utf8) && !$0.elementsEqual("#".utf8) }
+        guard !literal.isEmpty else { return ("", nil) }
+        let prefix = String(Substring(self.text.utf8.prefix(literal.reduce(literal.count - 1) { $0 + $1.count })))
+        // Without a level below, `a/#` matches `a`; with one, nothing matches `a`. The sign after the slash is the zero.
+        return (levels.last?.elementsEqual("#".utf8) == true && literal.count == levels.count - 1 ? prefix : prefix + "/", prefix + "0")
+    }
+
     private static func overlaps(_ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>) -> Bool {
         func isWild(_ bytes: UnsafeBufferPointer<UInt8>, _ start: Int, _ end: Int, _ wildcard: Unicode.Scalar) -> Bool {
             end - start == 1 && bytes[start] == UInt8(ascii: wildcard)

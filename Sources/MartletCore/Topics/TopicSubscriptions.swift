@@ -179,7 +179,7 @@ package struct TopicSubscriptions: Sendable {
     // MARK: Subscribing
 
     /// The ends of both logs, and the history that the memory log's is of.
-    package struct Ends: Sendable {
+    package struct Ends: Equatable, Sendable {
         package var memoryEpoch: UInt32
         package var memory: UInt64
         package var durable: UInt64

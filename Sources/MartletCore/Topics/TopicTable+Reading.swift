@@ -31,46 +31,37 @@ extension TopicTable {
         return slice
     }
 
-    /// The retained values of all topics that match a filter, at most `limit`, by topic.
-    package func retained(_ filter: TopicFilter, app: AppID, limit: Int, now: Int64) -> [TopicSlice.Entry] {
-        guard self.retainedCount > 0 else { return [] }
-        var entries: [TopicSlice.Entry] = []
-        for slot in self.slots(matching: filter, app: app) {
-            guard let message = self.rings[slot].retained, !message.isExpired(at: now) else { continue }
-            entries.append(.init(topic: self.rings[slot].key.name, message: message))
-        }
-        if entries.count > 1 { entries.sort { $0.topic.utf8.lexicographicallyPrecedes($1.topic.utf8) } }
-        return entries.count > limit ? Array(entries.prefix(max(0, limit))) : entries
-    }
-
     /// The first names of topics that match a filter and have a retained value, in the order of their bytes.
     ///
-    /// - Parameter after: the name after which they begin; nil for the first.
-    package func retainedNames(_ filter: TopicFilter, app: AppID, after: String?, limit: Int) -> [String] {
-        guard self.retainedCount > 0, limit > 0 else { return [] }
-        var names: [String] = []
-        // Of those that were found so far, the last that may be returned.
-        var last: String?
-        func cut() {
-            names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
-            guard names.count >= limit else { return }
-            names.removeSubrange(limit...)
-            last = names.last
+    /// - Parameters:
+    ///   - after: the name after which they begin; nil for the first.
+    ///   - limit: names that may be returned.
+    ///   - looks: names that may be looked at, so that a filter that matches few of many keeps nobody waiting.
+    package func retainedNames(_ filter: TopicFilter, app: AppID, after: String?, limit: Int, looks: Int) -> RetainedNames {
+        var page = RetainedNames()
+        guard let names = self.retainedNames[app] else { return page }
+        let range = filter.names
+        var place =
+            after.map { $0.utf8.lexicographicallyPrecedes(range.first.utf8) ? names.place(from: range.first) : names.place(after: $0) }
+            ?? names.place(from: range.first)
+        var last = after
+        while let name = names[place] {
+            if let end = range.end, !name.utf8.lexicographicallyPrecedes(end.utf8) { break }
+            guard page.names.count < limit, page.looks < looks else {
+                page.reached = last
+                break
+            }
+            page.looks += 1
+            if filter.matches(name) { page.names.append(name) }
+            last = name
+            place = names.next(place)
         }
-        for slot in self.slots(matching: filter, app: app) where self.rings[slot].retained != nil {
-            let name = self.rings[slot].key.name
-            if let after, !after.utf8.lexicographicallyPrecedes(name.utf8) { continue }
-            if let last, !name.utf8.lexicographicallyPrecedes(last.utf8) { continue }
-            names.append(name)
-            if names.count >= 4 * limit { cut() }
-        }
-        cut()
-        return names
+        return page
     }
 
     /// The retained value of a topic.
     package func retained(_ name: String, app: AppID, now: Int64) -> StoredMessage? {
-        guard self.retainedCount > 0, let slot = self.slots[TopicKey(app: app, name: name)] else { return nil }
+        guard !self.retainedNames.isEmpty, let slot = self.slots[TopicKey(app: app, name: name)] else { return nil }
         return self.rings[slot].retained.flatMap { $0.isExpired(at: now) ? nil : $0 }
     }
 
@@ -181,6 +172,17 @@ extension TopicTable {
         }
         return slice
     }
+}
+
+/// Some of the topics that match a filter and have a retained value.
+package struct RetainedNames: Sendable {
+    package var names: [String] = []
+    /// Up to where was looked, with ``names`` among it; nil if that was the end.
+    package var reached: String?
+    /// Names that were looked at.
+    package var looks = 0
+
+    package init() {}
 }
 
 /// What one read may still return.

@@ -28,7 +28,8 @@ package struct TopicTable {
     private(set) var shares: [AppID: TopicShare] = [:]
     /// What limits took since it was asked for last.
     private var evictions = TopicEvictions()
-    private(set) var retainedCount = 0
+    /// By app, the topics that have a retained value.
+    private(set) var retainedNames: [AppID: NameIndex] = [:]
     private var keys = TopicKeys()
     /// Topics of which nothing is left but what they lost; the oldest is forgotten first.
     private var empties = TopicQueue<Empty>()
@@ -80,8 +81,7 @@ package struct TopicTable {
         guard let slot = self.slots[key] ?? (isKept || isRetained ? self.add(key) : nil) else { return .stored(message) }
         let had = self.rings[slot].hasContent
         self.rings[slot].keep = .init(messages: options.historyMessages, seconds: options.historySeconds, bytes: options.historyBytes)
-        if retain != .leave { self.dropRetained(slot) }
-        if isRetained { self.setRetained(message, slot) }
+        if retain != .leave { self.setRetained(isRetained ? message : nil, slot) }
         if isKept { self.keep(.init(message: message, storedAt: now), slot) }
         if isKept || isRetained {
             self.shares[key.app, default: TopicShare()].places.append(.init(offset: message.offset, id: id, slot: Int32(slot)))
@@ -115,7 +115,7 @@ package struct TopicTable {
         let retained = self.rings[slot].retained.flatMap { $0.offset == place.offset ? $0 : nil }
         guard let message = item.flatMap({ self.rings[slot].items[$0]?.message }) ?? retained else { return nil }
         guard !message.isExpired(at: now) else { return TopicRemoved(offset: place.offset, outcome: .expired) }
-        if retained != nil { self.dropRetained(slot) }
+        if retained != nil { self.setRetained(nil, slot) }
         if let item {
             self.rings[slot].items.remove(at: item)
             self.forget(message, slot)
@@ -151,7 +151,7 @@ package struct TopicTable {
     /// Lets go of what is too old or has expired in one topic.
     mutating func sweep(_ slot: Int, now: Int64) {
         guard !self.rings[slot].isFree, self.rings[slot].hasContent else { return }
-        if self.rings[slot].retained?.isExpired(at: now) == true { self.dropRetained(slot) }
+        if self.rings[slot].retained?.isExpired(at: now) == true { self.setRetained(nil, slot) }
         self.trimFront(slot, now: now)
         var expired: [StoredMessage] = []
         for index in 0..<self.rings[slot].items.count {
@@ -181,17 +181,18 @@ package struct TopicTable {
         self.count(-1, -message.weight - Self.messageOverhead, slot)
     }
 
-    private mutating func setRetained(_ message: StoredMessage, _ slot: Int) {
+    /// Sets or, with nil, clears the retained value of a topic.
+    private mutating func setRetained(_ message: StoredMessage?, _ slot: Int) {
+        let key = self.rings[slot].key
+        let old = self.rings[slot].retained
         self.rings[slot].retained = message
-        self.count(1, message.weight + Self.messageOverhead, slot)
-        self.retainedCount += 1
-    }
-
-    private mutating func dropRetained(_ slot: Int) {
-        guard let message = self.rings[slot].retained else { return }
-        self.rings[slot].retained = nil
-        self.count(-1, -message.weight - Self.messageOverhead, slot)
-        self.retainedCount -= 1
+        if let old { self.count(-1, -old.weight - Self.messageOverhead, slot) }
+        if let message { self.count(1, message.weight + Self.messageOverhead, slot) }
+        if old == nil, message != nil { self.retainedNames[key.app, default: NameIndex()].insert(key.name) }
+        if old != nil, message == nil {
+            self.retainedNames[key.app]?.remove(key.name)
+            if self.retainedNames[key.app]?.isEmpty == true { self.retainedNames[key.app] = nil }
+        }
     }
 
     /// Takes the oldest message of a topic for the sake of a limit.
@@ -220,7 +221,7 @@ package struct TopicTable {
             guard !self.rings[slot].isFree else { continue }
             let had = self.rings[slot].hasContent
             if self.rings[slot].retained?.offset == place.offset {
-                self.dropRetained(slot)
+                self.setRetained(nil, slot)
                 self.evictions[.memory] += 1
             }
             if self.rings[slot].items.first?.message.offset == place.offset { self.dropFirst(slot, .memory, now: now) }

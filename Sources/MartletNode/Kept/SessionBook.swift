@@ -31,6 +31,8 @@ final class SessionBook {
     var flights = Flights()
     /// Topics of retained values under way, by number.
     var retainedNumbers: [UInt16: String] = [:]
+    /// Names the history that the offsets of those to be sent ``again`` are of, of values in memory.
+    var memoryEpoch: UInt32 = 0
     /// Messages under way that a group handed out, by number.
     var shared: [UInt16: ShareGroup.Part] = [:]
     /// Numbers of the client's publishes that it has not released.

@@ -22,5 +22,7 @@ final class TopicsInStore: Sendable {
         self.total.wrappingSubtract(1, ordering: .relaxed)
     }
 
+    var isEmpty: Bool { self.total.load(ordering: .relaxed) == 0 }
+
     func has(_ topic: TopicKey) -> Bool { self.total.load(ordering: .relaxed) > 0 && self.counts.withLock { $0[topic] != nil } }
 }

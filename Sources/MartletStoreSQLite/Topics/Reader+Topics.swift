@@ -5,7 +5,7 @@ import Synchronization
 extension Reader {
     /// Topics that a reading by a wildcard looks into one by one; with more it goes over the log.
     private static let topicLimit = 64
-    /// Names looked at to find them.
+    /// Names looked at, in one reading, to find those that a filter matches.
     private static let nameLimit = 2_000
     /// A filter that is no further behind goes over the log.
     private static let nearby: UInt64 = 256
@@ -58,7 +58,7 @@ extension Reader {
         let select = self.topic.topics
         defer { select.reset() }
         select.bind(1, Int64(request.app.rawValue))
-        select.bind(2, request.filter.range)
+        select.bind(2, request.filter.names)
         var names = 0
         while try select.step() {
             names += 1
@@ -254,26 +254,33 @@ extension Reader {
         defer { select.reset() }
         select.bind(1, Int64(request.app.rawValue))
         if filter.isWildcard {
-            var range = filter.range
+            var range = filter.names
             // The next that there can be.
             if let after = request.after { range.first = after + "\u{0}" }
             select.bind(2, range)
         } else {
-            guard request.after == nil else { return RetainedSlice(entries: [], more: false) }
+            guard request.after == nil else { return RetainedSlice(entries: []) }
             select.bind(2, filter.text)
         }
         var entries: [TopicSlice.Entry] = []
         var bytes = 0
+        var looks = 0
+        var reached: String?
         while try select.step() {
-            guard let name = select.text(10), filter.matches(name), select.integer(5) > request.now else { continue }
-            guard entries.count < request.values, bytes < request.bytes else { return RetainedSlice(entries: entries, more: true) }
-            let priority = Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(9))) ?? .low
-            let message = self.message(select, priority)
-            guard entries.isEmpty || bytes + message.weight <= request.bytes else { return RetainedSlice(entries: entries, more: true) }
-            bytes += message.weight
-            entries.append(.init(topic: name, message: message))
+            guard looks < Self.nameLimit, entries.count < request.values, bytes < request.bytes else {
+                return RetainedSlice(entries: entries, reached: reached)
+            }
+            looks += 1
+            guard let name = select.text(10) else { continue }
+            if filter.matches(name), select.integer(5) > request.now {
+                let message = self.message(select, Priority(rawValue: UInt8(truncatingIfNeeded: select.integer(9))) ?? .low)
+                guard entries.isEmpty || bytes + message.weight <= request.bytes else { return RetainedSlice(entries: entries, reached: reached) }
+                bytes += message.weight
+                entries.append(.init(topic: name, message: message))
+            }
+            reached = name
         }
-        return RetainedSlice(entries: entries, more: false)
+        return RetainedSlice(entries: entries)
     }
 }
 

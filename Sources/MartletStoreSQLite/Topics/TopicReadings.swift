@@ -37,19 +37,6 @@ struct TopicReadings {
     }
 }
 
-extension TopicFilter {
-    /// The names that it can match lie from `first` on and before `end` (nil: up to the last), as bytes compare.
-    var range: (first: String, end: String?) {
-        guard self.isWildcard else { return (self.text, self.text + "\u{0}") }
-        let levels = self.text.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-        let literal = levels.prefix { !$0.elementsEqual("+".utf8) && !$0.elementsEqual("#".utf8) }
-        guard !literal.isEmpty else { return ("", nil) }
-        let prefix = literal.map { String(decoding: $0, as: UTF8.self) }.joined(separator: "/")
-        // Without a level below, `a/#` matches `a`. The sign after the slash is the zero.
-        return (prefix, prefix + "0")
-    }
-}
-
 extension Statement {
     /// Binds a range of names. SQLite takes any text for less than any bytes.
     func bind(_ index: Int32, _ range: (first: String, end: String?)) {

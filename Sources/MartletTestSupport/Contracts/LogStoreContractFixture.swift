@@ -40,7 +40,16 @@ extension LogStore {
     }
 
     package func retained(_ filter: TopicFilter, app: AppID, limit: Int, now: Int64) async throws -> [TopicSlice.Entry] {
-        try await self.retained(RetainedRequest(app: app, filter: filter, values: limit, now: now)).entries
+        var request = RetainedRequest(app: app, filter: filter, values: limit, now: now)
+        var entries: [TopicSlice.Entry] = []
+        while request.values > 0 {
+            let slice = try await self.retained(request)
+            entries += slice.entries
+            request.values -= slice.entries.count
+            request.after = slice.reached
+            guard slice.reached != nil else { break }
+        }
+        return entries
     }
 
     package func topicInfo(_ topic: TopicKey, now: Int64) async throws -> TopicLogInfo {

@@ -102,19 +102,25 @@ extension MemoryTables {
     }
 
     func retained(_ request: RetainedRequest) -> RetainedSlice {
-        var found: [TopicSlice.Entry] = []
-        for (key, topic) in self.topics where key.app == request.app && request.filter.matches(key.name) {
-            guard let offset = topic.retained, let row = self.rows[offset], row.isAlive(at: request.now) else { continue }
-            if let after = request.after, !after.utf8.lexicographicallyPrecedes(key.name.utf8) { continue }
-            found.append(.init(topic: key.name, message: row.message))
-        }
-        found.sort { $0.topic.utf8.lexicographicallyPrecedes($1.topic.utf8) }
+        var names = self.topics.keys.filter { $0.app == request.app }.map(\.name)
+        if let after = request.after { names.removeAll { !after.utf8.lexicographicallyPrecedes($0.utf8) } }
+        names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        var slice = RetainedSlice(entries: [])
         var bytes = 0
-        let count = found.prefix(max(0, request.values)).prefix { entry in
-            defer { bytes += entry.message.weight }
-            return bytes == 0 || bytes + entry.message.weight <= request.bytes
-        }.count
-        return RetainedSlice(entries: Array(found.prefix(count)), more: count < found.count)
+        for (looks, name) in names.enumerated() {
+            // Few, so that what happens between two readings is tried.
+            guard looks < 5, slice.entries.count < request.values, bytes < request.bytes else { return slice }
+            if request.filter.matches(name), let offset = self.topics[TopicKey(app: request.app, name: name)]?.retained,
+                let row = self.rows[offset], row.isAlive(at: request.now)
+            {
+                bytes += row.message.weight
+                guard slice.entries.isEmpty || bytes <= request.bytes else { return slice }
+                slice.entries.append(.init(topic: name, message: row.message))
+            }
+            slice.reached = name
+        }
+        slice.reached = nil
+        return slice
     }
 
     func topicInfo(_ key: TopicKey, now: Int64) -> TopicLogInfo {

@@ -54,6 +54,10 @@ struct KeptSessionTests {
                 offset: UInt64.random(in: 1...(.max), using: &self.random))
         }
         session.flights = Flights(all: Array(flights), lastNumber: UInt16.random(in: 0...Flights.lastOfAll, using: &self.random))
+        for flight in flights where flight.isApart && flight.step != .released && self.chance(70) {
+            session.retainedNumbers[flight.number] = self.text()
+        }
+        if !session.retainedNumbers.isEmpty { session.memoryEpoch = UInt32.random(in: 0...(.max), using: &self.random) }
         for _ in 0..<Int.random(in: 0...3, using: &self.random) { session.retainedAgain.append(self.text()) }
         session.received = (0..<Int.random(in: 0...5, using: &self.random)).map { _ in UInt16.random(in: 1...(.max), using: &self.random) }
         return session
@@ -71,6 +75,7 @@ struct KeptSessionTests {
             #expect(read.endedAt == session.endedAt)
             #expect(read.flights == session.flights)
             #expect(read.retainedAgain == session.retainedAgain)
+            #expect(read.retainedNumbers == session.retainedNumbers && read.memoryEpoch == session.memoryEpoch)
             #expect(read.received == session.received)
             #expect(read.ended == session.ended)
             #expect(read.will?.delaySeconds == session.will?.delaySeconds)

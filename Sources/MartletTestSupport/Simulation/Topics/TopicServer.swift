@@ -232,15 +232,22 @@ final class TopicServer: @unchecked Sendable {
                 self.endTurn()
             }
             send(self.table.retained(wish.filter, app: .dev, limit: 100, now: self.now))
-            let box = Unshared((self, send, session))
-            self.reads += 1
-            self.store.retained(RetainedRequest(app: .dev, filter: wish.filter, values: 100, now: self.now)) { result in
-                let recalled = box.value.0.endRead()
-                switch result {
-                case .success(let slice): box.value.1(slice.entries.filter { !recalled.contains($0.message.offset) })
-                case .failure: box.value.0.end(box.value.2, tell: true)
-                }
-            }
+            self.readRetained(RetainedRequest(app: .dev, filter: wish.filter, values: 100, now: self.now), on: session, send)
+        }
+    }
+
+    private func readRetained(_ request: RetainedRequest, on session: TopicSession, _ send: @escaping ([TopicSlice.Entry]) -> Void) {
+        let box = Unshared((server: self, send: send, session: session))
+        self.reads += 1
+        self.store.retained(request) { result in
+            let recalled = box.value.server.endRead()
+            guard case .success(let slice) = result else { return box.value.server.end(box.value.session, tell: true) }
+            box.value.send(slice.entries.filter { !recalled.contains($0.message.offset) })
+            guard let reached = slice.reached else { return }
+            var next = request
+            next.after = reached
+            next.now = box.value.server.now
+            box.value.server.readRetained(next, on: box.value.session, box.value.send)
         }
     }
 
