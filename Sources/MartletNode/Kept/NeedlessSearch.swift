@@ -1,12 +1,12 @@
-import MartletCore
+package import MartletCore
 
 /// Finds out up to where queues are needed by nobody any more, a part with each call.
 ///
 /// Of each topic it remembers who needed what comes next when it was looked for last: as long as that one has not moved, nobody else is asked.
 /// The others are asked some at a time, so that the lock is held for a moment only; no answer changes to one that needs more.
-struct NeedlessSearch {
+package struct NeedlessSearch {
     /// A topic of which something waits.
-    struct Waiting {
+    private struct Waiting {
         /// The newest offset of it.
         var newest: UInt64
         /// What was found to be needless before.
@@ -26,21 +26,23 @@ struct NeedlessSearch {
 
     private var waiting: [TopicKey: Waiting] = [:]
     /// Whether somebody has come further since the queues were looked through.
-    var isMoved = false
+    package var isMoved = false
     private var left: [TopicKey] = []
     private var current: Current?
 
-    /// Sessions that are asked while the lock is held, and with one call in all, about.
-    static let partMost = 2_000
-    static let callMost = 40_000
+    package init() {}
 
-    mutating func queued(_ topic: TopicKey, offset: UInt64) {
+    /// Sessions that are asked while the lock is held, and with one call in all, about.
+    package static let partMost = 2_000
+    package static let callMost = 40_000
+
+    package mutating func queued(_ topic: TopicKey, offset: UInt64) {
         self.waiting[topic, default: Waiting(newest: 0)].newest = max(offset, self.waiting[topic]?.newest ?? 0)
         self.isMoved = true
     }
 
     /// Begins to look through all queues, if somebody has moved and the last time is over.
-    mutating func begin() {
+    package mutating func begin() {
         guard self.left.isEmpty, self.current == nil, self.isMoved else { return }
         self.isMoved = false
         self.left = Array(self.waiting.keys)
@@ -54,7 +56,7 @@ struct NeedlessSearch {
     ///   - needless: up to where one of them needs nothing of a topic; nil if nothing at all.
     ///   - found: called with what nobody needs any more.
     /// - Returns: whether there is more to look at.
-    mutating func part(
+    package mutating func part(
         _ asked: inout Int, readers: (TopicKey) -> [DeviceKey], needless: (DeviceKey, TopicKey) -> UInt64?, found: (TopicKey, UInt64) -> Void
     ) -> Bool {
         var count = 0
