@@ -54,3 +54,20 @@ public enum CloseCode: UInt16, CaseIterable, Sendable {
         }
     }
 }
+
+extension ErrorCode {
+    /// What ends a session that this error refuses or ends, where no HTTP status can say it any more. docs/protocol.md lists them.
+    package var close: CloseCode {
+        switch self {
+        case .tokenExpired: .tokenExpired
+        case .draining: .serviceRestart
+        // Nothing was heard from the client in time; it may have been the network.
+        case .requestTimeout: .heartbeatTimeout
+        case .unauthorized, .forbidden, .tooManyDevices: .refused
+        case .messageTooLarge, .batchTooLarge: .tooBig
+        case .internalError: .internalError
+        case _ where self.isTemporary: .storeUnavailable
+        default: .policyViolation
+        }
+    }
+}

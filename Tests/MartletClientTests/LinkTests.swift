@@ -82,6 +82,88 @@ struct LinkTests {
         #expect(link.take().last == .open(3, transport: 0))
     }
 
+    @Test func aServerThatIsGoneChangesNoTransport() {
+        var link = Self.open()
+        link.ended(1, .lost("reset"), 10)
+        link.timer(710)
+        _ = link.take()
+        // It was ended while it answered the handshake: the transport got through before.
+        link.ended(2, .lost("reset"), 720)
+        guard case .waiting(let until) = link.state else {
+            Issue.record("\(link.state)")
+            return
+        }
+        link.timer(until)
+        #expect(link.take().last == .open(3, transport: 0))
+        // Nothing listens.
+        link.ended(3, .unreachable("no"), until)
+        guard case .waiting(let later) = link.state else {
+            Issue.record("\(link.state)")
+            return
+        }
+        link.timer(later)
+        #expect(link.take().last == .open(4, transport: 0))
+        // Once more in a row: now it may be blocked. But nothing listens for the other one either.
+        link.ended(4, .lost("reset"), later)
+        #expect(link.take() == [.open(5, transport: 1)])
+        link.ended(5, .unreachable("no"), later)
+        guard case .waiting(let last) = link.state else {
+            Issue.record("\(link.state)")
+            return
+        }
+        link.timer(last)
+        #expect(link.take().last == .open(6, transport: 0))
+    }
+
+    @Test func onlyASlowNetworkMakesItWaitLongerForAWelcome() {
+        var link = Self.open()
+        link.ended(1, .lost("reset"), 10)
+        var now: Int64 = 710
+        link.timer(now)
+        for attempt in 2...6 {
+            // A server that is down says nothing of the network.
+            link.ended(attempt, .unreachable("no"), now)
+            guard case .waiting(let until) = link.state else {
+                Issue.record("\(link.state)")
+                return
+            }
+            now = until
+            link.timer(now)
+            #expect(link.deadline == now + 5_000)
+        }
+        for patience: Int64 in [5_000, 10_000, 20_000, 40_000, 40_000] {
+            // Neither transport is welcomed in time.
+            for _ in 0..<2 {
+                #expect(link.deadline == now + patience)
+                now = link.deadline
+                link.timer(now)
+            }
+            guard case .waiting(let until) = link.state else {
+                Issue.record("\(link.state)")
+                return
+            }
+            now = until
+            link.timer(now)
+        }
+    }
+
+    @Test func aTransportThatIsUsedInsteadOfABlockedOneStays() {
+        var link = Self.link()
+        link.start(0)
+        link.ended(1, .foreign(403, retryAfterMs: nil), 0)
+        link.opened(2, Self.welcome(), 10)
+        link.ended(2, .lost("reset"), 20)
+        link.timer(720)
+        _ = link.take()
+        link.ended(3, .unreachable("no"), 730)
+        guard case .waiting(let until) = link.state else {
+            Issue.record("\(link.state)")
+            return
+        }
+        link.timer(until)
+        #expect(link.take().last == .open(4, transport: 1))
+    }
+
     @Test func listensToWhatTheServerSaysOfComingBack() {
         var lost = Self.open()
         lost.ended(1, .lost("reset"), 10)

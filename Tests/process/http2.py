@@ -46,6 +46,7 @@ class Client:
         self.h2.increment_flow_control_window(1 << 30)
         self.answers: dict[int, Answer] = defaultdict(Answer)
         self.goaway: int | None = None
+        self.pongs = 0
         self.closed = False
         self.rest = b""
         # Whether frames are read; who sends past the library has it read no answers.
@@ -131,6 +132,8 @@ class Client:
                 answer.ended = True
             case h2.events.StreamReset():
                 answer.ended, answer.reset = True, event.error_code
+            case h2.events.PingAckReceived():
+                self.pongs += 1
 
     def end(self, timeout: float = 5) -> int | None:
         """Waits for the server to end the connection; the code of its GOAWAY."""

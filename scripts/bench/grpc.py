@@ -7,11 +7,14 @@ minutes a round; --rounds 1 --quick shows within one that it works.
 import argparse
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from pathlib import Path
 
 from mqtt import figure
 from peers import OUT, Bench, Failure, cpu_model, shown
@@ -47,7 +50,28 @@ class GRPCBench(Bench):
                     raise Failure(f"the server did not start: see {folder}/log") from None
                 time.sleep(0.05)
 
+    def round_trips(self, *arguments):
+        """What heartbeats of grpcio's sessions leave in martlet_session_rtt_seconds."""
+        process, port, grpc = self.start()
+        try:
+            command = [sys.executable, Path(__file__).with_name("clients") / "rtt.py", f"127.0.0.1:{grpc}", *map(str, arguments)]
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=300, preexec_fn=lambda: os.sched_setaffinity(0, self.load_cores))
+            if done.returncode != 0:
+                raise Failure(f"rtt.py: {done.stderr.strip() or f'ended with {done.returncode}'}")
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+                text = answer.read().decode()
+            found = re.findall(r'^martlet_session_rtt_seconds_bucket\{transport="grpc",le="([^"]+)"\} (\d+)$', text, re.M)
+            buckets = [(float(bound), int(count)) for bound, count in found]
+            count = buckets[-1][1]
+            within = lambda share: next(bound for bound, below in buckets if below >= count * share) * 1_000
+            return {"count": count, "p50Ms": within(0.5), "p99Ms": within(0.99), "buckets": buckets, "faults": []}
+        finally:
+            self.stop(process)
+
     def once(self, scenario, transport, *arguments):
+        if scenario == "round-trips":
+            return self.round_trips(*arguments)
         process, port, grpc = self.start()
         try:
             command = [self.options.martlet, "bench", scenario, "--url", f"http://127.0.0.1:{port}", "--grpc", f"127.0.0.1:{grpc}", "--json",
@@ -100,13 +124,17 @@ def cases(options):
            ["--subscribers", 1_000, "--rate", 30, "--seconds", seconds], ["grpc", "grpc100", "ws", "sse"], delivery)
     yield ("inbox", f"inboxes of 100 devices with {200 if quick else 2_000:,} messages each, every one acked (SSE: none)", "backlog",
            ["--devices", 100, "--messages", 200 if quick else 2_000], ["grpc", "grpc100", "ws", "sse"], backlog)
+    yield ("rtt", "round trip of a session in martlet_session_rtt_seconds: 10 sessions of grpcio, heartbeats of 1 s", "round-trips",
+           ["--seconds", 3 if quick else 20], ["grpc"], [
+               ("p50Ms", "bucket of the p50: at most, ms", "{:.2f}"), ("p99Ms", "of the p99: at most, ms", "{:.2f}"),
+               ("count", "round trips", "{:,.0f}")])
     yield ("idle", f"{options.connections:,} idle streams with one topic each", "idle",
            ["--connections", options.connections, "--seconds", 3], ["grpc", "grpc100", "ws", "sse"], idle)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ["delivered", "late", "broadcast", "inbox", "idle"]
+    names = ["delivered", "late", "broadcast", "inbox", "rtt", "idle"]
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(names)}; all of them if none is named")
     parser.add_argument("--martlet", required=True, help="the binary")
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("PEERS_ROUNDS", 3)), help="runs of each case (default: 3)")

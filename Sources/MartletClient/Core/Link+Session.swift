@@ -11,6 +11,9 @@ extension Link {
         self.drainMs = nil
         self.backoff.reset()
         self.refusals = 0
+        self.breaks = 0
+        self.slowRounds = 0
+        self.proven = self.transport
         self.isDoubted = false
         if let silence = self.silence, now - silence.at < 10_000 {
             self.tuner.cut(after: silence.seconds)
@@ -91,12 +94,23 @@ extension Link {
             if code == 4002 || code == 4501 { return self.tokenRefused(.closed(code, reason), now) }
             guard Self.isTransient(code) else { return self.stop(.closed(code, reason)) }
             self.wait(.closed(code, reason), least: self.drainMs, now)
-        case .unreachable(let why): self.wait(MartletError(.unreachable, why), now)
+        case .unreachable(let why):
+            // Nothing is there at all, which says nothing of a transport: by the one that got through, once something is.
+            self.transport = self.proven ?? 0
+            self.slowRounds = 0
+            self.wait(MartletError(.unreachable, why), now)
         case .foreign(let status, let retryAfterMs):
             self.next(MartletError(.unreachable, "Something that is not Martlet answered \(status).", retryAfterMs: retryAfterMs), now)
-        case .lost(let why): self.next(MartletError(.unreachable, why), now)
-        case .silent: self.next(MartletError(.unreachable, "The server did not answer in time."), now)
+        case .lost(let why): self.brokeOff(MartletError(.unreachable, why), now)
+        case .silent: self.next(MartletError(.unreachable, "The server did not answer in time."), isSlow: true, now)
         }
+    }
+
+    /// What got through before is not blocked because one try broke off: the server may have been ended in the middle of it.
+    private mutating func brokeOff(_ error: MartletError, _ now: Int64) {
+        guard self.transport == self.proven, self.breaks == 0 else { return self.next(error, now) }
+        self.breaks += 1
+        self.wait(error, now)
     }
 
     private mutating func refused(_ error: MartletError, _ now: Int64) {
@@ -125,10 +139,11 @@ extension Link {
     }
 
     /// This transport does not get through: the next one, or a pause when none is left.
-    private mutating func next(_ error: MartletError, _ now: Int64) {
+    private mutating func next(_ error: MartletError, isSlow: Bool = false, _ now: Int64) {
         self.tried.insert(self.transport)
         guard let next = (0..<self.settings.transports).first(where: { !self.tried.contains($0) }) else {
             self.transport = 0
+            self.slowRounds = isSlow ? self.slowRounds + 1 : 0
             return self.wait(error, now)
         }
         self.transport = next

@@ -60,6 +60,12 @@ package struct Link {
     package internal(set) var transport = 0
     var actions: [Action] = []
 
+    /// The transport that was welcomed last.
+    var proven: Int?
+    /// Tries in a row of ``proven`` that broke off before they were welcomed.
+    var breaks = 0
+    /// Rounds in a row that ended because nothing answered in time: on a slow network everything takes longer.
+    var slowRounds = 0
     /// Transports that failed since the round began.
     var tried: Set<Int> = []
     var refusals = 0
@@ -225,7 +231,7 @@ package struct Link {
         self.attempt += 1
         self.state = .connecting
         self.isPaused = false
-        self.connectUntil = now + self.settings.connectMs << Int64(min(3, self.backoff.failures))
+        self.connectUntil = now + self.settings.connectMs << Int64(min(3, self.slowRounds))
         self.actions.append(.open(self.attempt, transport: self.transport))
     }
 

@@ -18,20 +18,6 @@ extension ErrorCode {
         case .storeUnavailable, .keysUnavailable, .draining, .upstreamFailed, .upstreamTimeout: .unavailable
         }
     }
-
-    /// What a session's end that has this reason is called; the same as a WebSocket's.
-    package var close: CloseCode {
-        switch self {
-        case .tokenExpired: .tokenExpired
-        case .draining: .serviceRestart
-        // Nothing was heard from the client in time; it may have been the network.
-        case .requestTimeout: .heartbeatTimeout
-        case .unauthorized, .forbidden, .tooManyDevices: .refused
-        case .messageTooLarge: .tooBig
-        case _ where self.isTemporary: .storeUnavailable
-        default: .policyViolation
-        }
-    }
 }
 
 extension CloseCode {
@@ -64,5 +50,18 @@ extension GRPCStatus {
         self.init(close.grpc, close.reason)
         self.close = close
         if close.reconnect { self.retryAfterMs = retryAfterMs }
+    }
+
+    /// With the close code of a call that ended before its session could say one. Without one it may have been the network.
+    package var ofSession: GRPCStatus {
+        guard self.close == nil else { return self }
+        var status = self
+        switch (self.error, self.code) {
+        case (let error?, _): status.close = error.close
+        // What is no session of ours does not become one by coming back.
+        case (nil, .internal), (nil, .invalidArgument), (nil, .unimplemented): status.close = .protocolError
+        case (nil, _): break
+        }
+        return status
     }
 }

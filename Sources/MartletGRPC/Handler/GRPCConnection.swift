@@ -31,6 +31,8 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
     /// Bytes of calls' messages that are not complete.
     private var heldBytes = 0
     private var unsignedBytes = 0
+    /// Calls of which nothing is read for now.
+    private var heldBack = 0
 
     /// Silence after which a ping asks whether the client is there, and time that it gets to answer.
     private static let pingAfter = TimeAmount.seconds(30)
@@ -46,6 +48,8 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
     private static let unsignedMost = 1_048_576
     /// The same of the others, beside a batch.
     private static let heldMost = 4_194_304
+    /// Calls of which nothing may be read at a time: of each, a window of bytes waits that nobody counts.
+    private static let heldBackMost = 64
     private static let lastAnswers = TimeAmount.milliseconds(250)
     private static let pingData = HTTP2PingData(withInteger: 0x6d61_7274_6c65_74)
 
@@ -155,6 +159,15 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
         self.unsignedBytes += change
         return self.unsignedBytes <= Self.unsignedMost
     }
+
+    /// - Returns: whether one more call may leave its bytes unread; then ``heldBackEnded()`` must follow.
+    func heldBackBegan() -> Bool {
+        guard self.heldBack < Self.heldBackMost else { return false }
+        self.heldBack += 1
+        return true
+    }
+
+    func heldBackEnded() { self.heldBack -= 1 }
 
     // MARK: Connection
 

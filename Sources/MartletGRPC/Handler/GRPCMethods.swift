@@ -4,11 +4,13 @@ import NIOCore
 
 /// The methods there are.
 enum GRPCMethods {
+    static let session = "/martlet.v1.Push/Connect"
+
     /// - Throws: what the call ends with at once.
     static func call(_ head: GRPCRequestHead, _ stream: GRPCStream) throws(GRPCRequestHead.Refusal) -> any GRPCCall {
         do throws(WireError) {
             switch head.path {
-            case "/martlet.v1.Push/Connect": return try PushConnection.connect(stream)
+            case self.session: return try PushConnection.connect(stream)
             case "/martlet.v1.Push/Publish": return try PublishCall(signed: stream)
             case "/martlet.v1.Push/PublishBatch": return try BatchCall(signed: stream)
             case "/martlet.v1.Push/GetMessage": return try StatusCall(signed: stream)

@@ -27,12 +27,16 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
     private var heldIsSigned = false
     /// Whether it counts among the calls of nobody known.
     private var isUnsigned = false
+    /// Whether it is a session, from its path on.
+    private var isSession = false
     /// By when a call with one message, or of a tool, must have said all.
     private var requestDeadline: NIODeadline?
     private var answer = Answer.head
     private var isRequestEnded = false
     private var isEndTold = false
     private var isDecoding = false
+    /// Nothing more of what the client sends is read, so that its window closes.
+    private var isHeldBack = false
     private var isReset = true
     /// When the call's time is over.
     private(set) var deadline: NIODeadline?
@@ -43,6 +47,7 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
 
     /// Time that a client gets to take the end of its answer.
     private static let lingerLimit = TimeAmount.seconds(5)
+    private static let timeIsOver = GRPCStatus(.deadlineExceeded, "The call's time is over.")
 
     init(connection: GRPCConnection, peer: Peer?) {
         self.connection = connection
@@ -79,6 +84,7 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
         self.held = 0
         self.decoder = GRPCFrameDecoder(encoding: .identity)
         self.countUnsigned(false)
+        self.holdBack(false)
         if self.isWatched { self.state.unwatch(self) }
         self.isWatched = false
         if self.isListed { self.state.closed(self) }
@@ -110,6 +116,7 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
 
     private func begin(_ fields: HPACKHeaders) {
         do throws(GRPCRequestHead.Refusal) {
+            self.isSession = fields.first(name: ":path") == GRPCMethods.session
             guard fields.count <= self.services.limits.headerCount else {
                 throw .status(GRPCStatus(WireError(.headerTooLarge, "A call's head may have \(self.services.limits.headerCount) fields.")))
             }
@@ -120,6 +127,8 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
                 throw .status(GRPCStatus(WireError(.tooManyConnections, "As many calls are open as may be: try again in a moment.")))
             }
             if let timeout = head.timeout {
+                // The protocol wants more than zero; libraries send it for a deadline that is over. Nothing is done for who waits no more.
+                guard timeout > .zero else { throw .status(Self.timeIsOver) }
                 self.deadline = .now() + timeout
                 self.watch()
             }
@@ -149,7 +158,13 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
     private func decode() {
         guard !self.isDecoding else { return }
         self.isDecoding = true
-        defer { self.isDecoding = false }
+        self.takeMessages()
+        self.isDecoding = false
+        // Last: it may bring more.
+        if let call = self.call { self.holdBack(call.isSigned && !call.takesMessages && self.decoder.heldBytes > 0) }
+    }
+
+    private func takeMessages() {
         var messages = 0
         do throws(GRPCStatus) {
             while let call = self.call, call.takesMessages,
@@ -169,6 +184,22 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
         guard !self.decoder.isWithinMessage else { return self.finish(GRPCStatus(.internal, "The call ended within a message.")) }
         self.isEndTold = true
         call.requestEnded()
+    }
+
+    /// Lets the client's window close, or gives it back.
+    private func holdBack(_ isHeldBack: Bool) {
+        guard isHeldBack != self.isHeldBack else { return }
+        if isHeldBack {
+            guard let context = self.context, self.connection.heldBackBegan() else { return }
+            self.isHeldBack = true
+            try? context.channel.syncOptions?.setOption(.autoRead, value: false)
+        } else {
+            self.isHeldBack = false
+            self.connection.heldBackEnded()
+            guard let context = self.context else { return }
+            try? context.channel.syncOptions?.setOption(.autoRead, value: true)
+            context.read()
+        }
     }
 
     private func countUnsigned(_ isUnsigned: Bool) {
@@ -259,7 +290,7 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
         case .body: fields = HPACKHeaders()
         }
         self.services.metrics.ended(status.code)
-        status.write(to: &fields)
+        (self.isSession ? status.ofSession : status).write(to: &fields)
         self.end(fields, context)
     }
 
@@ -315,7 +346,7 @@ final class GRPCStream: ChannelDuplexHandler, Connection, Swept {
             let seconds = self.services.limits.bodySeconds
             return self.finish(GRPCStatus(WireError(.requestTimeout, "The request did not end within \(seconds) seconds.", limit: seconds)))
         }
-        if let deadline, now >= deadline { return self.finish(GRPCStatus(.deadlineExceeded, "The call's time is over.")) }
+        if let deadline, now >= deadline { return self.finish(Self.timeIsOver) }
         // On HTTP/1.1 the socket's own timeout does this.
         if let stalledAt, now - stalledAt > .milliseconds(self.services.limits.heartbeatMs * 2) { self.context?.close(promise: nil) }
     }

@@ -54,6 +54,8 @@ final class PushClient: LiveClient {
             connection.send(ServerFrames.error(WireError(.tokenExpired, "The token's time is over: get a new one and connect again.")))
         }
         connection.phase = .closing
-        connection.finish(GRPCStatus(code, retryAfterMs: retryAfterMs), code)
+        var status = GRPCStatus(code, retryAfterMs: retryAfterMs)
+        if code == .tokenExpired { status.error = .tokenExpired }
+        connection.finish(status, code)
     }
 }

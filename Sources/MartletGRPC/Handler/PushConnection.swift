@@ -210,7 +210,9 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
         let handle = self.handle
         self.handle = nil
         handle?.clientClosed()
-        self.finish(.ok, .normal)
+        var status = GRPCStatus.ok
+        status.close = .normal
+        self.finish(status, .normal)
     }
 
     /// The call is over.
@@ -276,6 +278,8 @@ final class PushConnection: StreamConnection, Swept, GRPCCall, @unchecked Sendab
         self.farewell = (status, code, .now())
         self.flush()
         self.state.watch(self)
+        // Acks behind what was not taken any more are taken, too. Not within the call that says it.
+        self.context?.eventLoop.assumeIsolated().execute { self.resumeReading() }
     }
 
     private func leave() {

@@ -491,16 +491,21 @@ class EventTransport extends Transport {
     this.#isAcking = true
     while (this.#acks.length && !this.isOver) {
       const seqs = this.#acks.splice(0)
+      // The stream may live while another connection hangs.
+      const aborter = new AbortController()
+      const timer = setTimeout(() => aborter.abort(), this.config.ackMs)
       try {
         await this.session.http.json('POST', '/v1/ack', {
           query: this.session.who(), body: JSON.stringify({ session: this.session.id, ack: seqs }), contentType: 'application/json',
-          keepalive: true,
+          keepalive: true, signal: aborter.signal,
         })
       } catch (error) {
-        // Otherwise the session is over, and the next one presents a cursor.
-        if (this.isOver || !(error.isTemporary || TEMPORARY.has(error.code))) break
+        // Refused, the session is over, and the next one presents a cursor. An answer that broke off is no refusal.
+        if (this.isOver || (error instanceof MartletError && !error.isTemporary && !TEMPORARY.has(error.code))) break
         this.#acks.unshift(...seqs)
         await new Promise((resolve) => { setTimeout(resolve, error.retryAfterMs ?? 500) })
+      } finally {
+        clearTimeout(timer)
       }
     }
     this.#isAcking = false
@@ -728,6 +733,11 @@ class Link {
   #failures = 0
   #upgrades = 0
   #authFailures = 0
+  /** What was welcomed last by this page, and how often in a row it broke off since, before it was. */
+  #proven = null
+  #breaks = 0
+  /** Rounds in a row that ended because nothing answered in time: on a slow network everything takes longer. */
+  #slowRounds = 0
   #triedAt = 0
   #isAskedToWait = false
   #drainMs = undefined
@@ -808,14 +818,14 @@ class Link {
   /** Something changed: the page is looked at again, the network came or went. */
   wake({ isOnline = false } = {}) {
     if (this.status.state === 'waiting') {
-      if (isOnline) this.#failures = 0
+      if (isOnline) this.#failures = this.#slowRounds = 0
       // The server asked for a pause, or this was tried just now: keep to it.
       if (!this.#isAskedToWait && Date.now() - this.#triedAt > 1_000) this.#connect()
       return
     }
     if (this.status.state === 'connecting' && isOnline && Date.now() - this.#triedAt > 1_000) {
       // What was begun without a network may not notice that there is one.
-      this.#failures = 0
+      this.#failures = this.#slowRounds = 0
       this.#connect()
     }
     if (!this.isOpen) return
@@ -884,11 +894,13 @@ class Link {
       if (next === 'stop') return
       if (next === 'wait') break
     }
+    // A server that is down says nothing of the network.
+    this.#slowRounds = last.isTimeout ? this.#slowRounds + 1 : 0
     this.#wait(last)
   }
 
   /** What a try that failed means: `again` the same, the `next` transport, `wait`, or `stop` (which it has done then). */
-  async #judge({ code, error, reason }, name) {
+  async #judge({ code, error, reason, isNetwork }, name) {
     if (error?.code === 'token_failed') {
       if (error.isTemporary) { this.host.problem(error); return 'wait' }
       this.#stop(error)
@@ -915,8 +927,14 @@ class Link {
     if (code !== undefined && !Link.isTransient(code)) { this.#stop(Link.closed(code, reason)); return 'stop' }
     if (code !== undefined && code !== 1005 && code !== 1006) return 'wait'
     // Nothing listens there: the other transports would say the same, but for JSONP where another origin is not allowed to ask.
-    if (error?.status >= 502 || (error?.isNetwork && !this.config.isElsewhere)) return 'wait'
-    return 'next'
+    if (error?.status >= 502 || (error?.isNetwork && !this.config.isElsewhere)) {
+      this.#breaks = 0
+      return 'wait'
+    }
+    // What got through before is not blocked because one try broke off: the server may be down, which a browser does not tell.
+    if (name !== this.#proven || !(isNetwork || error?.isNetwork)) return 'next'
+    this.#breaks += 1
+    return this.#breaks === 1 ? 'wait' : 'next'
   }
 
   async #judgeToken(error) {
@@ -970,7 +988,7 @@ class Link {
   }
 
   /** Opens a session by one transport; `{isOpen: true}` when it was welcomed. */
-  async #try(name, round, timeoutMs = TRANSPORTS[name].timeoutMs * 2 ** Math.min(3, this.#failures)) {
+  async #try(name, round, timeoutMs = TRANSPORTS[name].timeoutMs * 2 ** Math.min(3, this.#slowRounds)) {
     let token = null
     try {
       token = await this.tokens.get()
@@ -1030,7 +1048,8 @@ class Link {
     this.#transport = transport
     this.#isReady = true
     if (isProbe && old !== transport) old?.close()
-    this.preferred = name
+    this.preferred = this.#proven = name
+    this.#breaks = this.#slowRounds = 0
     this.openedAt = this.#lastHeard = Date.now()
     this.#failures = this.#authFailures = 0
     this.#quietBeats = this.#pingedUntil = 0
@@ -2356,6 +2375,7 @@ const configured = (options) => {
     heartbeat: options.heartbeat, window: options.window,
     attempts: options.attempts ?? 5, retryHandlerMs: options.retryHandlerMs ?? 1_000,
     retry: options.retry, upgradeMs: options.upgradeMs, pollWait: options.pollWait ?? 25,
+    ackMs: options.ackMs ?? 20_000,
     queue: { ...standardQueue, ...options.queue },
   }
 }

@@ -79,17 +79,7 @@ extension WebSocketConnection {
     func refuseFrame(_ error: WireError) {
         let body = error.json
         self.writeText(body.count) { $0.writeBytes(body) }
-        let code: CloseCode =
-            switch error.code {
-            case .tokenExpired: .tokenExpired
-            case .draining: .serviceRestart
-            // Nothing was heard from the client in time; it may have been the network.
-            case .requestTimeout: .heartbeatTimeout
-            case .unauthorized, .forbidden, .tooManyDevices: .refused
-            case _ where error.code.isTemporary: .storeUnavailable
-            default: .policyViolation
-            }
-        self.close(code.rawValue, reason: error.code.rawValue)
+        self.close(error.code.close.rawValue, reason: error.code.rawValue)
     }
 }
 

@@ -81,6 +81,39 @@ test('a refused upgrade falls back at once', async (t) => {
   assert.ok(Date.now() - began < 1_000)
 })
 
+test('a server that is gone for a moment changes no transport; one that breaks off each upgrade does', async (t) => {
+  const server = await Server.start(t)
+  const proxy = await Proxy.start(t, server)
+  const seen = client(t, proxy, { user: 'alice', device: 'd' })
+  await seen.connected('websocket')
+  // As when it is killed while it answers the handshake.
+  proxy.upgrades = 'break once'
+  proxy.cut()
+  await until(() => proxy.broken === 1, 'a try that breaks off')
+  await seen.connected()
+  const used = () => new Set(seen.statuses.filter(({ state }) => state === 'connected').map(({ transport }) => transport))
+  assert.deepEqual([...used()], ['websocket'])
+  proxy.upgrades = 'break'
+  proxy.cut()
+  await seen.connected('sse')
+  assert.equal(proxy.broken, 3)
+})
+
+test('a server that was down does not make a swallowed WebSocket hold up the rest', async (t) => {
+  const server = await Server.start(t)
+  const proxy = await Proxy.start(t, server)
+  const seen = client(t, proxy, { user: 'alice', device: 'd' })
+  await seen.connected('websocket')
+  await server.kill9()
+  await until(() => seen.statuses.filter(({ state }) => state === 'waiting').length >= 5, 'tries that fail')
+  proxy.upgrades = 'swallow'
+  await server.start()
+  const began = Date.now()
+  await seen.connected('sse')
+  const took = Date.now() - began
+  assert.ok(took < 4_000, `took ${took} ms`)
+})
+
 test('without fetch streams and WebSocket it polls', async (t) => {
   const server = await Server.start(t)
   const seen = client(t, server, {

@@ -177,3 +177,26 @@ test('a cursor of elsewhere is told as a gap, one that is none is forgotten', as
   assert.ok(third.data.includes('there'))
   assert.deepEqual(third.gaps, [])
 })
+
+test('sse: an ack that hangs while the stream lives is said again', async (t) => {
+  const server = await Server.start(t)
+  let hung = 0
+  const seen = client(t, server, {
+    user: 'alice', device: 'd', transports: ['sse'], ackMs: 300,
+    // Two connections that no answer comes on.
+    fetch: (url, options) => {
+      if (!url.includes('/v1/ack') || hung === 2) return fetch(url, options)
+      hung += 1
+      return new Promise((_, reject) => { options.signal?.addEventListener('abort', () => reject(options.signal.reason)) })
+    },
+  })
+  seen.collect()
+  await seen.connected('sse')
+  const { session } = seen.martlet.status
+  // More than the window takes without an ack.
+  const all = numbers(0, 200)
+  for (const number of all) await server.publish('alice', number)
+  await seen.count(200)
+  assert.deepEqual(seen.data, all)
+  assert.deepEqual([hung, seen.martlet.status.session], [2, session])
+})

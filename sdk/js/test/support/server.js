@@ -124,13 +124,14 @@ export const token = (user, claims = {}) => {
   return `${body}.${createHmac('sha256', SECRET).update(body).digest('base64url')}`
 }
 
-/** A TCP proxy that can stop passing bytes on (`isStalled`), refuse or swallow upgrades, and end all connections. */
+/** A TCP proxy that can stop passing bytes on (`isStalled`), refuse, swallow or break off upgrades, and end all connections. */
 export class Proxy {
   #pairs = new Set()
   isStalled = false
   /** What the server answers is lost. */
   isDeaf = false
   upgrades = 'pass'
+  broken = 0
 
   static async start(test, target) {
     const proxy = new Proxy()
@@ -152,6 +153,12 @@ export class Proxy {
     client.on('data', (bytes) => {
       if (isFirst && /upgrade: websocket/i.test(bytes.toString('latin1'))) {
         if (this.upgrades === 'refuse') { client.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n'); return }
+        if (this.upgrades === 'break' || this.upgrades === 'break once') {
+          this.broken += 1
+          if (this.upgrades === 'break once') this.upgrades = 'pass'
+          client.destroy()
+          return
+        }
         isSwallowed = this.upgrades === 'swallow'
       }
       isFirst = false
