@@ -102,11 +102,6 @@ package struct ServerConfiguration: Sendable {
     /// The names of the durabilities: `full` (flushed to disk), `normal` (written), `memory` (neither is waited for).
     package static let durabilities = Durability.allCases.map(\.rawValue)
 
-    /// Sets ``durability`` by its name; another name changes nothing.
-    package mutating func setDurability(_ name: String) {
-        if let durability = Durability(rawValue: name) { self.durability = durability }
-    }
-
     /// Whether the address can only be reached from this machine.
     package static func isLoopback(_ host: String) -> Bool {
         if host == "localhost" || host == "::1" { return true }

@@ -74,9 +74,6 @@ package struct Flights: Equatable, Sendable {
         return true
     }
 
-    /// Drops those that nobody can send again.
-    package mutating func drop(where isGone: (Flight) -> Bool) { self.all.removeAll(where: isGone) }
-
     /// The first message of a log that was not received; nil if all were.
     package func oldest(in log: TopicLogKind) -> UInt64? {
         self.all.lazy.filter { $0.log == log && !$0.isApart && $0.step != .released }.map(\.offset).min()

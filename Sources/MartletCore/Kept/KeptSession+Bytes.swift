@@ -61,13 +61,13 @@ extension KeptSession {
             output.append(range.from)
             output.append(range.position)
         }
-        guard !self.retainedNumbers.isEmpty else { return output.bytes }
+        let values = self.flights.all.filter { $0.isApart && $0.step != .released && self.retainedNumbers[$0.number] != nil }
+        guard !values.isEmpty else { return output.bytes }
         output.append(UInt64(self.memoryEpoch))
-        output.append(UInt64(self.retainedNumbers.count))
-        for flight in self.flights.all {
-            guard let topic = self.retainedNumbers[flight.number] else { continue }
+        output.append(UInt64(values.count))
+        for flight in values {
             output.append(UInt64(flight.number))
-            output.append(topic)
+            output.append(self.retainedNumbers[flight.number] ?? "")
         }
         return output.bytes
     }

@@ -95,7 +95,6 @@ struct Group {
     var updates: [DeviceUpdate] = []
     var indexedRows = 0
     var indexedUpTo: UInt64?
-    var expiryDrained = false
     var sweepPosition: Int64?
     /// For the metrics: messages cleared at their expiry, and pushed out of full inboxes.
     var expired = 0

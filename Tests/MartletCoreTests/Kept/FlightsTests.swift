@@ -35,14 +35,14 @@ struct FlightsTests {
 
     @Test mutating func theOldestIsWhatIsStillToBeReceived() {
         let first = self.flights.start(.sentOnce, .durable, offset: 4)
-        _ = self.flights.start(.sent, .memory, offset: 2)
+        let second = self.flights.start(.sent, .memory, offset: 2)
         _ = self.flights.start(.sent, .durable, offset: 3, isApart: true)
         _ = self.flights.start(.sent, .durable, offset: 8)
         #expect(self.flights.oldest(in: .durable) == 4)
         #expect(self.flights.oldest(in: .memory) == 2)
         _ = self.flights.received(first)
         #expect(self.flights.oldest(in: .durable) == 8)
-        self.flights.drop { $0.log == .memory }
+        _ = self.flights.land(second, in: .sent)
         #expect(self.flights.oldest(in: .memory) == nil)
     }
 }
