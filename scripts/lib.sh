@@ -6,7 +6,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 swift_flags=(-c release --explicit-target-dependency-import-check error)
 test_flags=("${swift_flags[@]}" --disable-testable-imports)
 
-say() { printf '\033[1m== %s\033[0m\n' "$*"; }
+# Since the outermost script began: minutes and seconds before each line say where the time goes.
+export BEGAN=${BEGAN:-$EPOCHSECONDS}
+say() {
+    local seconds=$((EPOCHSECONDS - BEGAN))
+    printf '\033[1m== %d:%02d %s\033[0m\n' $((seconds / 60)) $((seconds % 60)) "$*"
+}
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
 need_swift() {

@@ -57,7 +57,7 @@ class Receiver:
 
     # ------------------------------------------------------------ for tests
 
-    def next(self, timeout: float = 5) -> dict:
+    def next(self, timeout: float = 15) -> dict:
         try:
             message = self.messages.get(timeout=timeout)
         except queue.Empty:
@@ -66,11 +66,11 @@ class Receiver:
         self.position = message["_position"]
         return message
 
-    def take(self, count: int, timeout: float = 5) -> list[dict]:
+    def take(self, count: int, timeout: float = 15) -> list[dict]:
         end = time.monotonic() + timeout
         return [self.next(max(0.05, end - time.monotonic())) for _ in range(count)]
 
-    def data(self, count: int, timeout: float = 5) -> list:
+    def data(self, count: int, timeout: float = 15) -> list:
         return [message["data"] for message in self.take(count, timeout)]
 
     def silent(self, seconds: float = 0.3) -> None:
@@ -81,7 +81,7 @@ class Receiver:
             return
         raise AssertionError(f"unexpected message {message}")
 
-    def notice(self, name: str, timeout: float = 5) -> dict:
+    def notice(self, name: str, timeout: float = 15) -> dict:
         """The data of the next notice of this name: gap, drain, close, hb, ping, pong, error, :."""
         end = time.monotonic() + timeout
         seen = []
@@ -100,7 +100,7 @@ class Receiver:
         answer = self.server.ack(self.user, self.device, {"cursor": self.position})
         assert answer.status_code == 204, answer.text
 
-    def wait_ended(self, timeout: float = 5) -> None:
+    def wait_ended(self, timeout: float = 15) -> None:
         assert self.ended.wait(timeout), f"{self} still open after {timeout} s"
 
     def drop(self) -> None:
@@ -247,7 +247,7 @@ class WebSocket(Receiver):
         try:
             self.connection = websockets.sync.client.connect(
                 f"ws://127.0.0.1:{self.server.port}{self._path()}", compression=None, ping_interval=None, proxy=None,
-                open_timeout=10, close_timeout=1, legacy=True,
+                open_timeout=30, close_timeout=1, legacy=True,
             )
         except websockets.exceptions.InvalidStatus as error:
             raise Refused(error.response.status_code, error.response.body.decode()) from None

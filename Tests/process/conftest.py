@@ -18,6 +18,18 @@ def pytest_report_header():
     return f"martlet: {binary()}" + (f"; the tests of MQTT are about {REFERENCE}" if REFERENCE else "")
 
 
+# The files that take longest, begun first, so that at the end of a run no worker waits for another's.
+LONG_FILES = (
+    "test_sdk_swift", "test_openapi", "test_demo", "test_browser", "test_sdk_browsers", "test_mqtt_ends", "test_bench_mqtt", "test_every_transport",
+    "test_bench", "test_isolation", "test_bridge", "test_crash", "test_backlog", "test_cli_real", "test_tokens", "test_hostile_reading", "test_backup",
+)
+
+
+def pytest_collection_modifyitems(items):
+    places = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 @pytest.fixture(scope="session")
 def hub():
     """One server for all tests that only publish and receive; they keep apart by names of their own."""

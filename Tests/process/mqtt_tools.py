@@ -159,7 +159,7 @@ class MosquittoSub:
         self.subscribed.set()
         self.lines.put(None)
 
-    def line(self, timeout: float = 5) -> str:
+    def line(self, timeout: float = 15) -> str:
         try:
             line = self.lines.get(timeout=timeout)
         except queue.Empty:
@@ -223,7 +223,7 @@ class Paho:
         _, self.flags, code, self.properties = self.event("connect")
         assert code.value == reason, code
 
-    def event(self, name: str, timeout: float = 5) -> tuple:
+    def event(self, name: str, timeout: float = 15) -> tuple:
         end = time.monotonic() + timeout
         while True:
             try:
@@ -248,7 +248,7 @@ class Paho:
         self.client.publish(topic, payload, qos, retain, props("PUBLISH", **values) if values else None)
         return self.event("publish")[2]
 
-    def next(self, timeout: float = 5) -> paho.MQTTMessage:
+    def next(self, timeout: float = 15) -> paho.MQTTMessage:
         try:
             return self.inbox.get(timeout=timeout)
         except queue.Empty:

@@ -164,7 +164,7 @@ class Server:
         return self.http.post(self.url + "/v1/ack", params={"user": user, "device": device}, json=body)
 
 
-def wait_until(condition, timeout: float = 5, what: str = "condition"):
+def wait_until(condition, timeout: float = 15, what: str = "condition"):
     """Asks again until the answer is true; for states that no event announces."""
     end = time.monotonic() + timeout
     while True:

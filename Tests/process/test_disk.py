@@ -260,6 +260,7 @@ def slow_disk(tmp_path, slow_flushes):
         yield server, delay
 
 
+@pytest.mark.alone
 def test_a_slow_disk_slows_publishes_and_nothing_else(slow_disk, capsys):
     server, delay = slow_disk
     flush_ms, seconds, publishers = 150, 6, 64

@@ -25,7 +25,9 @@ def client(tmp_path):
         process = subprocess.Popen(
             [sys.executable, folder / "client.py", "--server", f"127.0.0.1:{port}", "--user", "alice", "--device", "laptop",
              "--cursor-file", tmp_path / "cursor"],
-            stdout=out, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+            stdout=out, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            # Where the tests themselves run in a shell's background it is ignored, and Python leaves it so.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         processes.append(process)
         return process, lambda: (tmp_path / out.name).read_text()
 
@@ -40,14 +42,17 @@ def test_the_python_client_loses_nothing(tmp_path, client):
     port = grpc_port(server)
     server.options = ("--grpc-listen", f"127.0.0.1:{port}")
     try:
+        cursor = tmp_path / "cursor"
         process, text = client(port)
         wait_until(lambda: "connected as alice" in text(), 10, "a session")
         server.publish("alice", data="first")
         wait_until(lambda: '"first"' in text(), 10, "the first message")
         server.kill9()
         server.restart()
+        before = wait_until(lambda: cursor.exists() and cursor.read_text(), 10, "where the first stood")
         server.publish("alice", data="second")
         wait_until(lambda: '"second"' in text(), 20, "the second message")
+        wait_until(lambda: cursor.read_text() not in ("", before), 10, "that it is kept where it stood")
         process.send_signal(signal.SIGINT)
         process.wait(10)
         server.publish("alice", data="third")

@@ -104,6 +104,7 @@ def test_a_taken_over_client_that_does_not_read_is_let_go(unhurt, user):
             wait_until(lambda: sockets(unhurt) <= before + 1, 15, "the stuck connection's end")
 
 
+@pytest.mark.alone
 def test_connects_and_disconnects(unhurt):
     """1,000 a second: what is held goes back to the start."""
     seconds = float(os.environ.get("MARTLET_CHURN_SECONDS", "3"))

@@ -12,13 +12,14 @@ from server import Server, unique, wait_until
 from wire import Wire, frame, handshake, request, sockets
 from test_limits import cpu_ticks, limited  # noqa: F401
 
+pytestmark = pytest.mark.alone
 SILENT = int(os.environ.get("SILENT_CONNECTIONS", "10000"))
 
 
-def test_10000_connections_that_send_nothing(limited):
+def test_10000_connections_that_send_nothing(limited, hub):
     """They cost little, disturb nobody, and are ended when the time for a head is over."""
     server = limited("--limits-head-seconds", "10")
-    with Others(server) as others:
+    with Others(server, hub) as others:
         before, open_before = server.rss_kb(), sockets(server)
         silent = []
         for number in range(SILENT):
@@ -33,7 +34,7 @@ def test_10000_connections_that_send_nothing(limited):
         print(f"{SILENT} silent connections: {held / 1024:.1f} MiB, {held * 1024 / SILENT:.0f} bytes each")
         assert held * 1024 / SILENT < 8_192
         wait_until(lambda: sockets(server) <= open_before + 10, 40, "their end")
-    assert others.p99 < 1_000
+    others.waited_less_than(1_000)
     for client in silent:
         client.close()
 
@@ -76,7 +77,7 @@ def fragments(count: int) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["pings", "pongs", "json pings", "fragments", "empty fragments in turn"])
-def test_a_flood_of_small_frames(limited, kind):
+def test_a_flood_of_small_frames(limited, hub, kind):
     """One client's flood takes its share of a loop, and no memory; others get theirs."""
     server = limited()
     user = unique("flood")
@@ -86,11 +87,11 @@ def test_a_flood_of_small_frames(limited, kind):
     }[kind]
     server.get("/healthz")
     before = server.rss_kb()
-    with Others(server) as others:
+    with Others(server, hub) as others:
         rate, cores = flood(server, f"/v1/ws?user={user}&device=d", data, 1.5)
         assert server.rss_kb() - before < 20_000
     print(f"{kind}: {rate:.1f} MB/s taken, {cores:.2f} cores")
-    assert others.p99 < 500
+    others.waited_less_than(500)
 
 
 def test_a_message_of_too_many_fragments_is_refused(hub, user):
@@ -108,7 +109,7 @@ def test_a_message_of_too_many_fragments_is_refused(hub, user):
         assert b"\x03\xf1" in data  # 1009
 
 
-def test_slow_readers_cost_a_window_and_delay_nobody(limited):
+def test_slow_readers_cost_a_window_and_delay_nobody(limited, hub):
     """200 streams that never read, each behind with a full window."""
     server = limited()
     server.get("/healthz")
@@ -120,7 +121,7 @@ def test_slow_readers_cost_a_window_and_delay_nobody(limited):
     for wire in stuck:
         wire.until(b"event: welcome")
     before = server.rss_kb()
-    with Others(server) as others:
+    with Others(server, hub) as others:
         for _ in range(100):
             server.publish(to={"users": [f"stuck{number}" for number in range(4)]}, data="x" * 16_000)
         held = server.rss_kb() - before
@@ -128,16 +129,16 @@ def test_slow_readers_cost_a_window_and_delay_nobody(limited):
         wait_until(lambda: len(others.times) >= count + 50, 20, "others served beside them")
     print(f"200 slow readers, 1.6 MB each behind: {held / 1024:.1f} MiB")
     assert held < 200 * 160
-    assert others.p99 < 1_000
+    others.waited_less_than(1_000)
     for wire in stuck:
         wire.close()
 
 
-def test_many_slow_heads_and_bodies(limited):
+def test_many_slow_heads_and_bodies(limited, hub):
     """500 of each, a byte now and then; they are ended in time and others do not notice."""
     server = limited("--limits-head-seconds", "2", "--limits-body-seconds", "2")
     open_before = sockets(server)
-    with Others(server) as others:
+    with Others(server, hub) as others:
         slow = []
         for number in range(500):
             slow.append(Wire(server, source=f"127.2.0.{number % 250 + 1}").send(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "))
@@ -153,7 +154,7 @@ def test_many_slow_heads_and_bodies(limited):
             return sockets(server) <= open_before + 5
 
         wait_until(dripped, 20, "their end")
-    assert others.p99 < 500
+    others.waited_less_than(500)
     for wire in slow:
         wire.close()
 

@@ -8,28 +8,25 @@ from clients import RawSSE, WebSocket
 
 def test_a_slow_reader_delays_nobody_and_costs_no_memory(server):
     line = json.dumps({"to": {"user": "alice"}, "type": "t", "data": "x" * 10_000})
-    slowest = 0.0
 
-    def publish_1_mb(quick):
-        nonlocal slowest
+    def publish_1_mb(quick) -> float:
         server.batch([line] * 100)
         begin = time.monotonic()
-        quick.take(100, 10)
-        slowest = max(slowest, time.monotonic() - begin)
+        quick.take(100, 30)
+        return time.monotonic() - begin
 
     with RawSSE(server, "alice", "quick") as quick:
-        for _ in range(80):  # until the store's own caches are as large as they get
-            publish_1_mb(quick)
+        # Until the store's own caches are as large as they get.
+        slowest_alone = max(publish_1_mb(quick) for _ in range(80))
         before = server.rss_kb()
         stuck = server.connect(receive_buffer=4096)
         stuck.sendall(b"GET /v1/sse?user=alice&device=stuck&from=now HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert stuck.recv(1024).startswith(b"HTTP/1.1 200")
-        for _ in range(50):
-            publish_1_mb(quick)
+        slowest = max(publish_1_mb(quick) for _ in range(50))
         grown = server.rss_kb() - before
     # 50 MB were published meanwhile; what waits for the slow one waits in the log.
     assert grown < 16_000, f"{grown} KB more"
-    assert slowest < 2
+    assert slowest < max(2, 3 * slowest_alone)
     # It reads on, and gets everything.
     received = 0
     stuck.settimeout(10)

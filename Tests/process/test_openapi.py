@@ -165,7 +165,7 @@ def differences(server: Server, folder: Path, config: str, **variables: str) -> 
     if seconds := os.environ.get("MARTLET_OPENAPI_SECONDS"):
         command += ["--max-time", seconds]
     else:
-        command += ["--max-examples", "60"]
+        command += ["--max-examples", "30"]
     if seed := os.environ.get("MARTLET_SEED", "" if seconds else "20261121"):
         command += ["--seed", seed]
     environment = os.environ | {"SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(here), "PYTHONDONTWRITEBYTECODE": "1"} | variables

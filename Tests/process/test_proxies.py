@@ -323,10 +323,10 @@ def test_the_handbook_shows_these_files():
 def test_websocket_works(proxied, user):
     plain = socket.create_connection(("127.0.0.1", proxied.port), 10, source_address=("127.0.0.2", 0))
     uri = f"wss://{NAME}/v1/ws?user={user}&device=d&ack=explicit"
-    with websockets.sync.client.connect(uri, sock=plain, ssl=proxied.tls, server_hostname=NAME, proxy=None) as socket_:
-        assert "welcome" in json.loads(socket_.recv(5))
+    with websockets.sync.client.connect(uri, sock=plain, ssl=proxied.tls, server_hostname=NAME, proxy=None, open_timeout=60) as socket_:
+        assert "welcome" in json.loads(socket_.recv(15))
         publish(proxied, user, "hello", source="127.0.0.3")
-        assert json.loads(socket_.recv(5))["message"]["data"] == "hello"
+        assert json.loads(socket_.recv(15))["message"]["data"] == "hello"
 
 
 def test_a_batch_of_the_largest_size_passes(proxied, user):
