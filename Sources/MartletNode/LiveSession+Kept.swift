@@ -79,8 +79,8 @@ extension LiveSession {
                 self.touch()
                 continue
             }
-            if let topic = book.retainedNumbers[flight.number] {
-                self.sendValueAgain(flight, of: topic, book)
+            if let value = book.retainedNumbers[flight.number] {
+                self.sendValueAgain(flight, of: value, book)
                 guard !book.isReadingAgain, self.book != nil else { return }
                 continue
             }
@@ -224,9 +224,13 @@ extension LiveSession {
         kept.inbox = book.inbox
         kept.subscriptions = book.subscriptions
         if let topics = self.topics {
+            // With many, a look through all slots for each would take long.
+            let slots =
+                kept.subscriptions.count > 8
+                ? Dictionary(topics.subscriptions.all.lazy.map { ($0.filter, $0.slot) }, uniquingKeysWith: { first, _ in first }) : nil
             for index in kept.subscriptions.indices where kept.subscriptions[index].isQueued {
                 let actual = book.actual(kept.subscriptions[index])
-                guard let slot = topics.subscriptions.slot(of: actual) else { continue }
+                guard let slot = slots.map({ $0[actual] }) ?? topics.subscriptions.slot(of: actual) else { continue }
                 kept.subscriptions[index].position = topics.subscriptions.durablePosition(slot)
                 kept.subscriptions[index].from = topics.subscriptions.durableFrom(slot) ?? kept.subscriptions[index].position
             }

@@ -40,13 +40,17 @@ extension LiveSession {
     }
 
     /// Enters values that a subscription is to be sent; call ``pumpRetained()`` then.
+    ///
+    /// - Returns: whether there are any, perhaps.
+    @discardableResult
     func oweRetained(
         _ values: TopicFilter, for filter: TopicFilter, reader: TopicFilter, _ logs: [TopicLogKind], _ ends: TopicSubscriptions.Ends,
         after: String? = nil, isResumed: Bool = false
-    ) {
-        guard let topics = self.topics, let slot = topics.subscriptions.slot(of: reader) else { return }
+    ) -> Bool {
+        guard let topics = self.topics, let slot = topics.subscriptions.slot(of: reader) else { return false }
         let isOwed = topics.retained.add(values, for: filter, reader: reader, logs: logs, ends: ends, after: after, isResumed: isResumed)
         if isOwed { topics.subscriptions.hold(slot, true) }
+        return isOwed
     }
 
     /// A subscription ended: no more of its values.
@@ -176,7 +180,7 @@ extension LiveSession {
             topics.subscriptions.started(bytes)
             self.hand(delivery, .init(qos: qos, retainAsPublished: false, identifier: options.identifier), feed.log, book, isApart: true)
             guard qos > 0 else { return true }
-            book.retainedNumbers[book.flights.last] = topic
+            book.retainedNumbers[book.flights.last] = .init(topic: topic, filter: feed.filter.text)
             self.setAckRoom(book)
             return true
         }
@@ -221,7 +225,7 @@ extension LiveSession {
         guard home == .memory else { return isQueued || log != nil && options.keepsHistory }
         guard let value = self.node.hub.retained(key, now: self.node.clock.now()) else { return false }
         let room = TopicMail.weight(value)
-        for feed in owing where value.offset <= feed.ends.memory {
+        for feed in owing where feed.brings(value, of: .memory) {
             guard self.book?.isCatchingUp != true, topics.subscriptions.hasRoom(room + bytes), topics.retained.maySendEarly(feed.id),
                 self.send(value, of: name, for: feed, topics)
             else { return true }

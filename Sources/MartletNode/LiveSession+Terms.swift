@@ -17,7 +17,11 @@ extension LiveSession {
         var fresh: [FreshTopics] = []
         for wish in wishes {
             let isNew = self.note(wish, book)
-            if book.isKept { self.tellKept(book, isAsked: true) }
+            if book.isKept, isNew, let subscription = book.subscriptions.last {
+                self.node.kept.add(subscription, of: book.key, holder: book.holder)
+            } else if book.isKept {
+                self.tellKept(book, isAsked: true)
+            }
             if wish.options.share != nil {
                 self.joinGroup(wish.filter, wish.options, book)
                 continue
@@ -87,10 +91,11 @@ extension LiveSession {
             self.setAckRoom(book)
             self.moveRetained(wish.filter, to: actual.filter)
         }
-        // What goes through a queue may come to the memory log later than to the queue's readers: rather twice than never.
+        // What goes through the store may come to the memory log later than to a queue, before which this subscription does not read. To be
+        // looked at before the end of the memory log.
+        let lateUpTo = QueueTopic.isQueue(actual.filter.text) && !self.node.inStore.isEmpty ? self.node.clock.wall() : 0
         let ends = TopicSubscriptions.Ends(
-            memoryEpoch: self.node.hub.memoryEpoch, memory: QueueTopic.isQueue(actual.filter.text) ? .max : self.node.hub.end,
-            durable: self.node.store.end)
+            memoryEpoch: self.node.hub.memoryEpoch, memory: self.node.hub.end, durable: self.node.store.end, lateUpTo: lateUpTo)
         return [FreshTopics(filter: wish.filter, ends: ends, slotFilter: actual.filter)]
     }
 

@@ -10,6 +10,8 @@ extension Node {
         case nothing
         /// It goes into the queue of its topic, and from there to who is there.
         case handOn(AppendRequest, TopicKey, TopicOptions)
+        /// Its outcome is the store's; what is published to the topic meanwhile goes to the store, too.
+        case inLog(TopicKey)
         /// It goes into the queue beside the topic's own log: the request that this belongs to fails if this does.
         case queue
     }
@@ -29,12 +31,12 @@ extension Node {
             }
             let key = TopicKey(app: request.app, name: topic.name)
             let options = self.options(of: key)
-            let isDurable = options.storage == .durable && (options.keepsHistory && request.ttl > 0 || topic.retain != .leave)
-            let queued = self.queued(request, key)
-            if isDurable {
+            var queued = self.queued(request, key)
+            if options.storage == .durable, self.goesToLog(request, key, options, isQueued: queued != nil) {
                 var kept = request
                 kept.topic?.keep = self.hub.keep(request, of: key, options)
-                stored.append((kept, index, .nothing))
+                if !options.keepsHistory { self.inLog.add(key) }
+                stored.append((kept, index, options.keepsHistory ? .nothing : .inLog(key)))
             } else if let queued, Self.waits(request) {
                 // It may have been published before, when nobody waited.
                 if let known = self.hub.known(request, now: now) {
@@ -50,6 +52,8 @@ extension Node {
                 outcomes[index] = published.outcome
                 wake |= published.wake
                 if let save = request.save { saves.append(save) }
+                // Who began to wait while it was published would get neither the message nor, later, the value.
+                if queued == nil, topic.retain == .set { queued = self.queued(request, key) }
             }
             guard var queued else { continue }
             queued.save = nil
@@ -64,6 +68,16 @@ extension Node {
         }
         self.wake(wake)
         self.finish(stored, saves, outcomes, done)
+    }
+
+    /// Whether a message of a durable topic goes through the store.
+    ///
+    /// Without history only its values do; but what somebody acks, or what comes while a value of the topic is in the store, must not overtake
+    /// those.
+    private func goesToLog(_ request: AppendRequest, _ key: TopicKey, _ options: TopicOptions, isQueued: Bool) -> Bool {
+        if request.topic?.retain != .leave { return true }
+        if options.keepsHistory { return request.ttl > 0 }
+        return Self.waits(request) && (isQueued || self.inLog.has(key) || self.hub.isAcked(key))
     }
 
     private func finish(
@@ -96,6 +110,9 @@ extension Node {
         for (part, outcome) in zip(plan, result) {
             switch part.then {
             case .nothing: outcomes[part.index] = outcome
+            case .inLog(let key):
+                outcomes[part.index] = outcome
+                self.inLog.remove(key)
             case .queue:
                 if case .failed = outcome {
                     outcomes[part.index] = outcome

@@ -25,6 +25,8 @@ package final class Node: SessionGateway, MessageDesk, @unchecked Sendable {
     let groups = ShareGroups()
     let copies = QueueCopies()
     let inStore = TopicsInStore()
+    /// Topics without history of which messages are in the store on their way to who is there.
+    let inLog = TopicsInStore()
     let namespaces: any TopicNamespaces
     let sessionCount = Atomic<Int>(0)
     let limiter: SessionLimiter

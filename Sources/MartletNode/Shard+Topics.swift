@@ -77,19 +77,30 @@ final class ShardTopics {
 
     /// Sessions that read on when the sockets of the loop have had their turn.
     private var resting: [LiveSession] = []
+    private var isRestScheduled = false
     /// The loop looks at its sockets only when no task is due.
     private static let rest = TimeAmount.microseconds(50)
+    /// Sessions that read on between two looks at the sockets.
+    private static let restMost = 8
 
     func readBegan() { self.reads += 1 }
 
     /// Has a session read on when the sockets have had their turn: tasks alone would keep them waiting.
     func rest(_ session: LiveSession, on loop: any EventLoop) {
         self.resting.append(session)
-        guard self.resting.count == 1 else { return }
+        self.scheduleRest(on: loop)
+    }
+
+    private func scheduleRest(on loop: any EventLoop) {
+        guard !self.isRestScheduled, !self.resting.isEmpty else { return }
+        self.isRestScheduled = true
         loop.scheduleTask(in: Self.rest) {
-            let resting = self.resting
-            self.resting = []
-            for session in resting { session.readOn() }
+            let some = self.resting.prefix(Self.restMost)
+            self.resting.removeFirst(some.count)
+            for session in some { session.readOn() }
+            // Only now: the time of a task that was scheduled before these turns would be over after them.
+            self.isRestScheduled = false
+            self.scheduleRest(on: loop)
         }
     }
 

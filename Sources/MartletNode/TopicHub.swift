@@ -114,6 +114,9 @@ final class TopicHub: Sendable {
         return options
     }
 
+    /// Whether somebody acks what is published to a topic, and nothing else holds it for them.
+    func isAcked(_ topic: TopicKey) -> Bool { self.state.withLock { Self.isAcked(topic, in: $0) } }
+
     /// What the store keeps of a topic after one publish.
     func keep(_ request: AppendRequest, of topic: TopicKey, _ options: TopicOptions) -> TopicAppend.Keep {
         let held = options.keepsHistory ? options : self.state.withLock { Self.held(request, of: topic, options, in: $0) }

@@ -354,11 +354,15 @@ def test_5000_connections_that_do_nothing(target):
 
 def test_filters_that_match_few_of_many_values_keep_nobody_waiting(target):
     """Each looks at every retained value, as its first level may be anything. Others are answered in between, many times."""
+    # More than one: together they must not fill what is between two looks at the sockets.
+    loads = [Wire.connected(target) for _ in range(6)]
     with Wire.connected(target) as other, Wire.connected(target, timeout=60) as wire:
         for start in range(0, 20_000, 500):
             other.send(*(publish(f"many/{number}/of/them", "x", retain=True) for number in range(start, start + 500)))
         other.publish("many/last", "found", 1, retain=True)
         began = time.monotonic()
+        for load in loads:
+            load.send(subscribe(1, *(f"+/{number}/nothing" for number in range(400))))
         wire.send(subscribe(1, *(f"+/{number}/nothing" for number in range(400)), "+/last"))
         got = []
 
@@ -377,3 +381,19 @@ def test_filters_that_match_few_of_many_values_keep_nobody_waiting(target):
         print(f"all looked through after {time.monotonic() - began:.2f} s, {answered} pings answered meanwhile")
         assert got == ["found"]
         assert answered > 50
+    for load in loads:
+        load.close()
+
+
+def test_many_filters_of_a_kept_session(target):
+    """They take about as long as those of one that is not kept, though each is stored: an answer in a moment, as others wait for it."""
+    spent = {}
+    for kept in (False, True):
+        for round in range(3):
+            with Wire.connected(target, f"filters-{kept}-{round}", timeout=30, session_expiry=600 if kept else 0) as wire:
+                began = time.monotonic()
+                wire.send(subscribe(1, *(f"many/{number}/+" for number in range(500)))).expect(Type.SUBACK)
+                spent[kept] = min(time.monotonic() - began, spent.get(kept, 60))
+                wire.leave(session_expiry=0)
+    print(f"SUBACK after {spent[False]:.3f} s, kept {spent[True]:.3f} s")
+    assert spent[True] < 6 * spent[False] + 0.1

@@ -67,7 +67,8 @@ extension KeptSession {
         output.append(UInt64(values.count))
         for flight in values {
             output.append(UInt64(flight.number))
-            output.append(self.retainedNumbers[flight.number] ?? "")
+            output.append(self.retainedNumbers[flight.number]?.topic ?? "")
+            output.append(self.retainedNumbers[flight.number]?.filter ?? "")
         }
         return output.bytes
     }
@@ -178,10 +179,10 @@ extension KeptSession {
         guard let epoch = input.number(), let epoch = UInt32(exactly: epoch), let count = input.number() else { return false }
         self.memoryEpoch = epoch
         for _ in 0..<count {
-            guard let number = input.number(), let number = UInt16(exactly: number), let topic = input.text(),
+            guard let number = input.number(), let number = UInt16(exactly: number), let topic = input.text(), let filter = input.text(),
                 let flight = self.flights.all.first(where: { $0.number == number }), flight.isApart, flight.step != .released
             else { return false }
-            self.retainedNumbers[number] = topic
+            self.retainedNumbers[number] = ValueInFlight(topic: topic, filter: filter)
         }
         return true
     }

@@ -35,6 +35,18 @@ package struct KeptSession: Sendable {
         package var isQueued: Bool { (self.options.qos > 0 || self.staysQueued) && QueueTopic.hasQueue(self.filter) }
     }
 
+    /// A retained value that was sent and not received.
+    package struct ValueInFlight: Equatable, Sendable {
+        package var topic: String
+        /// The filter of the subscription that brought it.
+        package var filter: String
+
+        package init(topic: String, filter: String) {
+            self.topic = topic
+            self.filter = filter
+        }
+    }
+
     package var key: DeviceKey
     /// Whose it is: for nobody else it goes on.
     package var user: String?
@@ -51,8 +63,8 @@ package struct KeptSession: Sendable {
     package var ended: [TopicSubscriptions.Range] = []
     /// Retained values that are still to be sent: the texts of ``RetainedRest``.
     package var retainedAgain: [String] = []
-    /// Retained values among the flights: their topics, by number.
-    package var retainedNumbers: [UInt16: String] = [:]
+    /// Retained values among the flights, by number.
+    package var retainedNumbers: [UInt16: ValueInFlight] = [:]
     /// Names the history that offsets of values in memory are of.
     package var memoryEpoch: UInt32 = 0
     /// Numbers of the client's own publishes that it has not released.

@@ -37,6 +37,12 @@ package struct RetainedFeeds: Sendable {
 
         package var log: TopicLogKind { self.logs.first ?? .memory }
 
+        /// Whether it brings a value of a log; otherwise that comes as a message.
+        package func brings(_ value: StoredMessage, of log: TopicLogKind) -> Bool {
+            value.offset <= self.ends[log] || log == .memory && value.id.milliseconds <= self.ends.lateUpTo
+                || self.isResumed && value.marks.qos == 0
+        }
+
         /// Whether the value of a topic has gone out, if there was one.
         func isPast(_ topic: String, in log: TopicLogKind) -> Bool {
             guard self.logs.contains(log) else { return true }
@@ -175,8 +181,7 @@ package struct RetainedFeeds: Sendable {
 
     /// Whether a value that was found for the first feed is to be sent.
     package func isDue(_ value: StoredMessage, of topic: String, now: Int64) -> Bool {
-        guard let feed = self.all.first, !value.isExpired(at: now) else { return false }
-        guard value.offset <= feed.ends[feed.log] || feed.isResumed && value.marks.qos == 0 else { return false }
+        guard let feed = self.all.first, feed.brings(value, of: feed.log), !value.isExpired(at: now) else { return false }
         return !feed.early.contains { isSameName($0, topic) } && !self.finished.contains { $0.matches(topic) }
     }
 
@@ -196,6 +201,11 @@ package struct RetainedFeeds: Sendable {
 
     /// Whether the value of one more topic may go out before its turn.
     package func maySendEarly(_ id: UInt32) -> Bool { self.all.first { $0.id == id }.map { $0.early.count < Self.earlyMost } ?? false }
+
+    /// The one that was added last has sent the value of a topic before its turn.
+    package mutating func sentEarly(_ topic: String) {
+        if let last = self.all.last { self.sentEarly(topic, last.id) }
+    }
 
     package mutating func sentEarly(_ topic: String, _ id: UInt32) {
         guard let index = self.all.firstIndex(where: { $0.id == id }) else { return }

@@ -183,11 +183,15 @@ package struct TopicSubscriptions: Sendable {
         package var memoryEpoch: UInt32
         package var memory: UInt64
         package var durable: UInt64
+        /// What has an id of this time or an older one was published before, though it came to the memory log later: Unix time in
+        /// milliseconds, 0 for nothing.
+        package var lateUpTo: Int64
 
-        package init(memoryEpoch: UInt32, memory: UInt64, durable: UInt64) {
+        package init(memoryEpoch: UInt32, memory: UInt64, durable: UInt64, lateUpTo: Int64 = 0) {
             self.memoryEpoch = memoryEpoch
             self.memory = memory
             self.durable = durable
+            self.lateUpTo = lateUpTo
         }
 
         package subscript(log: TopicLogKind) -> UInt64 { log == .memory ? self.memory : self.durable }

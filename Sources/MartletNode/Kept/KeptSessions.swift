@@ -152,6 +152,15 @@ final class KeptSessions: Sendable {
         }
     }
 
+    /// A live session has one subscription more: from now on messages wait for it.
+    func add(_ subscription: KeptSession.Subscription, of key: DeviceKey, holder: UInt64) {
+        self.state.withLock { state in
+            guard state.entries[key]?.holder == holder else { return }
+            if subscription.isQueued { self.note(Interest(subscription), key, &state) }
+            state.entries[key]?.session.subscriptions.append(subscription)
+        }
+    }
+
     /// A message that its client published under a number was not stored.
     func forget(number: UInt16, of key: DeviceKey) {
         self.state.withLock { state in

@@ -29,8 +29,8 @@ final class SessionBook {
     /// As the client asked for them; their positions are in the reader.
     var subscriptions: [KeptSession.Subscription] = []
     var flights = Flights()
-    /// Topics of retained values under way, by number.
-    var retainedNumbers: [UInt16: String] = [:]
+    /// Retained values under way, by number.
+    var retainedNumbers: [UInt16: KeptSession.ValueInFlight] = [:]
     /// Names the history that the offsets of those to be sent ``again`` are of, of values in memory.
     var memoryEpoch: UInt32 = 0
     /// Messages under way that a group handed out, by number.

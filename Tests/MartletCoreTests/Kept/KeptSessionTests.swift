@@ -55,7 +55,7 @@ struct KeptSessionTests {
         }
         session.flights = Flights(all: Array(flights), lastNumber: UInt16.random(in: 0...Flights.lastOfAll, using: &self.random))
         for flight in flights where flight.isApart && flight.step != .released && self.chance(70) {
-            session.retainedNumbers[flight.number] = self.text()
+            session.retainedNumbers[flight.number] = .init(topic: self.text(), filter: self.text())
         }
         if !session.retainedNumbers.isEmpty { session.memoryEpoch = UInt32.random(in: 0...(.max), using: &self.random) }
         for _ in 0..<Int.random(in: 0...3, using: &self.random) { session.retainedAgain.append(self.text()) }

@@ -35,19 +35,26 @@ import Testing
             ])
         feeds.pass("a/2")
         #expect(feeds.rest { $0.text == "a/#" } == [.feed(filter: "a/#", log: .durable, after: nil, group: 1, ends: Self.ends)])
+        feeds.sentEarly("a/9", feeds.next?.id ?? 0)
+        #expect(feeds.rest { $0.text == "a/#" }.last == .early("a/9"))
         feeds.endLog()
+        // What began together with one that is left out says nothing of the others.
+        #expect(feeds.rest { $0.text == "+/é" }.count == 1)
         #expect(feeds.rest { $0.text == "b" } == [.finished("a/#"), .feed(filter: "b", log: .memory, after: nil, group: 1, ends: Self.ends)])
     }
 
     @Test func whatIsLeftIsReadAsItWasWritten() {
         let rests: [RetainedRest] = [
-            .topic("a"), .finished("a/+"), .finished(""), .feed(filter: "a/#", log: .durable, after: "a/é,1", group: 7, ends: Self.ends),
-            .feed(filter: "#", log: .memory, after: nil, group: .max, ends: .init(memoryEpoch: .max, memory: .max, durable: 0)),
+            .topic("a"), .finished("a/+"), .finished(""), .early("a/b"),
+            .feed(filter: "a/#", log: .durable, after: "a/é,1", group: 7, ends: Self.ends),
+            .feed(filter: "#", log: .memory, after: nil, group: .max, ends: .init(memoryEpoch: .max, memory: .max, durable: 0, lateUpTo: .max)),
             // As those of before were written.
             .feed(filter: "#", log: .memory, after: "b", group: 0, ends: nil),
         ]
         for rest in rests { #expect(RetainedRest(rest.text) == rest) }
-        for text in ["", "\u{0}", "\u{0}9a/#\u{0}x", "\u{0}\u{0}", "\u{0}1a\u{0}\u{0}1,2,3", "\u{0}1a\u{0}\u{0}1,2,3,x", "\u{0}fa\u{0}", "a\u{0}b"] {
+        for text in [
+            "", "\u{0}", "\u{0}9a/#\u{0}x", "\u{0}\u{0}", "\u{0}1a\u{0}\u{0}1,2,3,4", "\u{0}1a\u{0}\u{0}1,2,3,4,x", "\u{0}fa\u{0}", "a\u{0}b",
+        ] {
             #expect(RetainedRest(text) == nil)
         }
     }

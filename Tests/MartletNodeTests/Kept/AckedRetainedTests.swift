@@ -124,6 +124,63 @@ import Testing
         #expect(device.once.isEmpty)
     }
 
+    /// What is published with retain after the SUBSCRIBE, while values are still to come, comes as a message only.
+    @Test(arguments: [false, true], ["set", "stored"])
+    func whatIsNewerIsAMessage(breaks: Bool, space: String) throws {
+        let texts = self.fill(space, 20)
+        let device = self.fixture.device("a")
+        self.fixture.connect(device, window: 2)
+        try self.fixture.subscribe(device, "\(space)/#", qos: 2)
+        self.fixture.advance(50)
+        for text in texts.suffix(5) { self.fixture.publish("\(space)/\(text)", "\(text)live", retain: .set) }
+        if breaks {
+            device.breaks()
+            self.fixture.connect(device, window: 2)
+        }
+        self.fixture.run()
+        self.fixture.advance(500)
+        self.fixture.run()
+        for text in texts.suffix(5) { #expect(device.delivered.filter { $0 == "\(text)live" }.count == 1) }
+        #expect(device.delivered.count <= 25)
+        #expect(Set(self.delivered(device)) == Set(texts))
+    }
+
+    /// What went out before its turn, for a message's sake, does not come again with the next connection.
+    @Test func whatWentOutEarlyComesOnce() throws {
+        let texts = self.fill("set", 20)
+        let device = self.fixture.device("a")
+        let connection = self.fixture.connect(device, window: 10)
+        connection.takes = false
+        try self.fixture.subscribe(device, "set/#", qos: 2)
+        self.fixture.advance(50)
+        for text in texts.suffix(3) { self.fixture.publish("set/\(text)", "\(text)live") }
+        self.fixture.advance(1_000)
+        device.breaks()
+        self.fixture.connect(device, window: 10)
+        self.fixture.run()
+        self.fixture.advance(500)
+        self.fixture.run()
+        #expect(
+            device.delivered.sorted { $0.prefix(7) < $1.prefix(7) }.map { String($0.prefix(7)) }
+                == (texts.map { $0 + "xxxx" } + texts.suffix(3).map { $0 + "live" }).sorted())
+        #expect(device.once.isEmpty)
+    }
+
+    /// What comes again says the subscription that it came for.
+    @Test func whatComesAgainHasItsIdentifier() throws {
+        _ = self.fill("set", 1)
+        let device = self.fixture.device("a")
+        let first = self.fixture.connect(device, window: 5)
+        for (identifier, filter) in [(UInt32(1), "set/+"), (2, "set/#")] {
+            try self.fixture.subscribe(device, filter, qos: 1) { $0.identifier = identifier }
+        }
+        #expect(first.sent.map(\.ticket.identifier) == [1, 2])
+        device.breaks()
+        let second = self.fixture.connect(device, window: 5)
+        #expect(second.sent.map(\.ticket.identifier) == [1, 2])
+        #expect(second.sent.map(\.ticket.isRepeated) == [true, true])
+    }
+
     /// A value that was replaced while it was under way is not sent again; the newer one waited if it is to be acked.
     @Test(arguments: [UInt8(1), 2], [UInt8(0), 1])
     func whatWasReplacedComesOnce(qos: UInt8, newer: UInt8) throws {
@@ -171,7 +228,10 @@ import Testing
         let connection = fixture.connect(device, expiry: 0, window: 3)
         try fixture.subscribe(device, "\(space)/#", qos: 1)
         let texts = (0..<200).map { "\($0)" }
-        for text in texts { fixture.publish("\(space)/\(text.count)", text, retain: .set) }
+        // What is retained and what is not, mixed: all in order.
+        for (number, text) in texts.enumerated() {
+            fixture.publish("\(space)/\(text.count)", text, retain: number % 3 == 0 ? .set : .leave)
+        }
         #expect(connection.sent.count == 3)
         fixture.run()
         #expect(device.delivered == texts)
