@@ -34,6 +34,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     /// In the shard's count.
     var isCounted = false
     private(set) var isOpened = false
+    private var isEnding = false
     private var isDraining = false
     /// In the shard's list of those to flush at the end of the turn.
     private var isTouched = false
@@ -303,7 +304,9 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
     ///
     /// - Parameter code: nil if the client left.
     private func end(_ code: CloseCode?) {
-        guard self.client != nil else { return }
+        // Ending a session with terms may tell its client, which says then that it has closed.
+        guard self.client != nil, !self.isEnding else { return }
+        self.isEnding = true
         if self.isOpened, !self.isInternal { self.node.metrics.closed(self.transport, code) }
         if let book = self.book { self.end(book) }
         self.client = nil

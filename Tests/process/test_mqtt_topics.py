@@ -5,8 +5,9 @@ import time
 
 import pytest
 
+import metrics
 from clients import RawSSE, WebSocket
-from mqtt import Type, Wire, publish
+from mqtt import Type, Will, Wire, publish
 from mqtt_tools import MQTTServer, only_martlet
 from server import unique, wait_until
 from streams import NDJSON
@@ -169,6 +170,31 @@ def test_sys_counts_clients_from_the_start(tmp_path):
             while (got := wire.message(5)).text != "2":
                 assert got.text in "01"
         assert time.monotonic() - start < 5
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_who_leaves_is_counted_once(tmp_path, version):
+    """By DISCONNECT, by a lost connection, by a take-over; with a session that is kept, with a will, with neither."""
+    server = MQTTServer(tmp_path / "data").start()
+    kept = {"session_expiry": 60} if version == 5 else {"clean": False}
+    opened = 0
+    try:
+        for values in ({}, kept, {"will": Will("a", b"b", 1)}):
+            for how in (Wire.leave, Wire.drop):
+                how(Wire.connected(server, unique("counted"), version, **values))
+            client = unique("counted")
+            with Wire.connected(server, client, version, **values) as old, Wire.connected(server, client, version, **values) as new:
+                assert old.ended() is None or version == 5
+                new.leave()
+            opened += 4
+        def closed() -> float:
+            return sum(value for name, value in metrics.numbers(server).items() if name.startswith("martlet_sessions_closed_total{"))
+
+        wait_until(lambda: closed() >= opened, 5, "all are counted")
+        now = metrics.numbers(server)
+        assert (now['martlet_sessions_opened_total{transport="mqtt"}'], closed(), now['martlet_sessions{transport="mqtt"}']) == (opened, opened, 0)
     finally:
         server.stop()
 
