@@ -707,6 +707,8 @@ export class HeartbeatTuner {
 const QUIET_BEATS = 3
 /** The pauses between tries of a better transport. */
 const UPGRADE = { baseMs: 60_000, mostMs: 1_800_000 }
+/** How late a request that was given up may come to the server, and its answer be heard. */
+const LATE_MS = 5_000
 /** A transport whose connections die this soon, this often, is left alone for a while. */
 const SHORT = { lifeMs: 8_000, most: 3, leftAloneMs: 300_000 }
 const TIMER_MOST_MS = 2_000_000_000
@@ -724,6 +726,7 @@ class Link {
   #isReady = false
   #probe = null
   #round = 0
+  #restartedAt = 0
   #failures = 0
   #upgrades = 0
   #authFailures = 0
@@ -781,6 +784,7 @@ class Link {
     if (this.status.state !== 'connected') return
     this.#clear('restart')
     this.#round += 1
+    this.#restartedAt = Date.now()
     const name = this.status.transport
     this.#dropTransport()
     this.#connect(name)
@@ -1087,6 +1091,12 @@ class Link {
     const retryMs = this.#drainMs ?? error?.retryAfterMs ?? this.retryMs
     this.#round += 1
     this.#dropTransport()
+    // A request of its own that was given up may have come late, and have taken over from the one after it.
+    if (code === 4500 && Date.now() - this.#restartedAt < LATE_MS) {
+      this.#restartedAt = 0
+      this.#connect(name)
+      return
+    }
     if (code !== undefined && !Link.isTransient(code) && !OF_TOKENS.has(error?.code) && code !== 4501) {
       this.#stop(error ?? Link.closed(code, how.reason))
       return
@@ -1243,6 +1253,7 @@ const TAB_SILENCE_MS = 5_000
 class Engine {
   #members = new Map()
   #topics = new Map()
+  #refusedAt = 0
   #tasks = new Map()
   #chains = new Map()
   #parked = new Set()
@@ -1409,6 +1420,7 @@ class Engine {
   }
 
   #refuse(topic, error) {
+    this.#refusedAt = Date.now()
     const known = this.#topics.get(topic)
     if (!known) return
     this.#topics.delete(topic)
@@ -1428,6 +1440,11 @@ class Engine {
       }
     }
     if (this.#topics.size < before) return true
+    // It was refused already: this was said of a request that had still asked for it.
+    if (Date.now() - this.#refusedAt < LATE_MS) {
+      this.#refusedAt = 0
+      return true
+    }
     // The server can only be asked about topics: so it is one of the filters.
     for (const filter of this.topics().wanted.filter((name) => hasWildcard(name) && this.#topics.get(name).state !== 'known')) {
       this.#refuse(filter, new MartletError('forbidden', `The filter "${filter}" may not be subscribed to.`))

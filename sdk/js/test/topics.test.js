@@ -133,6 +133,40 @@ for (const transport of TRANSPORTS) {
   })
 }
 
+test('longpoll: a request that was given up and comes late stops nobody', async (t) => {
+  const server = await Server.start(t)
+  const gone = new AbortController()
+  t.after(() => gone.abort())
+  let late
+  let isSent = false
+  const seen = client(t, server, {
+    user: 'alice', device: 'd', transports: ['longpoll'],
+    fetch: (url, options) => {
+      if (!/[?&]wait=[1-9]/.test(url)) return fetch(url, options)
+      if (!late) options.signal.addEventListener('abort', () => { late = { url, headers: options.headers } })
+      else if (!isSent) {
+        isSent = true
+        // The one that waits by then loses the session.
+        setTimeout(() => { fetch(late.url, { headers: late.headers, signal: gone.signal }).catch(() => {}) }, 200)
+      }
+      return fetch(url, options)
+    },
+  })
+  const room = []
+  await seen.martlet.topic('room/1').subscribe((data) => room.push(data)).ready
+  await seen.martlet.topic('room/2').subscribe((data) => room.push(data)).ready
+  await until(() => isSent, 'a second poll')
+  await silence(400)
+  let turn = 0
+  await until(async () => {
+    // One at a time: what comes between two polls is missed, as nothing is kept.
+    turn += 1
+    await server.say(turn % 2 ? 'room/1' : 'room/2', turn % 2 ? 'one' : 'two')
+    return room.includes('one') && room.includes('two')
+  }, 'both')
+  assert.equal(seen.martlet.status.state, 'connected')
+})
+
 test('a right that a renewed token does not hold any more ends its subscription', async (t) => {
   const server = await Server.start(t, { isDev: false })
   let isAllowed = true
