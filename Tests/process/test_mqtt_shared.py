@@ -2,9 +2,10 @@
 
 import pytest
 
+from metrics import numbers
 from mqtt import Type, Wire, ack, unsubscribe
 from mqtt_tools import REFERENCE, mosquitto_deviates, only_martlet
-from server import unique
+from server import unique, wait_until
 
 
 def drain(*wires: Wire) -> list[list[str]]:
@@ -166,3 +167,56 @@ def test_a_busy_member_is_passed_by(broker, topic):
         assert sorted([stuck.text, *got], key=int) == [str(number) for number in range(20)]
 
 
+def kept(broker, client: str, version: int) -> Wire:
+    return Wire.connected(broker, client, version, clean=False, **({"session_expiry": 600} if version == 5 else {}))
+
+
+@only_martlet
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("end", ["leaves", "kill -9"])
+def test_a_clean_member_beside_a_kept_one_that_is_away(own_broker, topic, version, end):
+    """What waits for the group is its, whoever comes; what it has acked comes to nobody again."""
+    client, shared = unique("client"), f"$share/g/{topic}"
+    with kept(own_broker, client, version) as wire, Wire.connected(own_broker) as other:
+        wire.subscribe((shared, 1))
+        wire.leave()
+        for number in range(3):
+            other.publish(topic, f"waits {number}", 1)
+    if end == "kill -9":
+        own_broker.kill9()
+        own_broker.restart()
+    with Wire.connected(own_broker, version=version) as clean, Wire.connected(own_broker) as other:
+        clean.subscribe((shared, 1))
+        other.publish(topic, "live", 1)
+        assert clean.messages(4) == ["waits 0", "waits 1", "waits 2", "live"]
+        other.publish(topic, "unacked", 1)
+        assert clean.expect(Type.PUBLISH).text == "unacked"
+        clean.leave()
+        other.publish(topic, "last", 1)
+        with kept(own_broker, client, version) as wire:
+            assert wire.connack.present
+            assert wire.messages(2) == ["unacked", "last"]
+            wire.silent()
+
+
+@only_martlet
+def test_a_group_whose_kept_member_has_gone_for_good(own_broker, topic):
+    """While a clean member is there the group goes on; when that leaves, nothing waits any more."""
+    client, shared = unique("client"), f"$share/g/{topic}"
+    with Wire.connected(own_broker) as other, Wire.connected(own_broker) as clean:
+        with kept(own_broker, client, 5) as wire:
+            wire.subscribe((shared, 1))
+            wire.leave()
+        clean.subscribe((shared, 1))
+        wait_until(lambda: numbers(own_broker)["martlet_kept_sessions"] == 2, 10, "the member's record, and the group's")
+        with Wire.connected(own_broker, client) as wire:
+            wire.leave()
+        for number in range(3):
+            other.publish(topic, str(number), 1)
+        assert clean.messages(3) == ["0", "1", "2"]
+        clean.leave()
+        wait_until(lambda: numbers(own_broker)["martlet_kept_sessions"] == 0, 10, "the group's record is gone")
+        other.publish(topic, "nobody", 1)
+        with Wire.connected(own_broker) as late:
+            late.subscribe((shared, 1))
+            late.silent()

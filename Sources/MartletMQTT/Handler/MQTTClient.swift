@@ -88,11 +88,10 @@ final class MQTTClient: LiveClient {
     }
 
     private func tellGap(_ write: (inout [UInt8]) -> Void) {
-        guard self.connection.wantsGaps else { return }
         var json: [UInt8] = []
         write(&json)
         json.append(UInt8(ascii: "}"))
-        self.connection.send(.publish(.init(topic: MQTTConnection.gapTopic, payload: ByteBuffer(bytes: json))), capacity: json.count + 16)
+        self.connection.tellGap(ByteBuffer(bytes: json))
     }
 
     // MARK: What MQTT has no packet for

@@ -11,6 +11,9 @@ extension MQTTConnection {
     /// The topic on which a client is told what it misses, if it subscribes to it; with QoS 0, and for its connection only.
     static let gapTopic = "$gap"
 
+    /// Gaps that are held for who may ask for them yet.
+    private static let untoldGapsMost = 8
+
     /// The answer to one SUBSCRIBE, put together as its parts come.
     private final class Answer {
         var reasons: [MQTTReasonCode]
@@ -31,6 +34,7 @@ extension MQTTConnection {
                 answer.left -= 1
                 guard answer.left == 0, self.context != nil else { return }
                 self.send(.suback(.init(packetID: subscribe.packetID, answer.reasons)), capacity: 8 + answer.reasons.count)
+                self.tellGaps()
                 self.flushOutput()
             }
         }
@@ -76,6 +80,23 @@ extension MQTTConnection {
         handle.openInbox(windowMessages: self.services.limits.windowMessages, acks: acks) { error in
             done(error.map { Self.reason($0) } ?? (acks ? .grantedQoS1 : .grantedQoS0))
         }
+    }
+
+    /// Tells what is missing, or holds it: a queue has overflowed before its client can have asked.
+    ///
+    /// - Parameter gap: JSON.
+    func tellGap(_ gap: ByteBuffer) {
+        self.untoldGaps.append(gap)
+        if self.wantsGaps { self.tellGaps() }
+        if self.untoldGaps.count > Self.untoldGapsMost { self.untoldGaps.removeFirst() }
+    }
+
+    private func tellGaps() {
+        guard self.wantsGaps, !self.untoldGaps.isEmpty else { return }
+        for gap in self.untoldGaps {
+            self.send(.publish(.init(topic: Self.gapTopic, payload: gap)), capacity: gap.readableBytes + 16)
+        }
+        self.untoldGaps = []
     }
 
     private static func reason(_ error: WireError) -> MQTTReasonCode {

@@ -57,8 +57,9 @@ final class MQTTConnection: StreamConnection, Swept, @unchecked Sendable {
     var isInboxAcked = false
     /// Whether the session is older than the connection.
     var isResumed = false
-    /// Whether it is told what it misses.
+    /// Whether it is told what it misses; and what it was not, as it has not asked for that yet.
     var wantsGaps = false
+    var untoldGaps: [ByteBuffer] = []
     /// Number of the last inbox message.
     var lastSeq: UInt64 = 0
     /// Topics by the client's aliases.

@@ -61,6 +61,14 @@ extension KeptSessions {
         }
     }
 
+    /// A group's record goes when nobody is there, unless a kept session belongs to it by then.
+    func dropIfNobodys(_ group: DeviceKey) {
+        self.withLock { state in
+            state.emptied.append(group)
+            state.nextDue = 0
+        }
+    }
+
     /// A group has come further.
     ///
     /// - Returns: its record; nil if it is over.

@@ -116,7 +116,8 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
         var wish = SubscribeWish(filter: self.isKept ? QueueTopic.filter(of: self.filter) : self.filter)
         wish.options.qos = 1
         if self.isKept {
-            let record = self.node.kept.group(self.key, self.filter, position: self.node.store.end).session
+            let (record, isNew) = self.node.kept.group(self.key, self.filter, position: self.node.store.end)
+            if isNew { self.node.kept.dropIfNobodys(self.key) }
             wish.start = .after(min(record.subscriptions.first?.position ?? 0, self.node.store.end))
         } else {
             self.node.hub.expectAcks(self.filter, app: self.key.app, 1)

@@ -51,12 +51,15 @@ extension LiveSession {
         // A message that a member leaves goes to another: so none is handed out to be delivered exactly once.
         var options = options
         options.qos = min(1, options.qos)
-        let isKept = book.isKept && options.qos > 0 && QueueTopic.hasQueue(filter)
+        var isKept = book.isKept && options.qos > 0 && QueueTopic.hasQueue(filter)
         if isKept {
             let (record, isNew) = self.node.kept.group(key, filter, position: self.node.store.end)
             if isNew {
                 self.node.store(key, .set(settings: record.settings, state: record.state), will: nil)
             }
+        } else {
+            // What waits for a kept member that is away is everyone's who joins.
+            isKept = self.node.kept[key] != nil
         }
         let member = ShareGroup.Member(id: book.holder, session: self, options: options, room: max(0, book.windowMessages - book.flights.count))
         self.node.groups.join(key, filter, member, isKept: isKept, shards: self.node.shards)
