@@ -63,10 +63,7 @@ extension KeptSessions {
 
     /// A group's record goes when nobody is there, unless a kept session belongs to it by then.
     func dropIfNobodys(_ group: DeviceKey) {
-        self.withLock { state in
-            state.emptied.append(group)
-            state.nextDue = 0
-        }
+        self.withLock { _ = $0.emptied.insert(group) }
     }
 
     /// A group has come further.

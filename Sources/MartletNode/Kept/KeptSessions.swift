@@ -32,8 +32,8 @@ final class KeptSessions: Sendable {
         var nextDue = Int64.max
         /// Kept subscriptions that share, by the group's record.
         var members: [DeviceKey: Set<DeviceKey>] = [:]
-        /// Groups that may have lost their last member.
-        var emptied: [DeviceKey] = []
+        /// Groups that may have lost their last kept member.
+        var emptied: Set<DeviceKey> = []
     }
 
     private let state: Mutex<State>
@@ -203,10 +203,7 @@ final class KeptSessions: Sendable {
                 self.insert(session, holder: 0, &state)
                 state.nextDue = min(state.nextDue, session.expiresAt ?? .max, session.willAt ?? .max)
             }
-            for key in state.entries.keys where ShareName.isGroup(key.name) && state.members[key] == nil {
-                state.emptied.append(key)
-                state.nextDue = 0
-            }
+            state.emptied = Set(state.entries.keys.filter { ShareName.isGroup($0.name) && state.members[$0] == nil })
         }
     }
 
@@ -223,40 +220,38 @@ final class KeptSessions: Sendable {
     func takeDue(wall: Int64, isLive: (DeviceKey) -> Bool) -> Due {
         self.state.withLock { state in
             var due = Due()
-            guard wall >= state.nextDue else { return due }
-            state.nextDue = .max
-            for (key, entry) in state.entries where entry.holder == 0 && entry.session.endedAt != nil && !ShareName.isGroup(key.name) {
-                if let at = entry.session.expiresAt, at <= wall {
-                    due.expired.append((key, entry.session.will))
-                    continue
-                }
-                if let at = entry.session.willAt, at <= wall, let will = entry.session.will {
-                    state.quotas.remove(entry.session)
-                    state.entries[key]?.session.will = nil
-                    var session = entry.session
-                    session.will = nil
-                    state.quotas.add(session)
-                    due.changed.append((session, will))
-                } else {
-                    state.nextDue = min(state.nextDue, entry.session.willAt ?? .max)
-                }
-                state.nextDue = min(state.nextDue, entry.session.expiresAt ?? .max)
-            }
-            for (key, _) in due.expired { self.remove(key, &state) }
-            let emptied = Set(state.emptied)
-            state.emptied = []
-            for group in emptied where state.members[group] == nil && state.entries[group] != nil {
-                // Those who are there read what waits for the group.
-                guard !isLive(group) else {
-                    state.emptied.append(group)
-                    state.nextDue = 0
-                    continue
-                }
+            if wall >= state.nextDue { self.findDue(wall: wall, &due, &state) }
+            // Those who are there read what waits for their group.
+            for group in state.emptied where !isLive(group) {
+                state.emptied.remove(group)
+                guard state.members[group] == nil, state.entries[group] != nil else { continue }
                 self.remove(group, &state)
                 due.expired.append((group, nil))
             }
             return due
         }
+    }
+
+    private func findDue(wall: Int64, _ due: inout Due, _ state: inout State) {
+        state.nextDue = .max
+        for (key, entry) in state.entries where entry.holder == 0 && entry.session.endedAt != nil && !ShareName.isGroup(key.name) {
+            if let at = entry.session.expiresAt, at <= wall {
+                due.expired.append((key, entry.session.will))
+                continue
+            }
+            if let at = entry.session.willAt, at <= wall, let will = entry.session.will {
+                state.quotas.remove(entry.session)
+                state.entries[key]?.session.will = nil
+                var session = entry.session
+                session.will = nil
+                state.quotas.add(session)
+                due.changed.append((session, will))
+            } else {
+                state.nextDue = min(state.nextDue, entry.session.willAt ?? .max)
+            }
+            state.nextDue = min(state.nextDue, entry.session.expiresAt ?? .max)
+        }
+        for (key, _) in due.expired { self.remove(key, &state) }
     }
 
     // MARK: Entries
@@ -326,8 +321,7 @@ final class KeptSessions: Sendable {
             state.members[group]?.remove(key)
             guard state.members[group]?.isEmpty == true else { return }
             state.members[group] = nil
-            state.emptied.append(group)
-            state.nextDue = 0
+            state.emptied.insert(group)
             return
         }
         let isLast = state.interests[key.app]?.update(interest.filter) { keys in

@@ -117,7 +117,11 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
         wish.options.qos = 1
         if self.isKept {
             let (record, isNew) = self.node.kept.group(self.key, self.filter, position: self.node.store.end)
-            if isNew { self.node.kept.dropIfNobodys(self.key) }
+            if isNew {
+                // It was over just when somebody came.
+                self.node.store(self.key, .set(settings: record.settings, state: record.state), will: nil)
+                self.node.kept.dropIfNobodys(self.key)
+            }
             wish.start = .after(min(record.subscriptions.first?.position ?? 0, self.node.store.end))
         } else {
             self.node.hub.expectAcks(self.filter, app: self.key.app, 1)
