@@ -102,6 +102,7 @@ async def run(server: Server, upstream: Upstream) -> None:
     publisher.close()
     for what, times in (("with all subscribers after a change", late), ("after the poll that brought it", fanned), ("after a publish", published)):
         print(f"{what}: {', '.join(f'{1000 * one:.0f}' for one in times)} ms, median {1000 * statistics.median(times):.0f}")
+    # 50 ms on two cores; beside four busy loops 180 ms, and so a publish: then that is the measure.
     assert statistics.median(fanned) < max(0.1, 2 * statistics.median(published))
     assert statistics.median(late) < INTERVAL + max(0.1, 2 * statistics.median(published))
     failed = [task for task in crowd.tasks if task.done()]

@@ -40,7 +40,7 @@ extension ConfigCatalog {
             "Members named in one event of who came and went."),
         .number(
             .topicLimits, "limits.keptSessions", \.limits.keptSessions, .count, 0...10_000_000,
-            "Sessions of MQTT clients that one app may have kept over a lost connection, those of connected clients included."),
+            "Sessions of MQTT clients that one app may have kept over a lost connection, those of connected clients included; 0 refuses them."),
         .number(
             .topicLimits, "limits.keptSessionsPerUser", \.limits.keptSessionsPerUser, .count, 0...10_000_000,
             "Those of one user; 0 is any number. Sessions of clients with an API key are nobody's."),

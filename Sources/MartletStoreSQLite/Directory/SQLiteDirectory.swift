@@ -6,8 +6,9 @@ import Synchronization
 package final class SQLiteDirectory: KeyDirectory, NamespaceDirectory {
     /// How often the file is looked at, in milliseconds.
     private static let lookMs: Int64 = 200
-    /// How often it is looked at because of an unknown key, at most, in milliseconds.
-    private static let unknownLookMs: Int64 = 20
+    /// How often it is looked at because of an unknown key, at most, in milliseconds: less than `martlet key create` takes to end, so that a
+    /// key that it has said works with the first request.
+    private static let unknownLookMs: Int64 = 1
 
     private struct Tables {
         var apps: [String: AppID] = [:]
@@ -92,8 +93,8 @@ package final class SQLiteDirectory: KeyDirectory, NamespaceDirectory {
 
     package func key(_ id: String) -> KeyRecord? {
         if let key = self.tables.withLock({ $0.keys[id] }) { return key }
-        // Created a moment ago, perhaps.
-        guard self.look(notBeforeMs: Self.unknownLookMs) else { return nil }
+        // Created a moment ago, perhaps; another thread may have seen it meanwhile.
+        self.look(notBeforeMs: Self.unknownLookMs)
         return self.tables.withLock { $0.keys[id] }
     }
 

@@ -92,7 +92,7 @@ struct StalledScenario {
         let payload = run.machine.options.payload ?? 1_024
         let topic = "martlet-bench/\(run.mark)"
         let path = run.target.subscribePath(topic: topic)
-        let fleet = try await run.fleet()
+        let fleet = try await run.fleet(MemberBehaviour(keepsCursor: true))
         let opening = try await run.connect(fleet, 0..<self.subscribers) { _ in path }
         let publisher = try await run.publisher()
         try await run.machine.warmUp(fleet, publisher, topics: [topic], rate: self.rate)
@@ -123,6 +123,7 @@ struct StalledScenario {
         report.times("latency without it", "latencyWithout", without.snapshot.latency)
         report.times("latency of the others with it", "latency", with.snapshot.latency)
         with.describe(&report, latency: false)
+        report.set("gaps", Double(with.snapshot.counts.gaps))
         let missed = with.result.accepted * self.stalled - late.distinct
         report.row(
             self.stalled == 1 ? "it, when it read again" : "they, when they read again",
