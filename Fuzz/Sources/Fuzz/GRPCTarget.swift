@@ -20,7 +20,7 @@ enum GRPCTarget {
         if first & 1 == 0 { self.head(rest) }
         let encoding: GRPCRequestHead.Encoding = first & 2 == 0 ? .identity : .gzip
         let whole = self.decode([rest], encoding, most)
-        check(self.decode(self.pieces(rest, cuts), encoding, most) == whole, "pieces say something else")
+        check(self.decode(pieces(of: rest, cuts), encoding, most) == whole, "pieces say something else")
         check(self.decode(rest.map { [$0] }, encoding, most) == whole, "single bytes say something else")
         for message in whole.messages {
             check(message.count <= most, "a message that is too long")
@@ -98,15 +98,5 @@ enum GRPCTarget {
                 check(trailers.first(name: "grpc-message")?.utf8.allSatisfy { (0x20...0x7e).contains($0) } ?? true, "a message that is not ASCII")
             }
         }
-    }
-
-    private static func pieces(_ stream: [UInt8], _ cuts: [UInt8]) -> [[UInt8]] {
-        var rest = stream[...]
-        var pieces: [[UInt8]] = []
-        for cut in cuts {
-            pieces.append(Array(rest.prefix(Int(cut))))
-            rest = rest.dropFirst(Int(cut))
-        }
-        return pieces + [Array(rest)]
     }
 }

@@ -36,3 +36,14 @@ struct Choices {
 
     mutating func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in self.byte() } }
 }
+
+/// A stream in pieces of these lengths, as far as it goes, and what is left as the last.
+func pieces(of stream: [UInt8], _ lengths: [UInt8]) -> [[UInt8]] {
+    var rest = stream[...]
+    var pieces: [[UInt8]] = []
+    for length in lengths {
+        pieces.append(Array(rest.prefix(Int(length))))
+        rest = rest.dropFirst(Int(length))
+    }
+    return pieces + [Array(rest)]
+}

@@ -18,7 +18,7 @@ enum MQTTTarget {
         let stream = Array(choices.rest)
 
         let whole = Self.decode([stream], decoder)
-        check(Self.decode(Self.pieces(stream, cuts), decoder) == whole, "pieces say something else")
+        check(Self.decode(pieces(of: stream, cuts), decoder) == whole, "pieces say something else")
         check(Self.decode(stream.map { [$0] }, decoder) == whole, "single bytes say something else")
         if let error = whole.error { check(error.code.isFailure && !error.reason.isEmpty, "refused with \(error)") }
         Self.thereAndBack(whole, sender)
@@ -92,15 +92,5 @@ enum MQTTTarget {
             let isWritten = MQTTEncoder(version: version, packetBytes: most).encode(packet, into: &bytes)
             check(bytes.readableBytes <= most && isWritten == (bytes.readableBytes > 0), "more than the receiver takes")
         }
-    }
-
-    private static func pieces(_ stream: [UInt8], _ cuts: [UInt8]) -> [[UInt8]] {
-        var rest = stream[...]
-        var pieces: [[UInt8]] = []
-        for cut in cuts {
-            pieces.append(Array(rest.prefix(Int(cut))))
-            rest = rest.dropFirst(Int(cut))
-        }
-        return pieces + [Array(rest)]
     }
 }

@@ -11,7 +11,7 @@ enum WebSocketTarget {
         let stream = Array(choices.rest)
 
         let whole = Self.decode([stream], limits)
-        check(Self.decode(Self.pieces(stream, cuts), limits) == whole, "pieces say something else")
+        check(Self.decode(pieces(of: stream, cuts), limits) == whole, "pieces say something else")
         check(Self.decode(stream.map { [$0] }, limits) == whole, "single bytes say something else")
         Self.checkLimits(whole, limits)
     }
@@ -39,16 +39,6 @@ enum WebSocketTarget {
             }
         }
         return outcome
-    }
-
-    private static func pieces(_ stream: [UInt8], _ cuts: [UInt8]) -> [[UInt8]] {
-        var rest = stream[...]
-        var pieces: [[UInt8]] = []
-        for cut in cuts {
-            pieces.append(Array(rest.prefix(Int(cut))))
-            rest = rest.dropFirst(Int(cut))
-        }
-        return pieces + [Array(rest)]
     }
 
     private static func checkLimits(_ outcome: Outcome, _ limits: WebSocketDecoder.Limits) {

@@ -4,7 +4,7 @@ import NIOCore
 import NIOHTTP2
 
 /// A connection that carries calls: keeps it alive, ends it when it is idle, broken or abused, or the server goes down.
-final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
+final class GRPCConnection: HTTP2Carrier {
     typealias InboundIn = HTTP2Frame
     typealias OutboundOut = HTTP2Frame
 
@@ -12,8 +12,8 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
     let loop: GRPCLoop
     let state: LoopState
     let peer: Peer
-    private var context: ChannelHandlerContext?
-    private var streams = 0
+    var context: ChannelHandlerContext?
+    private(set) var streams = 0
     private var isUsed = false
     /// GOAWAY was sent.
     private var isLeaving = false
@@ -50,7 +50,6 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
     private static let heldMost = 4_194_304
     /// Calls of which nothing may be read at a time: of each, a window of bytes waits that nobody counts.
     private static let heldBackMost = 64
-    private static let lastAnswers = TimeAmount.milliseconds(250)
     private static let pingData = HTTP2PingData(withInteger: 0x6d61_7274_6c65_74)
 
     init(services: GRPCServices, loop: GRPCLoop, state: LoopState, peer: Peer) {
@@ -58,20 +57,6 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
         self.loop = loop
         self.state = state
         self.peer = peer
-    }
-
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
-        self.state.opened(self)
-        self.state.watch(self)
-    }
-
-    func handlerRemoved(context: ChannelHandlerContext) {
-        guard self.context != nil else { return }
-        self.context = nil
-        self.state.closed(self)
-        self.state.unwatch(self)
-        self.peer.leave()
     }
 
     /// Frames of the connection itself; NIO answers pings.
@@ -83,11 +68,6 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
         }
         self.pings += 1
         self.checkAbuse()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // One call was not valid and its stream was reset: the others go on. Anything else ends the connection.
-        if !HTTP2Profile.isOfOneStream(error) { context.close(promise: nil) }
     }
 
     // MARK: Calls
@@ -106,7 +86,7 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
             self.resets += 1
             self.checkAbuse()
         }
-        if self.isLeaving, self.streams == 0 { self.closeSoon(Self.lastAnswers) }
+        if self.isLeaving, self.streams == 0 { self.closeSoon() }
     }
 
     /// - Returns: whether there may be one more call of nobody known; then ``unsignedEnded()`` must follow.
@@ -190,15 +170,6 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
         if self.streams == 0 { self.closeSoon(.seconds(1)) }
     }
 
-    /// The last answers are still on their way to the socket when their streams are closed.
-    private func closeSoon(_ time: TimeAmount) {
-        guard let context = self.context else { return }
-        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.eventLoop.assumeIsolated().scheduleTask(in: time) {
-            if bound.value.streams == 0 { bound.value.context?.close(promise: nil) }
-        }
-    }
-
     private func leave(_ code: HTTP2ErrorCode, _ why: String) {
         self.isLeaving = true
         self.send(.goAway(lastStreamID: .maxID, errorCode: code, opaqueData: why.isEmpty ? nil : ByteBuffer(string: why)))
@@ -207,6 +178,4 @@ final class GRPCConnection: ChannelInboundHandler, Connection, Swept {
     private func send(_ payload: HTTP2Frame.FramePayload) {
         self.context?.writeAndFlush(self.wrapOutboundOut(HTTP2Frame(streamID: .rootStream, payload: payload)), promise: nil)
     }
-
-    func abort() { self.context?.close(promise: nil) }
 }

@@ -34,9 +34,9 @@ struct BenchRun {
         let streams = target.transport == .grpc ? self.options.streams : nil
         return try await Fleet(
             on: self.machine.subscriberLoops, address: target.subscriberAddress, behaviour: behaviour, streams: streams
-        ) { loop, member, started in
-            guard streams == nil else { return GRPCStream(loop: loop, target: target, member: member, started: started) }
-            return LoadConnection(loop: loop, target: target, member: member, started: started)
+        ) { life in
+            guard streams == nil else { return GRPCStream(life, target: target) }
+            return LoadConnection(life, target: target)
         }
     }
 

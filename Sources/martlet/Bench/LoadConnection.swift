@@ -1,42 +1,39 @@
 import NIOCore
 
 /// The client's end of one stream: asks, and counts what comes.
-final class LoadConnection: ChannelInboundHandler, MemberConnection {
+final class LoadConnection: MemberConnection {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     /// The longest head of an answer, in bytes.
     private static let maxHead = 65_536
 
+    let life: MemberLife
+    var context: ChannelHandlerContext?
+    // Of its life; kept here, as every message needs them.
     private let loop: LoadLoop
-    private let target: BenchTarget
     private let member: Member
-    private let started: UInt64
-    private var isOpen = false
-    private var isDone = false
+    private let target: BenchTarget
     /// Bytes of an event, a frame or a head that is not whole yet.
     private var rest: [UInt8] = []
-    private var context: ChannelHandlerContext?
 
-    init(loop: LoadLoop, target: BenchTarget, member: Member, started: UInt64) {
-        self.loop = loop
+    init(_ life: MemberLife, target: BenchTarget) {
+        self.life = life
+        self.loop = life.loop
+        self.member = life.member
         self.target = target
-        self.member = member
-        self.started = started
     }
 
     // MARK: Channel
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        guard context.channel.isActive else { return self.end("the connection was reset") }
+        guard context.channel.isActive else { return self.life.ended("the connection was reset") }
         var path = self.member.path
         if let cursor = self.member.cursor { path += (path.utf8.contains(UInt8(ascii: "?")) ? "&" : "?") + "cursor=" + cursor }
         let request = self.target.subscribeRequest(path)
         context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(string: request)), promise: nil)
     }
-
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let buffer = self.unwrapInboundIn(data)
@@ -55,45 +52,15 @@ final class LoadConnection: ChannelInboundHandler, MemberConnection {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        self.end(self.isOpen ? "the server ended the connection" : "the server ended the connection before it answered")
+        self.life.ended(self.life.isOpen ? "the server ended the connection" : "the server ended the connection before it answered")
         context.fireChannelInactive()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.end("\(error)")
-        context.close(promise: nil)
-    }
-
-    /// Ends it from here, as a network does that goes away: at once, and without a port that waits.
-    func drop() {
-        guard !self.isDone, let context = self.context else { return }
-        self.isDone = true
-        if self.isOpen { self.loop.shot.counts.open -= 1 }
-        self.member.connection = nil
-        context.channel.abort()
-    }
-
-    /// Reads again after a stall.
-    func resume() { _ = self.context?.channel.setOption(.autoRead, value: true) }
-
-    private func end(_ why: String) {
-        guard !self.isDone else { return }
-        self.isDone = true
-        self.member.connection = nil
-        if self.loop.shot.counts.problem == nil { self.loop.shot.counts.problem = why }
-        if self.isOpen {
-            self.loop.shot.counts.open -= 1
-            self.loop.shot.counts.closed += 1
-        } else {
-            self.loop.attempted(opened: false)
-        }
     }
 
     // MARK: Reading
 
     private func read(_ bytes: UnsafeRawBufferPointer, _ now: UInt64, isKept: Bool) {
         var bytes = bytes
-        if !self.isOpen {
+        if !self.life.isOpen {
             guard let body = self.readHead(bytes, now) else { return }
             bytes = UnsafeRawBufferPointer(rebasing: bytes[body...])
         }
@@ -108,8 +75,7 @@ final class LoadConnection: ChannelInboundHandler, MemberConnection {
     private func readHead(_ bytes: UnsafeRawBufferPointer, _ now: UInt64) -> Int? {
         guard let end = Self.headEnd(bytes) else {
             if bytes.count > Self.maxHead {
-                self.end("the server's answer has no end")
-                self.context?.close(promise: nil)
+                self.refuse("the server's answer has no end")
             } else {
                 self.rest = Array(bytes)
             }
@@ -118,15 +84,10 @@ final class LoadConnection: ChannelInboundHandler, MemberConnection {
         let status = String(decoding: bytes.prefix(12).suffix(3), as: UTF8.self)
         guard status == (self.target.transport == .sse ? "200" : "101") else {
             let body = String(decoding: bytes[end...].prefix(300), as: UTF8.self)
-            self.end("the server answered \(status)\(body.isEmpty ? "" : ": \(body.filter { $0 != "\n" && $0 != "\r" })")")
-            self.context?.close(promise: nil)
+            self.refuse("the server answered \(status)\(body.isEmpty ? "" : ": \(body.filter { $0 != "\n" && $0 != "\r" })")")
             return nil
         }
-        self.isOpen = true
-        self.loop.shot.counts.open += 1
-        self.loop.shot.opening.add(now &- self.started)
-        self.loop.attempted(opened: true)
-        if self.loop.behaviour.stalls { _ = self.context?.channel.setOption(.autoRead, value: false) }
+        self.opened(now)
         return end
     }
 
@@ -174,9 +135,9 @@ final class LoadConnection: ChannelInboundHandler, MemberConnection {
     }
 
     private func noteClose(_ payload: UnsafeRawBufferPointer) {
-        guard payload.count >= 2, self.loop.shot.counts.problem == nil else { return }
-        self.loop.shot.counts.problem =
-            "the server closed with \(Int(payload[0]) << 8 | Int(payload[1])) \(String(decoding: payload.dropFirst(2), as: UTF8.self))"
+        guard payload.count >= 2 else { return }
+        self.loop.shot.counts.note(
+            "the server closed with \(Int(payload[0]) << 8 | Int(payload[1])) \(String(decoding: payload.dropFirst(2), as: UTF8.self))")
     }
 
     /// Counts what whole events, or one frame, hold.

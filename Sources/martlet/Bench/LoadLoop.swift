@@ -20,8 +20,8 @@ final class LoadLoop {
     private var pingRounds = 0
     private let shared: GRPCConnections?
 
-    /// Makes the handler of a connection that was just made; last comes when that began.
-    typealias Opener = @Sendable (LoadLoop, Member, UInt64) -> any MemberConnection
+    /// Makes the handler of a connection that was just made.
+    typealias Opener = @Sendable (MemberLife) -> any MemberConnection
 
     /// - Parameter streams: how many members share a connection of HTTP/2; nil: each has one of its own, of any protocol.
     init(loop: any EventLoop, address: SocketAddress, behaviour: MemberBehaviour, streams: Int?, open: @escaping Opener) {
@@ -75,16 +75,16 @@ final class LoadLoop {
         self.dial(member).assumeIsolated().whenComplete { result in
             switch result {
             case .success(let channel):
-                let connection = self.open(self, member, started)
+                let connection = self.open(MemberLife(member, on: self, started: started))
                 member.connection = connection
                 do {
                     try channel.pipeline.syncOperations.addHandler(connection)
                 } catch {
-                    self.shot.counts.problem = self.shot.counts.problem ?? "\(error)"
+                    self.shot.counts.note("\(error)")
                     self.attempted(opened: false)
                 }
             case .failure(let error):
-                self.shot.counts.problem = self.shot.counts.problem ?? "cannot connect: \(error)"
+                self.shot.counts.note("cannot connect: \(error)")
                 self.attempted(opened: false)
             }
         }

@@ -1,5 +1,3 @@
-import NIOCore
-
 /// One subscriber: what it asked for and what it got, over all its connections.
 final class Member {
     let index: Int
@@ -63,20 +61,6 @@ final class Member {
     }
 }
 
-/// The client's end of a member's connection.
-protocol MemberConnection: ChannelHandler {
-    /// Ends it from here, at once.
-    func drop()
-    /// Reads again after a stall.
-    func resume()
-    /// Says that it is alive, where the client must.
-    func ping()
-}
-
-extension MemberConnection {
-    func ping() {}
-}
-
 /// What connections do with what they read.
 struct MemberBehaviour: Sendable {
     /// Keeps the position, and counts gaps.
@@ -108,7 +92,9 @@ struct LoadCounts: Sendable {
     var first: UInt64 = 0
     var last: UInt64 = 0
     /// Why the first connection that failed, or was ended, did so.
-    var problem: String?
+    private(set) var problem: String?
+
+    mutating func note(_ problem: String) { self.problem = self.problem ?? problem }
 
     mutating func add(_ other: LoadCounts) {
         self.opened += other.opened

@@ -3,20 +3,19 @@ import NIOHPACK
 import NIOHTTP2
 
 /// The client's end of one `Push.Connect`: says hello, answers pings, acks if it is to, and counts what comes.
-final class GRPCStream: ChannelInboundHandler, MemberConnection {
+final class GRPCStream: MemberConnection {
     typealias InboundIn = HTTP2Frame.FramePayload
     typealias OutboundOut = HTTP2Frame.FramePayload
 
     /// The longest message that is taken, in bytes.
     private static let maxMessage = 1 << 20
 
+    let life: MemberLife
+    var context: ChannelHandlerContext?
+    // Of its life; kept here, as every message needs them.
     private let loop: LoadLoop
-    private let target: BenchTarget
     private let member: Member
-    private let started: UInt64
-    private var context: ChannelHandlerContext?
-    private var isOpen = false
-    private var isDone = false
+    private let target: BenchTarget
     /// Bytes of a message that is not whole yet.
     private var rest = ByteBuffer()
     /// The newest message that is to be acked.
@@ -24,11 +23,11 @@ final class GRPCStream: ChannelInboundHandler, MemberConnection {
     private var acked: UInt64 = 0
     private var answers: [UInt8] = []
 
-    init(loop: LoadLoop, target: BenchTarget, member: Member, started: UInt64) {
-        self.loop = loop
+    init(_ life: MemberLife, target: BenchTarget) {
+        self.life = life
+        self.loop = life.loop
+        self.member = life.member
         self.target = target
-        self.member = member
-        self.started = started
     }
 
     // MARK: Channel
@@ -43,8 +42,6 @@ final class GRPCStream: ChannelInboundHandler, MemberConnection {
         self.begin(context)
         context.fireChannelActive()
     }
-
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     private func begin(_ context: ChannelHandlerContext) {
         var headers: HPACKHeaders = [
@@ -67,8 +64,8 @@ final class GRPCStream: ChannelInboundHandler, MemberConnection {
         case .headers(let frame):
             guard frame.endStream else { return }
             let status = frame.headers.first(name: "grpc-status") ?? "none"
-            self.end("the call ended with status \(status): \(frame.headers.first(name: "grpc-message") ?? "")")
-        case .rstStream(let code): self.end("the stream was reset: \(code)")
+            self.life.ended("the call ended with status \(status): \(frame.headers.first(name: "grpc-message") ?? "")")
+        case .rstStream(let code): self.life.ended("the stream was reset: \(code)")
         default: break
         }
     }
@@ -84,58 +81,24 @@ final class GRPCStream: ChannelInboundHandler, MemberConnection {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        self.end(self.isOpen ? "the server ended the stream" : "the server ended the stream before it answered")
+        self.life.ended(self.life.isOpen ? "the server ended the stream" : "the server ended the stream before it answered")
         context.fireChannelInactive()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.end("\(error)")
-        context.close(promise: nil)
     }
 
     private func send(_ bytes: [UInt8]) {
         self.context?.writeAndFlush(self.wrapOutboundOut(.data(.init(data: .byteBuffer(ByteBuffer(bytes: bytes))))), promise: nil)
     }
 
-    // MARK: Commands
-
-    func drop() {
-        guard !self.isDone, let context = self.context else { return }
-        self.isDone = true
-        if self.isOpen { self.loop.shot.counts.open -= 1 }
-        self.member.connection = nil
-        context.close(promise: nil)
-    }
-
-    func resume() { _ = self.context?.channel.setOption(.autoRead, value: true) }
-
-    private func end(_ why: String) {
-        guard !self.isDone else { return }
-        self.isDone = true
-        self.member.connection = nil
-        if self.loop.shot.counts.problem == nil { self.loop.shot.counts.problem = why }
-        if self.isOpen {
-            self.loop.shot.counts.open -= 1
-            self.loop.shot.counts.closed += 1
-        } else {
-            self.loop.attempted(opened: false)
-        }
-    }
-
     // MARK: Messages
 
     private func readMessages(_ now: UInt64) {
         while let length = self.rest.getInteger(at: self.rest.readerIndex + 1, as: UInt32.self) {
-            guard length <= Self.maxMessage else {
-                self.end("what came from the server is no gRPC")
-                self.context?.close(promise: nil)
-                return
-            }
+            guard length <= Self.maxMessage else { return self.refuse("what came from the server is no gRPC") }
             guard self.rest.readableBytes >= 5 + Int(length) else { break }
             self.rest.moveReaderIndex(forwardBy: 5)
             guard let message = self.rest.readSlice(length: Int(length)) else { break }
             message.withUnsafeReadableBytes { bytes in
-                if !GRPCFrames.read(bytes, { self.take($0, $1, now) }) { self.end("what came from the server is no message of Martlet's") }
+                if !GRPCFrames.read(bytes, { self.take($0, $1, now) }) { self.life.ended("what came from the server is no message of Martlet's") }
             }
         }
         if self.rest.readableBytes == 0 { self.rest = ByteBuffer() }
@@ -143,23 +106,14 @@ final class GRPCStream: ChannelInboundHandler, MemberConnection {
 
     private func take(_ kind: GRPCFrames.Kind?, _ bytes: UnsafeRawBufferPointer, _ now: UInt64) {
         switch kind {
-        case .welcome:
-            guard !self.isOpen else { return }
-            self.isOpen = true
-            self.loop.shot.counts.open += 1
-            self.loop.shot.opening.add(now &- self.started)
-            self.loop.attempted(opened: true)
-            if self.loop.behaviour.stalls { _ = self.context?.channel.setOption(.autoRead, value: false) }
+        case .welcome: self.opened(now)
         case .message:
             self.seq = max(self.seq, GRPCFrames.seq(of: bytes))
-            self.count(bytes, now)
+            self.member.count(bytes, now, on: self.loop)
         case .ping: self.answers += GRPCFrames.pong(bytes)
         case .gap: self.loop.shot.counts.gaps += 1
-        case .error:
-            if self.loop.shot.counts.problem == nil { self.loop.shot.counts.problem = String(decoding: bytes.prefix(300), as: UTF8.self) }
+        case .error: self.loop.shot.counts.note(String(decoding: bytes.prefix(300), as: UTF8.self))
         default: break
         }
     }
-
-    private func count(_ bytes: UnsafeRawBufferPointer, _ now: UInt64) { self.member.count(bytes, now, on: self.loop) }
 }

@@ -31,8 +31,8 @@ struct MQTTRun {
     /// - Parameter isClean: whether the broker forgets the sessions when their connections end.
     func fleet(isClean: Bool = true) async throws -> Fleet {
         let session = MQTTSession(client: "\(self.client)s", qos: self.qos, login: self.subscribing, isClean: isClean)
-        return try await Fleet(on: self.machine.subscriberLoops, address: self.address) { loop, member, started in
-            MQTTSubscriber(loop: loop, member: member, session: session, started: started)
+        return try await Fleet(on: self.machine.subscriberLoops, address: self.address) { life in
+            MQTTSubscriber(life, session: session)
         }
     }
 

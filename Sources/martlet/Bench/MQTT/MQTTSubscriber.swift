@@ -18,42 +18,39 @@ struct MQTTSession: Sendable {
 }
 
 /// The client's end of a subscriber: subscribes to the lines of its member's path, answers what has QoS 1, and counts what comes.
-final class MQTTSubscriber: ChannelInboundHandler, MemberConnection {
+final class MQTTSubscriber: MemberConnection {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    let life: MemberLife
+    var context: ChannelHandlerContext?
+    // Of its life; kept here, as every message needs them.
     private let loop: LoadLoop
     private let member: Member
     private let session: MQTTSession
-    private let started: UInt64
-    private var context: ChannelHandlerContext?
     private var reader = MQTTReader()
-    private var isOpen = false
-    private var isDone = false
     /// PUBACKs of what was read in one go.
     private var acks: [UInt8] = []
     private var pinged: UInt64 = 0
 
-    init(loop: LoadLoop, member: Member, session: MQTTSession, started: UInt64) {
-        self.loop = loop
-        self.member = member
+    init(_ life: MemberLife, session: MQTTSession) {
+        self.life = life
+        self.loop = life.loop
+        self.member = life.member
         self.session = session
-        self.started = started
     }
 
     // MARK: Channel
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
-        guard context.channel.isActive else { return self.end("the connection was reset") }
-        self.session.login.watch(context) { if !self.isOpen { self.refuse(self.session.login.late) } }
+        guard context.channel.isActive else { return self.life.ended("the connection was reset") }
+        self.session.login.watch(context) { if !self.life.isOpen { self.refuse(self.session.login.late) } }
         self.send(
             MQTTPacket.connect(
                 client: "\(self.session.client)\(self.member.index)", isClean: self.session.isClean, keepAlive: self.session.keepAlive,
                 login: self.session.login))
     }
-
-    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let buffer = self.unwrapInboundIn(data)
@@ -70,26 +67,14 @@ final class MQTTSubscriber: ChannelInboundHandler, MemberConnection {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        self.end(self.isOpen ? "the broker ended the connection" : "the broker ended the connection before it answered")
+        self.life.ended(self.life.isOpen ? "the broker ended the connection" : "the broker ended the connection before it answered")
         context.fireChannelInactive()
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { self.refuse("\(error)") }
-
     // MARK: Commands
 
-    func drop() {
-        guard !self.isDone, let context = self.context else { return }
-        self.isDone = true
-        if self.isOpen { self.loop.shot.counts.open -= 1 }
-        self.member.connection = nil
-        context.channel.abort()
-    }
-
-    func resume() { _ = self.context?.channel.setOption(.autoRead, value: true) }
-
     func ping() {
-        guard self.isOpen else { return }
+        guard self.life.isOpen else { return }
         self.pinged = LoadLoop.now()
         self.send(MQTTPacket.ping)
     }
@@ -97,24 +82,6 @@ final class MQTTSubscriber: ChannelInboundHandler, MemberConnection {
     private func send(_ bytes: [UInt8]) {
         guard let context = self.context else { return }
         context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(bytes: bytes)), promise: nil)
-    }
-
-    private func refuse(_ why: String) {
-        self.end(why)
-        self.context?.close(promise: nil)
-    }
-
-    private func end(_ why: String) {
-        guard !self.isDone else { return }
-        self.isDone = true
-        self.member.connection = nil
-        if self.loop.shot.counts.problem == nil { self.loop.shot.counts.problem = why }
-        if self.isOpen {
-            self.loop.shot.counts.open -= 1
-            self.loop.shot.counts.closed += 1
-        } else {
-            self.loop.attempted(opened: false)
-        }
     }
 
     // MARK: Packets
@@ -141,14 +108,6 @@ final class MQTTSubscriber: ChannelInboundHandler, MemberConnection {
             self.pinged = 0
         default: break
         }
-    }
-
-    private func opened(_ now: UInt64) {
-        guard !self.isOpen, !self.isDone else { return }
-        self.isOpen = true
-        self.loop.shot.counts.open += 1
-        self.loop.shot.opening.add(now &- self.started)
-        self.loop.attempted(opened: true)
     }
 
     private func message(_ first: UInt8, _ body: UnsafeRawBufferPointer, _ now: UInt64) {
