@@ -111,7 +111,7 @@ extension LiveSession {
         self.node.noteAck()
         self.noteState(book)
         if !book.retainedNumbers.isEmpty { book.retainedNumbers[flight.number] = nil }
-        if !book.shared.isEmpty, let part = book.shared.removeValue(forKey: flight.number) { part.landed() }
+        if !book.shared.isEmpty { self.landedShared(flight.number, book) }
         if book.inboxWaits { self.startWaitingInbox(book) }
         // A smaller window than before may not have taken all of what is sent again.
         guard !book.isCatchingUp else { return self.sendAgain(book) }

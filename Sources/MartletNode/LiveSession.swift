@@ -217,6 +217,7 @@ final class LiveSession: SessionHandle, TimerWheelEntry, @unchecked Sendable {
         if let topics = self.topics, self.book?.held.isEmpty ?? true {
             topics.subscriptions.socketTook()
             if topics.subscriptions.isBehind || !topics.retained.isEmpty { self.pumpTopicsLater() }
+            if let book = self.book { self.tellGroupsOfRoom(book) }
         }
     }
 

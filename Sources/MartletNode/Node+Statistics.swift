@@ -15,5 +15,5 @@ extension Node {
     }
 
     /// Sessions that are kept while their clients are away, live ones included.
-    package var keptSessions: Int { self.kept.count }
+    package var keptSessions: Int { self.kept.clients }
 }

@@ -51,7 +51,8 @@ extension MQTTConnection {
         if isSameName(subscription.filter.filter, Self.inboxTopic) {
             return self.startInbox(subscription, handle, done: done)
         }
-        if isSameName(subscription.filter.text, Self.gapTopic) {
+        if isSameName(subscription.filter.filter, Self.gapTopic) {
+            guard subscription.filter.group == nil else { return done(.topicFilterInvalid) }
             self.wantsGaps = true
             return done(.grantedQoS0)
         }

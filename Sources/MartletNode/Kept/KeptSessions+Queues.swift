@@ -68,11 +68,20 @@ extension KeptSessions {
 
     /// A group has come further.
     ///
+    /// - Parameters:
+    ///   - position: up to where it has read; nil if it has not read on.
+    ///   - unacked: the offsets of what it has read and nobody has acked, ascending.
     /// - Returns: its record; nil if it is over.
-    func move(_ group: DeviceKey, to position: UInt64) -> KeptSession? {
+    func move(_ group: DeviceKey, to position: UInt64?, unacked: [UInt64]) -> KeptSession? {
         self.withLock { state in
             guard var entry = state.entries[group], !entry.session.subscriptions.isEmpty else { return nil }
-            entry.session.subscriptions[0].position = max(position, entry.session.subscriptions[0].position)
+            var position = position ?? entry.session.subscriptions[0].position
+            // What is too much to be remembered is read once more.
+            if unacked.count > Flights.most { position = min(position, unacked[Flights.most] - 1) }
+            entry.session.subscriptions[0].position = position
+            entry.session.subscriptions[0].from = position
+            entry.session.flights = Flights(
+                all: zip(UInt16(1)..., unacked.prefix(Flights.most)).map { .init(number: $0, step: .sent, log: .durable, offset: $1) })
             state.entries[group] = entry
             state.queues.isMoved = true
             return entry.session

@@ -32,6 +32,8 @@ final class KeptSessions: Sendable {
         var nextDue = Int64.max
         /// Kept subscriptions that share, by the group's record.
         var members: [DeviceKey: Set<DeviceKey>] = [:]
+        /// Records of groups among the entries.
+        var groups = 0
         /// Groups that may have lost their last kept member.
         var emptied: Set<DeviceKey> = []
     }
@@ -46,8 +48,11 @@ final class KeptSessions: Sendable {
 
     func withLock<Result>(_ body: (inout sending State) -> sending Result) -> sending Result { self.state.withLock(body) }
 
-    /// Sessions that are kept, live ones included.
+    /// Sessions that are kept, live ones and records of groups included.
     var count: Int { self.state.withLock { $0.entries.count } }
+
+    /// Sessions that are kept, live ones included.
+    var clients: Int { self.state.withLock { $0.entries.count - $0.groups } }
 
     /// Whether messages of any topic wait for somebody.
     var hasQueues: Bool { self.interested.load(ordering: .relaxed) > 0 }
@@ -269,13 +274,14 @@ final class KeptSessions: Sendable {
         } else {
             for subscription in session.subscriptions where subscription.isQueued { self.note(Interest(subscription), key, &state) }
         }
-        if let old = state.entries[key]?.session { state.quotas.remove(old) }
+        if let old = state.entries[key]?.session { state.quotas.remove(old) } else if ShareName.isGroup(key.name) { state.groups += 1 }
         state.quotas.add(session)
         state.entries[key] = Entry(session: session, holder: holder)
     }
 
     func remove(_ key: DeviceKey, _ state: inout State) {
         guard let entry = state.entries.removeValue(forKey: key) else { return }
+        if ShareName.isGroup(key.name) { state.groups -= 1 }
         state.quotas.remove(entry.session)
         for subscription in entry.session.subscriptions where subscription.isQueued { self.forget(Interest(subscription), key, &state) }
         state.queues.isMoved = true

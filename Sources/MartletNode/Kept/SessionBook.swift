@@ -9,6 +9,23 @@ final class SessionBook {
         case call(() -> Void)
     }
 
+    /// A message under way that a group handed out.
+    struct Shared: Sendable {
+        let group: ShareGroup
+        let hand: ShareDealer.Hand
+    }
+
+    /// A group that handed out what there was no room for.
+    struct Declined {
+        let group: ShareGroup
+        /// Whether it was something to be acked.
+        let isAcked: Bool
+        /// The group knows: nothing more comes from it.
+        var isStopped = false
+        /// The room that it was told of since; nil while it waits for some.
+        var told: Int?
+    }
+
     let key: DeviceKey
     let user: String?
     /// Tells this connection from earlier ones of the session.
@@ -33,8 +50,9 @@ final class SessionBook {
     var retainedNumbers: [UInt16: KeptSession.ValueInFlight] = [:]
     /// Names the history that the offsets of those to be sent ``again`` are of, of values in memory.
     var memoryEpoch: UInt32 = 0
-    /// Messages under way that a group handed out, by number.
-    var shared: [UInt16: ShareGroup.Part] = [:]
+    /// Messages under way that a group handed out, by number; and what they take.
+    var shared: [UInt16: Shared] = [:]
+    var sharedBytes = 0
     /// Numbers of the client's publishes that it has not released.
     var received: Set<UInt16> = []
     /// What is to be sent again, before anything new.
@@ -55,7 +73,7 @@ final class SessionBook {
     /// Called once the store has the end, or cannot have it now.
     var whenEnded: @Sendable () -> Void = {}
     /// Groups that it had no room for.
-    var declined: [ObjectIdentifier: ShareGroup] = [:]
+    var declined: [ObjectIdentifier: Declined] = [:]
 
     /// - Parameter windowMost: messages that may be under way at most.
     init(_ key: DeviceKey, user: String?, terms: SessionTerms, holder: UInt64, windowMost: Int) {

@@ -7,57 +7,32 @@ import NIOCore
 /// The group reads the topics as one session does, with one position, and hands each message to a member that has room. What a member
 /// leaves unacked goes to another. Confined to the event loop of its shard.
 final class ShareGroup: LiveClient, @unchecked Sendable {
-    /// A message under way to a member.
-    struct Part: Sendable {
-        let group: ShareGroup
-        let ticket: UInt64
-        let member: UInt64
-
-        /// The member has acked it.
-        func landed() { self.group.shard.loop.execute { self.group.landed(self.ticket, self.member) } }
-
-        /// The member has no room for it now, or is gone.
-        func returned() { self.group.shard.loop.execute { self.group.returned(self.ticket, self.member) } }
-    }
-
     struct Member {
         let id: UInt64
         let session: LiveSession
         var options: SubscribeOptions
-        /// Messages that it may be handed now and has to ack, as far as the group knows.
-        var room: Int
-    }
-
-    private struct Flight {
-        var message: StoredMessage
-        /// nil while no member has room.
-        var member: UInt64?
-        var isDurable: Bool
     }
 
     let key: DeviceKey
     let filter: TopicFilter
     let shard: Shard
-    private var members: [Member] = []
-    private var nextMember = 0
+    private var members: [UInt64: Member] = [:]
+    // Unchecked: only the loop uses it, and no call runs within a change of it.
+    @exclusivity(unchecked) private var dealer: ShareDealer
     private var reader: LiveSession?
     /// Whether its position is kept while nobody is there.
     private var isKept = false
     /// It is to be kept once its reader has read what only that one can.
     private var isToBeKept = false
-    private var flights: [UInt64: Flight] = [:]
-    private var lastTicket: UInt64 = 0
-    /// Tickets of messages that wait for a member with room, oldest first.
-    private var waiting: [UInt64] = []
-    private var outbox: [(member: Member, message: StoredMessage, part: Part?)] = []
+    /// Offsets of what was unacked when the last member left: read before anything new. nil until its record was looked at.
+    private var again: ArraySlice<UInt64>?
+    private var isReadingAgain = false
     private var isSaveScheduled = false
     /// What is held in memory for the reader.
     private var isRinged = false
     /// The newest message of the queue that was read: a reader that begins anew may begin before it.
     private var lastRead: UInt64 = 0
 
-    /// Messages that may be under way to all members together.
-    private static let flightsMost = 1_024
     /// How long a position waits before it is stored.
     private static let saveDelay = TimeAmount.milliseconds(250)
 
@@ -65,23 +40,21 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
         self.key = key
         self.filter = filter
         self.shard = shard
+        self.dealer = ShareDealer(windowBytes: shard.node.limits.windowBytes)
     }
 
     private var node: Node { self.shard.node }
 
     // MARK: Members
 
-    func join(_ member: Member, isKept: Bool) {
-        if let index = self.members.firstIndex(where: { $0.id == member.id }) {
-            self.members[index].options = member.options
-            self.members[index].room = max(member.room, self.members[index].room)
-        } else {
-            self.members.append(member)
-        }
+    /// - Parameter room: messages that it may be handed now and has to ack.
+    func join(_ member: Member, room: Int, isKept: Bool) {
+        self.members[member.id] = member
+        self.dealer.join(member.id, qos: member.options.qos, room: room)
         if isKept, !self.isKept { self.isToBeKept = true }
         self.keepIfRead()
-        if self.reader == nil { self.startReader() }
-        self.dispatchWaiting()
+        self.start()
+        self.deal()
     }
 
     /// From now on it reads the queue, from where its record began: some comes twice.
@@ -92,38 +65,68 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
         self.endReader()
     }
 
-    /// - Parameter unacked: what it has not acked.
     func leave(_ member: UInt64) {
-        self.members.removeAll { $0.id == member }
-        for (ticket, flight) in self.flights.sorted(by: { $0.key < $1.key }) where flight.member == member {
-            self.flights[ticket]?.member = nil
-            self.waiting.append(ticket)
-        }
-        self.waiting.sort()
-        guard self.members.isEmpty else { return self.dispatchWaiting() }
-        // The next member goes on after what was acked.
+        self.members[member] = nil
+        self.dealer.leave(member)
+        guard self.members.isEmpty else { return self.deal() }
+        // The next member goes on with what was not acked.
         self.save()
         self.endReader()
-        self.flights = [:]
-        self.waiting = []
+        self.again = nil
     }
 
-    private func startReader() {
+    // MARK: Reading
+
+    private func start() {
+        guard self.reader == nil, !self.isReadingAgain, !self.members.isEmpty else { return }
+        guard self.isKept else { return self.startReader(self.filter, .latest) }
+        let record = self.record()
+        let position = min(record.subscriptions.first?.position ?? 0, self.node.store.end)
+        // What lies after that comes anyway.
+        if self.again == nil { self.again = record.flights.all.map(\.offset).filter { $0 <= position }[...] }
+        self.readAgain()
+    }
+
+    private func record() -> KeptSession {
+        let (record, isNew) = self.node.kept.group(self.key, self.filter, position: self.node.store.end)
+        guard isNew else { return record }
+        // It was over just when somebody came.
+        self.node.kept.inOrder { self.node.store(self.key, .set(settings: record.settings, state: record.state), will: nil) }
+        self.node.kept.dropIfNobodys(self.key)
+        return record
+    }
+
+    private func readAgain() {
+        guard self.reader == nil, !self.isReadingAgain, !self.members.isEmpty, self.dealer.isReady else { return }
+        guard let offset = self.again?.first else {
+            guard self.isKept else { return }
+            let position = self.record().subscriptions.first?.position ?? 0
+            return self.startReader(QueueTopic.filter(of: self.filter), .after(min(position, self.node.store.end)))
+        }
+        self.isReadingAgain = true
+        let request = TopicReadRequest(
+            app: self.key.app, filter: QueueTopic.all, start: .after(offset - 1), messages: 1, bytes: 1, now: self.node.clock.now())
+        self.node.store.readTopic(request) { result in self.shard.loop.execute { self.readAgain(offset, result) } }
+    }
+
+    private func readAgain(_ offset: UInt64, _ result: Result<TopicSlice, StoreError>) {
+        self.isReadingAgain = false
+        guard !self.members.isEmpty, self.again?.first == offset else { return }
+        guard case .success(let slice) = result else { return self.startLater() }
+        self.again?.removeFirst()
+        if let entry = slice.entries.first, entry.message.offset == offset { self.offer(entry.message, isQueued: true) }
+        self.deal()
+    }
+
+    private func startReader(_ filter: TopicFilter, _ start: TopicStart) {
         var hello = Hello(app: self.key.app, user: nil, device: nil, ackMode: .none, limits: self.node.limits)
         hello.heartbeatMs = 3_600_000
         hello.rights = .everything
         hello.transport = .mqtt
-        var wish = SubscribeWish(filter: self.isKept ? QueueTopic.filter(of: self.filter) : self.filter)
+        var wish = SubscribeWish(filter: filter)
         wish.options.qos = 1
-        if self.isKept {
-            let (record, isNew) = self.node.kept.group(self.key, self.filter, position: self.node.store.end)
-            if isNew {
-                // It was over just when somebody came.
-                self.node.store(self.key, .set(settings: record.settings, state: record.state), will: nil)
-                self.node.kept.dropIfNobodys(self.key)
-            }
-            wish.start = .after(min(record.subscriptions.first?.position ?? 0, self.node.store.end))
-        } else {
+        wish.start = start
+        if !self.isKept {
             self.node.hub.expectAcks(self.filter, app: self.key.app, 1)
             self.isRinged = true
         }
@@ -145,97 +148,90 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
         self.isRinged = false
     }
 
+    /// The store could not be read: again in a moment.
+    private func startLater() {
+        guard !self.node.isDraining else { return }
+        self.shard.loop.scheduleTask(in: .seconds(1)) { self.start() }
+    }
+
     // MARK: Handing out
 
     func send(_ delivery: borrowing TopicDelivery) {
         guard !delivery.isRetained else { return }
-        if self.isKept, delivery.message.marks.qos > 0, !delivery.message.liveOnly {
-            guard delivery.message.offset > self.lastRead else { return }
-            self.lastRead = delivery.message.offset
+        let message = delivery.message
+        let isQueued = self.isKept && message.marks.qos > 0 && !message.liveOnly
+        if isQueued {
+            guard message.offset > self.lastRead else { return }
+            self.lastRead = message.offset
         }
-        self.lastTicket += 1
-        self.flights[self.lastTicket] = Flight(message: delivery.message, member: nil, isDurable: self.isKept)
-        self.dispatch(self.lastTicket)
+        self.offer(message, isQueued: isQueued)
     }
 
-    private func dispatch(_ ticket: UInt64) {
-        guard let flight = self.flights[ticket] else { return }
-        for step in 0..<self.members.count {
-            let index = (self.nextMember + step) % self.members.count
-            let member = self.members[index]
-            let isAcked = min(member.options.qos, flight.message.marks.qos) > 0
-            guard !isAcked || member.room > 0 else { continue }
-            self.nextMember = index + 1
-            if !isAcked {
-                self.flights[ticket] = nil
-                self.outbox.append((member, flight.message, nil))
-                self.scheduleSave()
-            } else {
-                self.members[index].room -= 1
-                self.flights[ticket]?.member = member.id
-                self.outbox.append((member, flight.message, Part(group: self, ticket: ticket, member: member.id)))
-            }
-            return
-        }
-        self.waiting.append(ticket)
+    private func offer(_ message: StoredMessage, isQueued: Bool) {
+        self.dealer.offer(message, bytes: TopicMail.weight(message), isQueued: isQueued)
     }
 
-    private func dispatchWaiting() {
-        let waiting = self.waiting
-        self.waiting = []
-        for ticket in waiting { self.dispatch(ticket) }
-        self.sendOut()
-        guard self.hasRoom else { return }
+    /// Hands out what members have room for, once for each of their loops, and reads on.
+    private func deal() {
+        self.handOut()
+        guard self.dealer.isReady else { return }
+        self.readAgain()
         self.reader?.socketTook()
         guard self.isToBeKept else { return }
         self.keepIfRead()
-        if self.reader == nil { self.startReader() }
+        self.start()
     }
 
-    private var hasRoom: Bool { self.waiting.isEmpty && self.flights.count < Self.flightsMost }
-
-    /// Hands what was dispatched in this turn to the members, once for each of their loops.
-    private func sendOut() {
-        guard !self.outbox.isEmpty else { return }
-        let outbox = self.outbox
-        self.outbox = []
+    private func handOut() {
+        var isDropped = false
+        let hands = self.dealer.deal(now: self.node.clock.now(), isDropped: &isDropped)
+        if isDropped { self.scheduleSave() }
+        guard !hands.isEmpty else { return }
+        let all = hands.compactMap { hand in self.members[hand.member].map { (hand: hand, member: $0) } }
         for shard in self.node.shards {
-            let own = outbox.filter { $0.member.session.shard === shard }
+            let own = all.filter { $0.member.session.shard === shard }
             guard !own.isEmpty else { continue }
-            let bound = UncheckedParts(parts: own)
+            let bound = UncheckedHands(hands: own)
             shard.loop.execute {
-                for one in bound.parts { one.member.session.takeShared(one.message, self.filter, one.member.options, one.part) }
+                let done = bound.hands.compactMap { one in
+                    one.member.session.takeShared(one.hand, of: self, one.member.options).map { (one.hand, $0) }
+                }
                 shard.endTurn()
+                guard !done.isEmpty else { return }
+                self.shard.loop.execute { self.settle(done) }
             }
         }
     }
 
-    private struct UncheckedParts: @unchecked Sendable {
-        var parts: [(member: Member, message: StoredMessage, part: Part?)]
+    private struct UncheckedHands: @unchecked Sendable {
+        var hands: [(hand: ShareDealer.Hand, member: Member)]
     }
 
-    func landed(_ ticket: UInt64, _ member: UInt64) {
-        guard self.flights[ticket]?.member == member else { return }
-        self.flights[ticket] = nil
-        if let index = self.members.firstIndex(where: { $0.id == member }) { self.members[index].room += 1 }
+    /// What became of messages at once.
+    private func settle(_ done: [(hand: ShareDealer.Hand, outcome: ShareOutcome)]) {
+        for (hand, outcome) in done {
+            switch outcome {
+            case .landed: if self.dealer.landed(hand.ticket, hand.member) { self.scheduleSave() }
+            case .returned:
+                guard self.dealer.returned(hand.ticket, hand.member), let session = self.members[hand.member]?.session else { continue }
+                // Behind all that was handed to it before.
+                session.shard.loop.execute { session.stopped(by: self) }
+            }
+        }
+        self.deal()
+    }
+
+    /// A member has acked a message.
+    func landed(_ hand: ShareDealer.Hand) {
+        guard self.dealer.landed(hand.ticket, hand.member) else { return }
         self.scheduleSave()
-        self.dispatchWaiting()
-    }
-
-    func returned(_ ticket: UInt64, _ member: UInt64) {
-        guard self.flights[ticket]?.member == member else { return }
-        self.flights[ticket]?.member = nil
-        if let index = self.members.firstIndex(where: { $0.id == member }) { self.members[index].room = 0 }
-        self.waiting.append(ticket)
-        self.waiting.sort()
-        self.dispatchWaiting()
+        self.deal()
     }
 
     /// A member that had no room has some.
     func hasRoom(_ member: UInt64, _ room: Int) {
-        guard let index = self.members.firstIndex(where: { $0.id == member }) else { return }
-        self.members[index].room = max(room, self.members[index].room)
-        self.dispatchWaiting()
+        self.dealer.hasRoom(member, room)
+        self.deal()
     }
 
     // MARK: Its position
@@ -245,17 +241,21 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
         self.isSaveScheduled = true
         self.shard.loop.scheduleTask(in: Self.saveDelay) {
             self.isSaveScheduled = false
-            self.save()
+            if !self.members.isEmpty { self.save() }
         }
     }
 
     private func save() {
+        guard self.isKept else { return }
         let queue = QueueTopic.filter(of: self.filter)
-        guard self.isKept, let topics = self.reader?.topics, let slot = topics.subscriptions.slot(of: queue) else { return }
-        var position = topics.subscriptions.durablePosition(slot)
-        for flight in self.flights.values where flight.isDurable { position = min(position, flight.message.offset - 1) }
-        guard let record = self.node.kept.move(self.key, to: position) else { return }
-        self.node.store.save([SessionSave(key: self.key, change: .set(settings: nil, state: record.state))]) { _ in }
+        // Before the reader has begun, all that has moved is what is read again.
+        let position = self.reader?.topics.flatMap { topics in topics.subscriptions.slot(of: queue).map { topics.subscriptions.durablePosition($0) } }
+        let unacked = (self.dealer.unacked + (self.again ?? [])).sorted()
+        // A group that is over must not be there again.
+        self.node.kept.inOrder {
+            guard let record = self.node.kept.move(self.key, to: position, unacked: unacked) else { return }
+            self.node.store(self.key, .set(settings: record.settings, state: record.state), will: nil)
+        }
     }
 
     // MARK: The reader's client
@@ -264,24 +264,34 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
     func refused(_ error: WireError) { self.readerEnded() }
     func send(_ delivery: borrowing Delivery) {}
     func gap(_ gap: GapNotice) {}
-    func gap(_ gap: TopicGap, cursor: Cursor) {}
     func subscribed(_ notices: [SubscribedNotice], cursor: Cursor) {}
     func unsubscribed(_ filter: TopicFilter, _ reason: UnsubscribeReason) {}
     func presence(_ event: PresenceEvent) {}
     func settled() {}
     func heartbeat() {}
 
+    /// All members hear what the group misses.
+    func gap(_ gap: TopicGap, cursor: Cursor) {
+        for session in self.members.values.map(\.session) {
+            session.shard.loop.execute { session.missed(gap) }
+        }
+    }
+
     func flush() -> Bool {
-        self.sendOut()
-        return self.hasRoom
+        self.handOut()
+        return self.dealer.isReady
     }
 
     func close(_ code: CloseCode, retryAfterMs: Int64?) {
-        // The store could not be read: again in a moment.
         self.readerEnded()
-        guard !self.node.isDraining else { return }
-        self.shard.loop.scheduleTask(in: .seconds(1)) {
-            if self.reader == nil, !self.members.isEmpty { self.startReader() }
-        }
+        self.startLater()
     }
+}
+
+/// What becomes of a message that a group hands to a member, if that is known at once.
+enum ShareOutcome: Sendable {
+    /// It needs no ack, or nobody gets it any more.
+    case landed
+    /// The member has no room for it now, or is gone.
+    case returned
 }
