@@ -54,7 +54,7 @@ extension LiveSession {
         let weight = TopicMail.weight(message)
         let isStopped = book.declined[ObjectIdentifier(group)].map { $0.told == nil } ?? false
         guard !isStopped, topics.subscriptions.hasRoom(weight), qos == 0 || self.hasAckRoom(for: weight, book) else {
-            if !isStopped { book.declined[ObjectIdentifier(group)] = SessionBook.Declined(group: group, isAcked: qos > 0) }
+            if !isStopped { book.declined[ObjectIdentifier(group)] = SessionBook.Declined(group: group, isAcked: qos > 0, weight: weight) }
             return .returned
         }
         topics.subscriptions.started(weight)
@@ -95,11 +95,12 @@ extension LiveSession {
 
     /// Groups whose messages it had no room for hear that it has some; again each time that it is twice as much, until it is half of all.
     func tellGroupsOfRoom(_ book: SessionBook) {
-        guard !book.declined.isEmpty, !book.isCatchingUp, self.topics?.subscriptions.hasRoom(1) ?? true else { return }
-        let isRoom = self.hasAckRoom(for: 1, book)
+        guard !book.declined.isEmpty, !book.isCatchingUp, let topics = self.topics else { return }
         let room = book.windowMessages - book.flights.count
         let member = book.holder
-        for (id, declined) in book.declined where declined.isStopped && (isRoom || !declined.isAcked) && room >= (declined.told ?? 0) * 2 {
+        for (id, declined) in book.declined where declined.isStopped && room >= (declined.told ?? 0) * 2 {
+            // Unless what it had no room for fits, it would only come to be declined again.
+            guard topics.subscriptions.hasRoom(declined.weight), !declined.isAcked || self.hasAckRoom(for: declined.weight, book) else { continue }
             book.declined[id]?.told = room
             if room * 2 >= book.windowMessages || !declined.isAcked { book.declined[id] = nil }
             let group = declined.group

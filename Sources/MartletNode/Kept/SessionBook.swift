@@ -18,8 +18,9 @@ final class SessionBook {
     /// A group that handed out what there was no room for.
     struct Declined {
         let group: ShareGroup
-        /// Whether it was something to be acked.
+        /// What it was: whether it is to be acked, and its weight.
         let isAcked: Bool
+        let weight: Int
         /// The group knows: nothing more comes from it.
         var isStopped = false
         /// The room that it was told of since; nil while it waits for some.
