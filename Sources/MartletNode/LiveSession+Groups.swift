@@ -93,16 +93,17 @@ extension LiveSession {
         self.tellGroupsOfRoom(book)
     }
 
-    /// Groups whose messages it had no room for hear that it has some; again each time that it is twice as much, until it is half of all.
+    /// Groups whose messages it had no room for hear that it has some; again each time that it is twice as much, and when it is all.
     func tellGroupsOfRoom(_ book: SessionBook) {
         guard !book.declined.isEmpty, !book.isCatchingUp, let topics = self.topics else { return }
         let room = book.windowMessages - book.flights.count
         let member = book.holder
-        for (id, declined) in book.declined where declined.isStopped && room >= (declined.told ?? 0) * 2 {
+        let isAll = room == book.windowMessages
+        for (id, declined) in book.declined where declined.isStopped && (isAll || room >= (declined.told ?? 0) * 2) {
             // Unless what it had no room for fits, it would only come to be declined again.
             guard topics.subscriptions.hasRoom(declined.weight), !declined.isAcked || self.hasAckRoom(for: declined.weight, book) else { continue }
             book.declined[id]?.told = room
-            if room * 2 >= book.windowMessages || !declined.isAcked { book.declined[id] = nil }
+            if isAll || !declined.isAcked { book.declined[id] = nil }
             let group = declined.group
             group.shard.loop.execute { group.hasRoom(member, max(0, room)) }
         }

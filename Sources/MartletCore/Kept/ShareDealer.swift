@@ -15,7 +15,8 @@ package struct ShareDealer {
         var qos: UInt8
         /// Messages that it may be dealt now and has to ack, as far as is known here.
         var room: Int
-        /// Of what it has.
+        /// What it has.
+        var tickets: Set<UInt64> = []
         var bytes = 0
         /// It was dealt something that it had no room for: nothing more, until it says that it has.
         var isStopped = false
@@ -46,8 +47,9 @@ package struct ShareDealer {
     private var next = 0
     private var flights: [UInt64: Flight] = [:]
     private var lastTicket: UInt64 = 0
-    /// Tickets that wait for a member with room, newest first; by line.
+    /// Tickets that wait for a member with room, newest first; and those that are not in their places there yet. By line.
     private var waiting: [[UInt64]] = [[], []]
+    private var fresh: [[UInt64]] = [[], []]
     /// Members with room for a message; by line.
     private var able = [0, 0]
 
@@ -55,7 +57,7 @@ package struct ShareDealer {
     package init(windowBytes: Int) { self.windowBytes = windowBytes }
 
     /// Whether more may be offered.
-    package var isReady: Bool { self.waiting.allSatisfy(\.isEmpty) }
+    package var isReady: Bool { self.waiting.allSatisfy(\.isEmpty) && self.fresh.allSatisfy(\.isEmpty) }
 
     package var isEmpty: Bool { self.members.isEmpty }
 
@@ -84,10 +86,10 @@ package struct ShareDealer {
         guard let place = self.places.removeValue(forKey: id) else { return }
         // Whoever cannot take anything is not counted.
         self.change(place) { $0.isStopped = true }
-        self.members.remove(at: place)
+        let member = self.members.remove(at: place)
         for index in place..<self.members.count { self.places[self.members[index].id] = index }
         if self.next > place { self.next -= 1 }
-        for ticket in self.flights.lazy.filter({ $0.value.member == id }).map(\.key).sorted() { self.wait(ticket) }
+        for ticket in member.tickets { self.wait(ticket) }
     }
 
     /// A member that was stopped, or has more room than before, may be dealt more.
@@ -118,6 +120,7 @@ package struct ShareDealer {
         self.flights[ticket] = nil
         if let place = self.places[member] {
             self.change(place) {
+                $0.tickets.remove(ticket)
                 $0.bytes -= flight.bytes
                 if flight.isAcked { $0.room += 1 }
             }
@@ -136,6 +139,7 @@ package struct ShareDealer {
         guard let place = self.places[member] else { return false }
         let wasStopped = self.members[place].isStopped
         self.change(place) {
+            $0.tickets.remove(ticket)
             $0.bytes -= flight.bytes
             $0.room = 0
             $0.isStopped = true
@@ -150,7 +154,8 @@ package struct ShareDealer {
     ///   - isDropped: set if some have expired.
     package mutating func deal(now: Int64, isDropped: inout Bool) -> [Hand] {
         var hands: [Hand] = []
-        for line in Line.allCases {
+        for line in Line.allCases where self.able[line.rawValue] > 0 {
+            self.putInPlace(line)
             while let ticket = self.waiting[line.rawValue].last, let message = self.flights[ticket]?.message {
                 if message.isExpired(at: now), !message.liveOnly {
                     self.waiting[line.rawValue].removeLast()
@@ -165,6 +170,7 @@ package struct ShareDealer {
                 self.flights[ticket]?.member = self.members[place].id
                 self.flights[ticket]?.isAcked = isAcked
                 self.change(place) {
+                    $0.tickets.insert(ticket)
                     $0.bytes += bytes
                     if isAcked { $0.room -= 1 }
                 }
@@ -177,8 +183,8 @@ package struct ShareDealer {
     // MARK: Who is next
 
     private func canTake(_ line: Line, _ place: Int) -> Bool {
-        let member = self.members[place]
-        return !member.isStopped && member.bytes < self.windowBytes && (line == .plain || member.qos == 0 || member.room > 0)
+        guard !self.members[place].isStopped, self.members[place].bytes < self.windowBytes else { return false }
+        return line == .plain || self.members[place].qos == 0 || self.members[place].room > 0
     }
 
     private mutating func takeNext(_ line: Line) -> Int? {
@@ -207,14 +213,14 @@ package struct ShareDealer {
     private mutating func wait(_ ticket: UInt64) {
         guard let message = self.flights[ticket]?.message else { return }
         self.flights[ticket]?.member = nil
-        let line = Line(message).rawValue
-        // Mostly the newest, which is the first.
-        var low = 0
-        var high = self.waiting[line].count
-        while low < high {
-            let middle = (low + high) / 2
-            if self.waiting[line][middle] > ticket { low = middle + 1 } else { high = middle }
-        }
-        self.waiting[line].insert(ticket, at: low)
+        self.fresh[Line(message).rawValue].append(ticket)
+    }
+
+    /// Not with each: very many members may leave at once, and nobody have room for what they leave.
+    private mutating func putInPlace(_ line: Line) {
+        guard !self.fresh[line.rawValue].isEmpty else { return }
+        self.waiting[line.rawValue] += self.fresh[line.rawValue]
+        self.fresh[line.rawValue] = []
+        self.waiting[line.rawValue].sort(by: >)
     }
 }

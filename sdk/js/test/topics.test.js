@@ -234,7 +234,7 @@ test('a handler that does not keep up lets the connection go, and gets everythin
   }
   await until(() => seen.errors.some(({ code }) => code === 'too_slow'), 'let go')
   assert.equal(seen.martlet.status.state, 'idle')
-  assert.equal(await server.metric('martlet_sessions'), 0)
+  await until(async () => await server.metric('martlet_sessions') === 0, 'its session is over')
   open()
   await until(() => room.length === all.length, 'everything', 30_000)
   assert.deepEqual(room, all)
