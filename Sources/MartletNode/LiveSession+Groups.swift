@@ -10,7 +10,8 @@ extension LiveSession {
         var options = options
         options.qos = min(1, options.qos)
         let member = ShareGroup.Member(id: book.holder, session: self, options: options)
-        let room = max(0, book.windowMessages - book.flights.count)
+        // If there is none, it declines, and the group hears when there is.
+        let room = max(1, book.windowMessages - book.flights.count)
         // What it reads counts in the window of the session's topics.
         if self.topics == nil { self.topics = TopicReader(self.node.limits) }
         self.setAckRoom(book)
@@ -103,7 +104,7 @@ extension LiveSession {
             // Unless what it had no room for fits, it would only come to be declined again.
             guard topics.subscriptions.hasRoom(declined.weight), !declined.isAcked || self.hasAckRoom(for: declined.weight, book) else { continue }
             book.declined[id]?.told = room
-            if isAll || !declined.isAcked { book.declined[id] = nil }
+            if isAll { book.declined[id] = nil }
             let group = declined.group
             group.shard.loop.execute { group.hasRoom(member, max(0, room)) }
         }

@@ -202,3 +202,31 @@ def test_groups_are_there_again_however_fast_they_come_and_go(own_broker, topic)
     own_broker.restart()
     with Wire.connected(own_broker, client, clean=False, session_expiry=600) as wire:
         assert sorted(wire.messages(300), key=int) == [str(number) for number in range(300)]
+
+
+def test_room_for_one_qos_is_not_all_room(broker, topic):
+    """A member that declined a message of QoS 0 for its socket, while its window is full, is handed those of QoS 1 later."""
+    shared = f"$share/g/{topic}"
+    with Wire.connected(broker, timeout=20) as other, member(broker, shared, receive_maximum=5, timeout=20) as wire:
+        wire.subscribe((topic + "/plain", 1))
+        publish_all(other, topic + "/plain", ["full"] * 5)
+        full = [wire.expect(Type.PUBLISH) for _ in range(5)]
+        other.send(*[publish(topic, f"{number} {'x' * 30_000}", 0) for number in range(400)], PING)
+        other.expect(Type.PINGRESP)
+        assert 0 < len(stuck(wire)) <= 400
+        publish_all(other, topic, ["acked 1", "acked 2"])
+        wire.silent()
+        wire.send(*[ack(Type.PUBACK, got.id) for got in full])
+        assert wire.messages(2) == ["acked 1", "acked 2"]
+
+
+def test_who_joins_with_a_full_window_has_room_later(broker, topic):
+    with Wire.connected(broker) as other, Wire.connected(broker, receive_maximum=3) as wire:
+        wire.subscribe((topic + "/plain", 1))
+        publish_all(other, topic + "/plain", ["full"] * 3)
+        full = [wire.expect(Type.PUBLISH) for _ in range(3)]
+        assert wire.subscribe((f"$share/g/{topic}", 1)).reasons == [1]
+        publish_all(other, topic, [str(number) for number in range(10)])
+        wire.silent()
+        wire.send(*[ack(Type.PUBACK, got.id) for got in full])
+        assert wire.messages(10) == [str(number) for number in range(10)]
