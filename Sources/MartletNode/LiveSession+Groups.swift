@@ -33,7 +33,8 @@ extension LiveSession {
         let key = ShareName.key(share, filter, self.app)
         // Their numbers are the client's until it acks them.
         for (number, part) in book.shared where part.group.key == key { self.letGo(number, book) }
-        book.declined = book.declined.filter { $0.value.group.key != key }
+        book.waitingGroups.removeAll { book.constrained[$0]?.group.key == key }
+        book.constrained = book.constrained.filter { $0.value.group.key != key }
         self.node.groups.leave(key, book.holder)
     }
 
@@ -50,12 +51,20 @@ extension LiveSession {
             return .returned
         }
         let message = hand.message
-        guard message.liveOnly || !message.isExpired(at: self.node.clock.now()) else { return .landed }
+        guard message.liveOnly || !message.isExpired(at: self.node.clock.now()) else {
+            // What it has room for is another's, at the end of the turn.
+            self.touch()
+            return .landed
+        }
         let qos = min(options.qos, message.marks.qos)
         let weight = TopicMail.weight(message)
-        let isStopped = book.declined[ObjectIdentifier(group)].map { $0.told == nil } ?? false
-        guard !isStopped, topics.subscriptions.hasRoom(weight), qos == 0 || self.hasAckRoom(for: weight, book) else {
-            if !isStopped { book.declined[ObjectIdentifier(group)] = SessionBook.Declined(group: group, isAcked: qos > 0, weight: weight) }
+        guard !self.isWaiting(group, book) else {
+            // More of it may be on its way.
+            book.constrained[ObjectIdentifier(group)]?.isStopped = false
+            return .returned
+        }
+        guard topics.subscriptions.hasRoom(weight), qos == 0 || self.hasAckRoom(for: weight, book) else {
+            self.wait(.init(group: group, isAcked: qos > 0, weight: weight), book)
             return .returned
         }
         topics.subscriptions.started(weight)
@@ -77,7 +86,21 @@ extension LiveSession {
     /// The client has acked what a group handed out.
     func landedShared(_ number: UInt16, _ book: SessionBook) {
         guard let part = self.letGo(number, book) else { return }
-        part.group.shard.loop.execute { part.group.landed(part.hand) }
+        // While others wait, the room that it leaves is theirs first, and its group waits for its next turn.
+        let givesRoom = book.waitingGroups.isEmpty
+        if !givesRoom, !self.isWaiting(part.group, book) {
+            self.wait(.init(group: part.group, isAcked: true, weight: TopicMail.weight(part.hand.message), isStopped: true), book)
+        }
+        part.group.shard.loop.execute { part.group.landed(part.hand, givesRoom: givesRoom) }
+    }
+
+    private func isWaiting(_ group: ShareGroup, _ book: SessionBook) -> Bool {
+        book.constrained[ObjectIdentifier(group)].map { $0.told == nil } ?? false
+    }
+
+    private func wait(_ constrained: SessionBook.Constrained, _ book: SessionBook) {
+        book.constrained[ObjectIdentifier(constrained.group)] = constrained
+        book.waitingGroups.append(ObjectIdentifier(constrained.group))
     }
 
     @discardableResult
@@ -90,24 +113,54 @@ extension LiveSession {
     /// A group hands it nothing more until it says that it has room; all that was handed before has come.
     func stopped(by group: ShareGroup) {
         guard let book = self.book else { return }
-        book.declined[ObjectIdentifier(group)]?.isStopped = true
+        book.constrained[ObjectIdentifier(group)]?.isStopped = true
         self.tellGroupsOfRoom(book)
     }
 
-    /// Groups whose messages it had no room for hear that it has some; again each time that it is twice as much, and when it is all.
+    /// A group that was told of room has nothing for it: it is the next one's turn.
+    func passed() {
+        guard let book = self.book else { return }
+        self.tellGroupsOfRoom(book)
+    }
+
+    /// Groups that wait for room hear that there is some, by turns; when none waits, those that have less than there is: each time that it
+    /// is twice as much, and when it is all.
     func tellGroupsOfRoom(_ book: SessionBook) {
-        guard !book.declined.isEmpty, !book.isCatchingUp, let topics = self.topics else { return }
+        guard !book.constrained.isEmpty, !book.isCatchingUp else { return }
         let room = book.windowMessages - book.flights.count
-        let member = book.holder
+        guard book.waitingGroups.isEmpty else { return self.tellWaitingGroups(of: room, book) }
         let isAll = room == book.windowMessages
-        for (id, declined) in book.declined where declined.isStopped && (isAll || room >= (declined.told ?? 0) * 2) {
-            // Unless what it had no room for fits, it would only come to be declined again.
-            guard topics.subscriptions.hasRoom(declined.weight), !declined.isAcked || self.hasAckRoom(for: declined.weight, book) else { continue }
-            book.declined[id]?.told = room
-            if isAll { book.declined[id] = nil }
-            let group = declined.group
-            group.shard.loop.execute { group.hasRoom(member, max(0, room)) }
+        let share = room / book.constrained.count
+        for (id, constrained) in book.constrained where isAll || share >= max(1, (constrained.told ?? 0) * 2) {
+            book.constrained[id]?.told = share
+            if isAll { book.constrained[id] = nil }
+            self.tell(constrained.group, room: isAll ? room : share, book)
         }
+    }
+
+    private func tellWaitingGroups(of room: Int, _ book: SessionBook) {
+        guard let topics = self.topics else { return }
+        let share = max(1, room / book.waitingGroups.count)
+        var left = room
+        var told: Set<ObjectIdentifier> = []
+        for id in book.waitingGroups {
+            guard let waiting = book.constrained[id], waiting.isStopped else { continue }
+            // Unless what it had no room for fits, it would only come to be declined again.
+            guard topics.subscriptions.hasRoom(waiting.weight), !waiting.isAcked || left > 0 && self.hasAckRoom(for: waiting.weight, book) else {
+                break
+            }
+            let own = min(share, max(0, left))
+            left -= own
+            told.insert(id)
+            book.constrained[id]?.told = own
+            self.tell(waiting.group, room: own, book)
+        }
+        book.waitingGroups.removeAll(where: told.contains)
+    }
+
+    private func tell(_ group: ShareGroup, room: Int, _ book: SessionBook) {
+        let member = book.holder
+        group.shard.loop.execute { group.hasRoom(member, room) }
     }
 
     /// A group misses something.

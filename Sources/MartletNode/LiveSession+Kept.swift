@@ -334,7 +334,8 @@ extension LiveSession {
         guard book.isBegun else { return self.node.leave(book, entered, done: done) }
         book.isBegun = false
         self.leaveGroups(book)
-        book.declined = [:]
+        book.constrained = [:]
+        book.waitingGroups = []
         for subscription in book.subscriptions { self.ring(subscription.filter, subscription.options, -1) }
         guard book.expirySeconds > 0 else { return self.node.end(book, will: book.will, done: done) }
         var record = self.record(book)

@@ -230,3 +230,20 @@ def test_who_joins_with_a_full_window_has_room_later(broker, topic):
         wire.silent()
         wire.send(*[ack(Type.PUBACK, got.id) for got in full])
         assert wire.messages(10) == [str(number) for number in range(10)]
+
+
+@pytest.mark.parametrize("window", [1, 2, 5])
+def test_groups_of_one_client_take_turns(broker, topic, window):
+    """One for which more comes than is acked keeps no other from a small window."""
+    with Wire.connected(broker) as other, Wire.connected(broker, receive_maximum=window) as wire:
+        for name in "ab":
+            wire.subscribe((f"$share/{name}/{topic}/{name}", 1))
+        publish_all(other, topic + "/a", ["a"] * 50)
+        publish_all(other, topic + "/b", ["b"] * 20)
+        seen = {"a": 0, "b": 0}
+        while seen["b"] < 20:
+            got = wire.expect(Type.PUBLISH)
+            seen[got.text] += 1
+            other.publish(topic + "/a", "a", 1)
+            wire.send(ack(Type.PUBACK, got.id))
+            assert seen["a"] < 300, seen

@@ -114,15 +114,16 @@ package struct ShareDealer {
 
     /// A member is done with a message.
     ///
+    /// - Parameter givesRoom: whether it has room for one more then.
     /// - Returns: false if it is another's by now.
-    package mutating func landed(_ ticket: UInt64, _ member: UInt64) -> Bool {
+    package mutating func landed(_ ticket: UInt64, _ member: UInt64, givesRoom: Bool = true) -> Bool {
         guard let flight = self.flights[ticket], flight.member == member else { return false }
         self.flights[ticket] = nil
         if let place = self.places[member] {
             self.change(place) {
                 $0.tickets.remove(ticket)
                 $0.bytes -= flight.bytes
-                if flight.isAcked { $0.room += 1 }
+                if flight.isAcked, givesRoom { $0.room += 1 }
             }
             // Where something waits, nobody else had room.
             if !self.isReady { self.next = place }

@@ -15,13 +15,13 @@ final class SessionBook {
         let hand: ShareDealer.Hand
     }
 
-    /// A group that handed out what there was no room for.
-    struct Declined {
+    /// A group that handed out what there was no room for, or that had its turn while others waited.
+    struct Constrained {
         let group: ShareGroup
         /// What it was: whether it is to be acked, and its weight.
         let isAcked: Bool
         let weight: Int
-        /// The group knows: nothing more comes from it.
+        /// Nothing more comes from it until it is told that there is room.
         var isStopped = false
         /// The room that it was told of since; nil while it waits for some.
         var told: Int?
@@ -73,8 +73,9 @@ final class SessionBook {
     var isBegun = false
     /// Called once the store has the end, or cannot have it now.
     var whenEnded: @Sendable () -> Void = {}
-    /// Groups that it had no room for.
-    var declined: [ObjectIdentifier: Declined] = [:]
+    /// Groups that may hand out less than there is room for; and those of them that wait for some, by turns.
+    var constrained: [ObjectIdentifier: Constrained] = [:]
+    var waitingGroups: [ObjectIdentifier] = []
 
     /// - Parameter windowMost: messages that may be under way at most.
     init(_ key: DeviceKey, user: String?, terms: SessionTerms, holder: UInt64, windowMost: Int) {

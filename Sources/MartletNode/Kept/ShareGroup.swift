@@ -68,7 +68,10 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
     func leave(_ member: UInt64) {
         self.members[member] = nil
         self.dealer.leave(member)
-        guard self.members.isEmpty else { return self.deal() }
+        guard self.members.isEmpty else {
+            self.deal()
+            return
+        }
         // The next member goes on with what was not acked.
         self.save()
         self.endReader()
@@ -172,9 +175,14 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
     }
 
     /// Hands out what members have room for, once for each of their loops, and reads on.
-    private func deal() {
-        self.handOut()
-        guard self.dealer.isReady else { return }
+    @discardableResult
+    private func deal() -> [ShareDealer.Hand] {
+        let hands = self.handOut()
+        if self.dealer.isReady { self.readOn() }
+        return hands
+    }
+
+    private func readOn() {
         self.readAgain()
         self.reader?.socketTook()
         guard self.isToBeKept else { return }
@@ -182,11 +190,12 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
         self.start()
     }
 
-    private func handOut() {
+    @discardableResult
+    private func handOut() -> [ShareDealer.Hand] {
         var isDropped = false
         let hands = self.dealer.deal(now: self.node.clock.now(), isDropped: &isDropped)
         if isDropped { self.scheduleSave() }
-        guard !hands.isEmpty else { return }
+        guard !hands.isEmpty else { return [] }
         let all = hands.compactMap { hand in self.members[hand.member].map { (hand: hand, member: $0) } }
         for shard in self.node.shards {
             let own = all.filter { $0.member.session.shard === shard }
@@ -201,6 +210,7 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
                 self.shard.loop.execute { self.settle(done) }
             }
         }
+        return hands
     }
 
     private struct UncheckedHands: @unchecked Sendable {
@@ -222,8 +232,10 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
     }
 
     /// A member has acked a message.
-    func landed(_ hand: ShareDealer.Hand) {
-        guard self.dealer.landed(hand.ticket, hand.member) else { return }
+    ///
+    /// - Parameter givesRoom: whether the room is the group's again.
+    func landed(_ hand: ShareDealer.Hand, givesRoom: Bool) {
+        guard self.dealer.landed(hand.ticket, hand.member, givesRoom: givesRoom) else { return }
         self.scheduleSave()
         self.deal()
     }
@@ -231,7 +243,8 @@ final class ShareGroup: LiveClient, @unchecked Sendable {
     /// A member that had no room has some.
     func hasRoom(_ member: UInt64, _ room: Int) {
         self.dealer.hasRoom(member, room)
-        self.deal()
+        guard !self.deal().contains(where: { $0.member == member }), let session = self.members[member]?.session else { return }
+        session.shard.loop.execute { session.passed() }
     }
 
     // MARK: Its position
